@@ -1,0 +1,66 @@
+"""What the core answers: a list of these, in the order in which they must be carried out.
+
+The runtime carries them out and the trace keeps them; no other code looks inside the machine.
+"""
+
+from typing import NamedTuple
+
+from xsocket.fourtuple import FourTuple
+from xsocket.reasons import DropReason
+from xsocket.segment import Segment
+from xsocket.state import State, Timer, Trigger
+
+
+class Send(NamedTuple):
+    """Put *segment* on the wire; *rule* is the RFC section that asks for it."""
+
+    four_tuple: FourTuple
+    segment: Segment
+    rule: str
+
+
+class Moved(NamedTuple):
+    """The connection changed state; *rule* is the RFC section of the table's row."""
+
+    four_tuple: FourTuple
+    before: State
+    after: State
+    trigger: Trigger
+    rule: str
+
+
+class Established(NamedTuple):
+    """The handshake is complete: the connection may be handed to whoever claims it."""
+
+    four_tuple: FourTuple
+
+
+class Changed(NamedTuple):
+    """Something a waiting caller looks at changed: text, room to send, end of stream, or an error."""
+
+    four_tuple: FourTuple
+
+
+class Deleted(NamedTuple):
+    """The TCB is gone; *error* is what its user gets told, None after an orderly close."""
+
+    four_tuple: FourTuple
+    error: type[OSError] | None
+
+
+class Dropped(NamedTuple):
+    """The segment changed nothing. Kept so that counters, traces and tests can say why."""
+
+    four_tuple: FourTuple
+    segment: Segment | None
+    reason: DropReason
+
+
+class TimerFired(NamedTuple):
+    """A timer of the connection ran out."""
+
+    four_tuple: FourTuple
+    timer: Timer
+
+
+Action = Send | Moved | Established | Changed | Deleted | Dropped | TimerFired

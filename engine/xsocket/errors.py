@@ -1,0 +1,76 @@
+"""Every error raised on purpose, in three families: the caller erred, the environment refused, a wait ended.
+
+Bytes from the network never raise; they become a `xsocket.DropReason`. What a connection meets on the way
+(reset, timeout, refusal) raises the built-in exceptions that `socket.socket` raises.
+"""
+
+from typing import ClassVar
+
+
+class XsocketError(Exception):
+    """Base of every error raised on purpose by this project; *remedy* says what to do about it."""
+
+    remedy: ClassVar[str] = "Report this as a bug."
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} ({self.remedy})"
+
+
+class CallerError(XsocketError):
+    """The caller asked for something that cannot be."""
+
+
+class EnvironmentRefusedError(XsocketError):
+    """The machine, its kernel or its privileges do not allow it."""
+
+
+class WaitError(XsocketError):
+    """A wait ended without what was waited for."""
+
+
+class BadAddressError(CallerError, ValueError):
+    """An address, network or port is not one."""
+
+    remedy = 'Write addresses like "10.0.0.2" or "fd00::2", networks like "10.0.0.0/24", ports like "80,8000-8099".'
+
+
+class BadConfigError(CallerError, ValueError):
+    """A rule was given a value outside its range."""
+
+    remedy = "See xsocket.TcpConfig for each rule's unit and range."
+
+
+class EngineStateError(CallerError):
+    """The engine was used before it started, after it stopped, or started twice."""
+
+    remedy = "Use it inside `with engine:`; make a new Engine to start again."
+
+
+class AddressInUseError(CallerError):
+    """A connection with that 4-tuple exists already."""
+
+    remedy = "Choose another local port, or none and let the engine choose."
+
+
+class CaptureError(EnvironmentRefusedError):
+    """The kernel did not give a packet socket on that interface."""
+
+    remedy = "Run `xsocket doctor`; it says what this machine allows and how to allow more."
+
+
+class NoSuchInterfaceError(EnvironmentRefusedError):
+    """The current network namespace has no such interface, or it is not an Ethernet."""
+
+    remedy = "Name an Ethernet-like interface (veth, bridge, tap) of the current namespace."
+
+
+class ClaimTimeout(WaitError, TimeoutError):  # noqa: N818  # the public name, after queue.Empty and socket.timeout
+    """No connection that matches was there in time."""
+
+    remedy = "Raise the timeout, or look in the trace for a drop reason."
+
+
+class PoolClosed(WaitError):  # noqa: N818  # the public name
+    """The pool was closed, so nothing more can be claimed from it."""
+
+    remedy = "Claim while the engine runs."

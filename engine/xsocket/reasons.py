@@ -1,0 +1,73 @@
+"""Why a frame or a segment was ignored: one name a cause, counted and shown, never raised."""
+
+from enum import Enum
+
+
+class DropReason(Enum):
+    """A frame or segment changed nothing; the value says which rule ignored it."""
+
+    # Ethernet and neighbours
+    FRAME_TOO_SHORT = "Ethernet: shorter than its headers"
+    NOT_OUR_MAC = "Ethernet: for another station"
+    UNKNOWN_ETHERTYPE = "Ethernet: neither IPv4, IPv6 nor ARP"
+    TRUNCATED_BY_KERNEL = "AF_PACKET: the frame did not fit and was cut"
+    ARP_MALFORMED = "RFC 826: bad hardware, protocol, length or operation"
+    ARP_NOT_FOR_US = "RFC 826: target is not one of our addresses"
+    # IPv4 and IPv6
+    IP_BAD_VERSION = "IP: version does not match the frame's type"
+    IP_BAD_LENGTH = "IP: header or total length disagrees with the frame"
+    IP_BAD_CHECKSUM = "RFC 791: header checksum"
+    IP_FRAGMENT = "IP: fragment; this host does not reassemble"
+    IP_BAD_EXTENSION = "RFC 8200: extension header chain malformed or too long"
+    IP_NOT_OUR_ADDRESS = "IP: destination is not one of our addresses"
+    IP_UNKNOWN_PROTOCOL = "IP: neither TCP nor ICMP"
+    SOURCE_IS_MULTICAST = "RFC 9293 3.9.2.3: source is a multicast address"
+    SOURCE_IS_BROADCAST = "RFC 9293 3.9.2.3: source is a broadcast address"
+    SOURCE_IS_OURS = "RFC 1122 3.2.1.3: source is one of our own addresses"
+    SOURCE_IS_UNSPECIFIED = "RFC 1122 3.2.1.3: source is the unspecified or a loopback address"
+    DESTINATION_IS_MULTICAST = "RFC 9293 3.9.2.3: TCP to a multicast or broadcast address"
+    # ICMP
+    ICMP_BAD_CHECKSUM = "RFC 792, RFC 4443: checksum"
+    ICMP_MALFORMED = "RFC 792, RFC 4443: shorter than its fields"
+    ICMP_IGNORED = "ICMP: a type this host does not act on"
+    ND_MALFORMED = "RFC 4861 7.1: hop limit, code, length, options or target invalid"
+    ND_NOT_FOR_US = "RFC 4861 7.2.3: target is not one of our addresses"
+    # The neighbour table
+    NEIGHBOUR_QUEUE_FULL = "RFC 1122 2.3.2.2: too many frames wait for one address"
+    NEIGHBOUR_UNREACHABLE = "RFC 4861 7.2.2: no answer to our solicitations"
+    NEIGHBOUR_TABLE_FULL = "neighbour table: full of addresses in use"
+    NO_ROUTE = "no network of ours holds the address and there is no gateway"
+    # TCP header
+    TCP_TOO_SHORT = "RFC 9293 3.1: shorter than its header"
+    TCP_BAD_OFFSET = "RFC 9293 3.1: data offset below 5 or past the end"
+    TCP_BAD_CHECKSUM = "RFC 9293 3.1: checksum"
+    TCP_PORT_ZERO = "RFC 6335 6: port 0 is reserved"
+    # Nobody's segments, and SYNs
+    RST_FOR_NOBODY = "RFC 9293 3.10.7.1: a reset is not answered"
+    RST_IN_LISTEN = "RFC 9293 3.10.7.2 first"
+    SYN_WITH_FIN = "SYN and FIN together; Linux is silent too"
+    NO_CONTROL_IN_LISTEN = "RFC 9293 3.10.7.2 fourth"
+    ADMISSION_IGNORES = "Admission: ignored by policy"
+    HALF_OPEN_FULL = "half-open table full: SYN ignored"
+    HALF_OPEN_EVICTED = "half-open table full: the oldest made room"
+    CONNECTIONS_FULL = "connection table full: SYN ignored"
+    POOL_FULL_IGNORED = "pool full: final ACK ignored, the peer will retry"
+    POOL_FULL_REFUSED = "pool full: refused with RST"
+    POOL_FULL_EVICTED = "pool full: the oldest waiting connection made room"
+    # SYN-SENT
+    ACK_NOT_OURS = "RFC 9293 3.10.7.3 first, with RST"
+    RST_WITHOUT_ACK = "RFC 9293 3.10.7.3 second: the reset does not acknowledge our SYN"
+    NEITHER_SYN_NOR_RST = "RFC 9293 3.10.7.3 fifth"
+    # Other states
+    RST_OUTSIDE_WINDOW = "RFC 9293 3.10.7.4 second, 1)"
+    PAWS = "RFC 7323 5.3 R1: timestamp older than the last"
+    MISSING_ACK = "RFC 9293 3.10.7.4 fifth: no ACK bit"
+    OUTSIDE_WINDOW = "RFC 9293 3.10.7.4 first"
+    ACK_UNSENT = "RFC 9293 3.10.7.4 fifth: acknowledges what was never sent"
+    ACK_TOO_OLD = "RFC 5961 5: acknowledgment older than the largest window"
+    TEXT_AFTER_FIN = "RFC 9293 3.10.7.4 seventh: text after the peer's FIN"
+    TEXT_AFTER_CLOSE = "RFC 9293 3.6.1: text for a connection whose user has gone"
+    OUT_OF_ORDER_FULL = "out-of-order queue: text beyond the receive buffer"
+    CHALLENGE_RATE = "tcp_invalid_ratelimit: an acknowledgment was due too soon after the last"
+
+    __hash__ = object.__hash__
