@@ -50,6 +50,7 @@ class DropReason(Enum):
     ADMISSION_IGNORES = "Admission: ignored by policy"
     HALF_OPEN_FULL = "half-open table full: SYN ignored"
     HALF_OPEN_EVICTED = "half-open table full: the oldest made room"
+    TIME_WAIT_EVICTED = "tcp_max_tw_buckets: the oldest in TIME-WAIT made room"
     CONNECTIONS_FULL = "connection table full: SYN ignored"
     POOL_FULL_IGNORED = "pool full: final ACK ignored, the peer will retry"
     POOL_FULL_REFUSED = "pool full: refused with RST"
@@ -59,7 +60,9 @@ class DropReason(Enum):
     RST_WITHOUT_ACK = "RFC 9293 3.10.7.3 second: the reset does not acknowledge our SYN"
     NEITHER_SYN_NOR_RST = "RFC 9293 3.10.7.3 fifth"
     # Other states
+    RST_CHALLENGED = "RFC 9293 3.10.7.4 second, 3): in the window, not at RCV.NXT"
     RST_OUTSIDE_WINDOW = "RFC 9293 3.10.7.4 second, 1)"
+    SYN_CHALLENGED = "RFC 9293 3.10.7.4 fourth: SYN on a synchronized connection"
     PAWS = "RFC 7323 5.3 R1: timestamp older than the last"
     MISSING_ACK = "RFC 9293 3.10.7.4 fifth: no ACK bit"
     OUTSIDE_WINDOW = "RFC 9293 3.10.7.4 first"

@@ -37,15 +37,18 @@ class Trigger(Enum):
     SYN = "SYN"
     SYN_ACK_OF_OURS = "SYN that acknowledges our SYN"
     SYN_AGAIN = "the SYN retransmitted"
+    SYN_INSTEAD = "another SYN where the third segment was due"
     SYN_IN_WINDOW = "SYN on a synchronized connection"
+    SYN_REOPENS = "SYN that may reopen from TIME-WAIT"
     WRONG_ACK = "ACK of what was never sent"
     ACK_OF_SYN = "ACK of our SYN"
     ACK_OF_FIN = "ACK of our FIN"
+    TEXT_FOR_NOBODY = "text whose user has gone"
     FIN = "FIN"
     # Timers (section 3.10.8)
     GIVE_UP = "retries exhausted"
     TIME_WAIT_OVER = "2 MSL passed"
-    ORPHAN_OVER = "nobody finished closing"
+    ORPHAN_OVER = "the peer never sent its FIN"
 
     __hash__ = object.__hash__
 

@@ -1,0 +1,293 @@
+"""Demultiplexing: segments to their TCBs, SYNs to Admission, strangers to their resets; limits and timers.
+
+Pure like the machine: `now`, secrets and the pool's answer are arguments, the answer is a list of actions.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import NamedTuple
+
+from xsocket.actions import Action, Dropped, Send
+from xsocket.admission import AdmissionPolicy, Verdict
+from xsocket.config import TcpConfig
+from xsocket.errors import AddressInUseError
+from xsocket.fourtuple import FourTuple
+from xsocket.reasons import DropReason
+from xsocket.segment import SYN, Segment
+from xsocket.seqnum import add, precedes
+from xsocket.state import State, Trigger
+from xsocket.tcp import guards, isn, machine, output
+from xsocket.tcp.options import parse
+from xsocket.tcp.tcb import Tcb
+
+REOPENED_ISS_LEAD = 65_537
+"""How far past the old connection's numbers a reopened one begins (RFC 9293 section 3.6.1 wants "larger";
+the most that an unscaled window could still hold, as Linux has it)."""
+
+
+class StackStatistics(NamedTuple):
+    """How many TCBs there are now, and the most there ever were."""
+
+    connections: int
+    half_open: int
+    time_wait: int
+    connections_high_water: int
+    half_open_high_water: int
+
+
+class Stack:
+    """Every connection of one engine.
+
+    Args:
+        config: The rules.
+        admission: Judges SYNs for ports that have no connection.
+        secret: `xsocket.tcp.isn.SECRET_OCTETS` octets for initial sequence numbers.
+        mss: The largest text we take in one segment, by IP version: the link's MTU less 40 or 60.
+        has_room: Whether the pool would take this connection now.
+    """
+
+    def __init__(
+        self,
+        config: TcpConfig,
+        admission: AdmissionPolicy,
+        *,
+        secret: bytes,
+        mss: Mapping[int, int],
+        has_room: Callable[[FourTuple], bool],
+    ) -> None:
+        self.config = config
+        self.admission = admission
+        self._secret = secret
+        self._mss = mss
+        self._has_room = has_room
+        self._tcbs: dict[FourTuple, Tcb] = {}
+        self._half_open: OrderedDict[FourTuple, Tcb] = OrderedDict()
+        self._time_wait: OrderedDict[FourTuple, Tcb] = OrderedDict()
+        self._timers: list[tuple[float, int, Tcb]] = []
+        self._pushed = 0
+        self._most_tcbs = self._most_half_open = 0
+
+    def __len__(self) -> int:
+        """How many TCBs there are."""
+        return len(self._tcbs)
+
+    def __contains__(self, four_tuple: FourTuple) -> bool:
+        return four_tuple in self._tcbs
+
+    def tcb(self, four_tuple: FourTuple) -> Tcb | None:
+        """Return the connection of that name, None when there is none."""
+        return self._tcbs.get(four_tuple)
+
+    def tcbs(self) -> list[Tcb]:
+        """Return every connection there is."""
+        return list(self._tcbs.values())
+
+    def statistics(self) -> StackStatistics:
+        """Return the sizes of the tables."""
+        return StackStatistics(
+            len(self._tcbs), len(self._half_open), len(self._time_wait), self._most_tcbs, self._most_half_open
+        )
+
+    # Segments
+
+    def receive(self, now: float, arrivals: Iterable[tuple[FourTuple, Segment]]) -> list[Action]:
+        """Process a batch of segments, oldest first, then acknowledge what they are owed (MUST-59).
+
+        Args:
+            now: Monotonic instant in seconds.
+            arrivals: Each segment with its 4-tuple as seen from this end.
+        """
+        out: list[Action] = []
+        owed: dict[FourTuple, Tcb] = {}
+        for four_tuple, segment in arrivals:
+            tcb = self._tcbs.get(four_tuple)
+            if tcb is None:
+                self._receive_stranger(now, four_tuple, segment, out)
+            else:
+                self._receive_known(now, tcb, segment, out)
+                if tcb.ack_due:
+                    owed[four_tuple] = tcb
+        for tcb in owed.values():
+            out += machine.flush(tcb, now)
+        return out
+
+    def _receive_known(self, now: float, tcb: Tcb, segment: Segment, out: list[Action]) -> None:
+        before = tcb.state
+        if before is State.SYN_RECEIVED and tcb.passive and self._is_turned_away(tcb, segment, out):
+            return
+        out += machine.receive_segment(tcb, now, segment)
+        if tcb.state is not before:
+            self._follow(tcb, before, out)
+            if before is State.TIME_WAIT and tcb.state is State.CLOSED and segment.flags & SYN:
+                self._receive_stranger(now, tcb.four_tuple, segment, out, reopened=tcb)
+        self._schedule(tcb)
+
+    def _is_turned_away(self, tcb: Tcb, segment: Segment, out: list[Action]) -> bool:
+        """Apply the pool's policy to the segment that would complete the handshake."""
+        policy = self.config.pool_policy
+        if policy == "evict" or self._has_room(tcb.four_tuple):
+            return False
+        if guards.in_other_states(tcb, segment, parse(segment.options)) is not Trigger.ACK_OF_SYN:
+            return False
+        if policy == "ignore":
+            out.append(Dropped(tcb.four_tuple, segment, DropReason.POOL_FULL_IGNORED))
+        else:
+            out.append(Dropped(tcb.four_tuple, segment, DropReason.POOL_FULL_REFUSED))
+            out += self.abort(tcb)
+        return True
+
+    def _receive_stranger(
+        self, now: float, four_tuple: FourTuple, segment: Segment, out: list[Action], reopened: Tcb | None = None
+    ) -> None:
+        """RFC 9293 sections 3.10.7.1 and 3.10.7.2: no TCB. Admission says whether that is CLOSED or LISTEN."""
+        reason = guards.in_closed(segment)
+        if reason is not None:
+            out.append(Dropped(four_tuple, segment, reason))
+            return
+        verdict = self.admission.decide(four_tuple, segment)
+        if verdict is Verdict.IGNORE:
+            out.append(Dropped(four_tuple, segment, DropReason.ADMISSION_IGNORES))
+        elif verdict is Verdict.REFUSE:
+            out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.1"))
+        else:
+            self._listen(now, four_tuple, segment, out, reopened)
+
+    def _listen(
+        self, now: float, four_tuple: FourTuple, segment: Segment, out: list[Action], reopened: Tcb | None
+    ) -> None:
+        trigger = guards.in_listen(segment)
+        if isinstance(trigger, DropReason):
+            out.append(Dropped(four_tuple, segment, trigger))
+        elif trigger is Trigger.WRONG_ACK:
+            out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.2 second"))
+        elif self._may_open(four_tuple, segment, out):
+            tcb = self._new(now, four_tuple, passive=True, reopened=reopened)
+            out += machine.open_passive(tcb, now, segment)
+            self._half_open[four_tuple] = tcb
+            self._most_half_open = max(self._most_half_open, len(self._half_open))
+            self._schedule(tcb)
+
+    def _may_open(self, four_tuple: FourTuple, segment: Segment, out: list[Action]) -> bool:
+        """Apply the limits on TCBs and on half-open connections."""
+        if len(self._tcbs) >= self.config.max_connections:
+            out.append(Dropped(four_tuple, segment, DropReason.CONNECTIONS_FULL))
+            return False
+        if len(self._half_open) < self.config.max_syn_backlog:
+            return True
+        if self.config.half_open_policy == "evict":
+            oldest = next(iter(self._half_open.values()))
+            out.append(Dropped(oldest.four_tuple, None, DropReason.HALF_OPEN_EVICTED))
+            out += self._call(oldest, lambda: machine.give_up(oldest, ConnectionAbortedError))
+            return True
+        out.append(Dropped(four_tuple, segment, DropReason.HALF_OPEN_FULL))
+        if self.config.half_open_policy == "refuse":
+            out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.1"))
+        return False
+
+    def _new(self, now: float, four_tuple: FourTuple, *, passive: bool, reopened: Tcb | None = None) -> Tcb:
+        iss, ts_offset = isn.choose(now, four_tuple, self._secret)
+        if reopened is not None and not precedes(reopened.snd_nxt, iss):
+            iss = add(reopened.snd_nxt, REOPENED_ISS_LEAD)
+        mss = self._mss[four_tuple.family]
+        tcb = Tcb(four_tuple, self.config, iss=iss, ts_offset=ts_offset, rcv_mss=mss, passive=passive)
+        self._tcbs[four_tuple] = tcb
+        self._most_tcbs = max(self._most_tcbs, len(self._tcbs))
+        return tcb
+
+    # Calls
+
+    def connect(self, now: float, four_tuple: FourTuple) -> list[Action]:
+        """Open *four_tuple* actively.
+
+        Raises:
+            AddressInUseError: There is such a connection already.
+        """
+        if four_tuple in self._tcbs:
+            raise AddressInUseError(f"{four_tuple} exists already")
+        tcb = self._new(now, four_tuple, passive=False)
+        out = machine.open_active(tcb, now)
+        self._schedule(tcb)
+        return out
+
+    def send(self, now: float, tcb: Tcb, text: memoryview) -> tuple[int, list[Action]]:
+        """See `xsocket.tcp.machine.send`."""
+        taken, actions = machine.send(tcb, now, text)
+        self._schedule(tcb)
+        return taken, actions
+
+    def receive_text(self, now: float, tcb: Tcb, most: int) -> tuple[bytes, list[Action]]:
+        """See `xsocket.tcp.machine.receive`."""
+        return machine.receive(tcb, now, most)
+
+    def close(self, now: float, tcb: Tcb) -> list[Action]:
+        """See `xsocket.tcp.machine.close`: finish sending, go on reading."""
+        return self._call(tcb, lambda: machine.close(tcb, now))
+
+    def release(self, now: float, tcb: Tcb) -> list[Action]:
+        """See `xsocket.tcp.machine.release`: finish sending, and nobody will read."""
+        return self._call(tcb, lambda: machine.release(tcb, now))
+
+    def abort(self, tcb: Tcb) -> list[Action]:
+        """See `xsocket.tcp.machine.abort`."""
+        return self._call(tcb, lambda: machine.abort(tcb, ConnectionAbortedError))
+
+    def _call(self, tcb: Tcb, call: Callable[[], list[Action]]) -> list[Action]:
+        out: list[Action] = []
+        before = tcb.state
+        out += call()
+        if tcb.state is not before:
+            self._follow(tcb, before, out)
+        self._schedule(tcb)
+        return out
+
+    # Timers
+
+    @property
+    def deadline(self) -> float:
+        """When `timers_fired` wants to be called next, monotonic seconds; infinite for never."""
+        return self._timers[0][0] if self._timers else inf
+
+    def timers_fired(self, now: float) -> list[Action]:
+        """Act on every timer that has run out by *now*."""
+        out: list[Action] = []
+        while self._timers and self._timers[0][0] <= now:
+            due, _, tcb = heappop(self._timers)
+            if due != tcb.scheduled:
+                continue  # an earlier entry took its place
+            tcb.scheduled = inf
+            if tcb.timer is not None and tcb.deadline <= now:
+                out += self._call(tcb, lambda tcb=tcb: machine.timer_fired(tcb, now))  # type: ignore[misc]
+            else:
+                self._schedule(tcb)
+        return out
+
+    def _schedule(self, tcb: Tcb) -> None:
+        """See to it that the heap looks at *tcb* no later than its timer; a timer put off costs nothing."""
+        if tcb.timer is None or tcb.deadline >= tcb.scheduled:
+            return
+        tcb.scheduled = tcb.deadline
+        self._pushed += 1
+        heappush(self._timers, (tcb.deadline, self._pushed, tcb))
+        if len(self._timers) > 2 * len(self._tcbs) + 1024:
+            self._timers = [entry for entry in self._timers if entry[0] == entry[2].scheduled and entry[2].timer]
+            heapify(self._timers)
+
+    # Tables
+
+    def _follow(self, tcb: Tcb, before: State, out: list[Action]) -> None:
+        """Keep the tables true after *tcb* left the state *before*."""
+        four_tuple = tcb.four_tuple
+        if before is State.SYN_RECEIVED:
+            self._half_open.pop(four_tuple, None)
+        elif before is State.TIME_WAIT:
+            self._time_wait.pop(four_tuple, None)
+        if tcb.state is State.CLOSED:
+            del self._tcbs[four_tuple]
+        elif tcb.state is State.TIME_WAIT:
+            self._time_wait[four_tuple] = tcb
+            if len(self._time_wait) > self.config.max_tw_buckets:
+                oldest = next(iter(self._time_wait.values()))
+                out.append(Dropped(oldest.four_tuple, None, DropReason.TIME_WAIT_EVICTED))
+                out += self.abort(oldest)

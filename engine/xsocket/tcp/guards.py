@@ -1,0 +1,122 @@
+"""Guards: what a segment is, in the state it meets. One function per procedure of RFC 9293 section 3.10.7.
+
+A guard changes nothing. It answers with the trigger to look up in the table, with the reason to drop the
+segment, or with None: nothing here moves the connection, go on with the text. Tests stand in the RFC's order.
+"""
+
+from xsocket.reasons import DropReason
+from xsocket.segment import ACK, FIN, RST, SYN, Segment
+from xsocket.seqnum import add, distance, in_window, precedes, precedes_or_is
+from xsocket.state import State, Trigger
+from xsocket.tcp.options import Parsed
+from xsocket.tcp.tcb import Tcb
+
+
+def in_closed(segment: Segment) -> DropReason | None:
+    """RFC 9293 section 3.10.7.1: None asks for a reset in answer."""
+    return DropReason.RST_FOR_NOBODY if segment.flags & RST else None
+
+
+def in_listen(segment: Segment) -> Trigger | DropReason:
+    """RFC 9293 section 3.10.7.2. LISTEN is wherever Admission lets a port be reached."""
+    flags = segment.flags
+    if flags & RST:
+        return DropReason.RST_IN_LISTEN
+    if flags & ACK:
+        return Trigger.WRONG_ACK
+    if flags & (SYN | FIN) == SYN:
+        return Trigger.SYN
+    return DropReason.SYN_WITH_FIN if flags & SYN else DropReason.NO_CONTROL_IN_LISTEN
+
+
+def in_syn_sent(tcb: Tcb, segment: Segment) -> Trigger | DropReason:
+    """RFC 9293 section 3.10.7.3."""
+    ack = segment.ack
+    if ack is not None and not (precedes(tcb.snd_una, ack) and precedes_or_is(ack, tcb.snd_nxt)):
+        return DropReason.ACK_NOT_OURS if segment.rst else Trigger.WRONG_ACK
+    if segment.rst:
+        return DropReason.RST_WITHOUT_ACK if ack is None else Trigger.RST_FOR_US
+    if not segment.syn:
+        return DropReason.NEITHER_SYN_NOR_RST
+    return Trigger.SYN if ack is None else Trigger.SYN_ACK_OF_OURS
+
+
+def in_other_states(tcb: Tcb, segment: Segment, options: Parsed) -> Trigger | DropReason | None:
+    """RFC 9293 section 3.10.7.4, first to fifth."""
+    flags = segment.flags
+    if flags & RST:
+        return _check_reset(tcb, segment)
+    if flags & SYN:
+        return _check_syn(tcb, segment, options)
+    if not is_fresh(tcb, options) or not acceptable(tcb, segment):
+        if flags & FIN and tcb.state is State.TIME_WAIT:
+            return Trigger.FIN
+        return Trigger.UNACCEPTABLE
+    if not flags & ACK:
+        return DropReason.MISSING_ACK
+    return _check_ack(tcb, segment.acknowledgment)
+
+
+def acceptable(tcb: Tcb, segment: Segment) -> bool:
+    """First: the four cases of RFC 9293 table 6, with its allowance for ACKs against a closed window."""
+    seq, window = segment.seq, tcb.rcv_wnd
+    if seq == tcb.rcv_nxt or in_window(seq, tcb.rcv_nxt, window):
+        return True
+    length = segment.length
+    return length > 0 and in_window(add(seq, length - 1), tcb.rcv_nxt, window)
+
+
+def is_fresh(tcb: Tcb, options: Parsed) -> bool:
+    """PAWS, RFC 7323 section 5.3 R1: the timestamp is not older than the last one that counted."""
+    if not tcb.timestamps or options.ts_val is None:
+        return True
+    return precedes_or_is(tcb.ts_recent, options.ts_val)
+
+
+def _check_reset(tcb: Tcb, segment: Segment) -> Trigger | DropReason:
+    """Second: RFC 5961 section 3, as RFC 9293 section 3.10.7.4 has it."""
+    if segment.seq == tcb.rcv_nxt:
+        return Trigger.RST_FOR_US
+    if in_window(segment.seq, tcb.rcv_nxt, tcb.rcv_wnd):
+        return Trigger.RST_IN_WINDOW
+    return DropReason.RST_OUTSIDE_WINDOW
+
+
+def _check_syn(tcb: Tcb, segment: Segment, options: Parsed) -> Trigger:
+    """Fourth: RFC 5961 section 4 for synchronized states, whatever the sequence number."""
+    if tcb.state is State.SYN_RECEIVED:
+        return _check_syn_in_syn_received(tcb, segment)
+    if tcb.state is State.TIME_WAIT and not segment.flags & (ACK | FIN):
+        newer = tcb.timestamps and options.ts_val is not None and precedes(tcb.ts_recent, options.ts_val)
+        if newer or precedes(tcb.rcv_nxt, segment.seq):
+            return Trigger.SYN_REOPENS
+    return Trigger.SYN_IN_WINDOW
+
+
+def _check_syn_in_syn_received(tcb: Tcb, segment: Segment) -> Trigger:
+    ack = segment.ack
+    if segment.seq == tcb.irs:
+        if ack is None:
+            return Trigger.SYN_AGAIN
+        if ack == tcb.snd_nxt and not tcb.passive:
+            return Trigger.SYN_ACK_OF_OURS  # simultaneous open: appendix A.2 excuses the old sequence number
+    if not tcb.passive:
+        return Trigger.SYN_IN_WINDOW
+    return Trigger.SYN_INSTEAD if acceptable(tcb, segment) else Trigger.UNACCEPTABLE
+
+
+def _check_ack(tcb: Tcb, ack: int) -> Trigger | DropReason | None:
+    """Fifth: the ACK field, with the range of RFC 5961 section 5."""
+    if tcb.state is State.SYN_RECEIVED:
+        acks_our_syn = precedes(tcb.snd_una, ack) and precedes_or_is(ack, tcb.snd_nxt)
+        return Trigger.ACK_OF_SYN if acks_our_syn else Trigger.WRONG_ACK
+    if precedes(tcb.snd_nxt, ack):
+        return Trigger.WRONG_ACK
+    if precedes(ack, tcb.snd_una) and distance(ack, tcb.snd_una) > tcb.max_snd_wnd:
+        return DropReason.ACK_TOO_OLD
+    if tcb.fin_sent and ack == tcb.snd_nxt and tcb.state in _WAIT_FOR_ACK_OF_FIN:
+        return Trigger.ACK_OF_FIN
+    return None
+
+
+_WAIT_FOR_ACK_OF_FIN = frozenset({State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})

@@ -1,0 +1,281 @@
+"""TCP options: the machine's view of them, and the whole truth for people and tools.
+
+`parse` gives the machine the values it acts on. `decode` gives every option in order, padding and damage
+included, and ``encode(decode(raw)) == raw`` for any octets. Both skip as Linux does: an option whose length
+is wrong is passed over, one whose length runs past the end ends the list.
+"""
+
+from collections.abc import Iterable, Iterator
+from struct import Struct
+from typing import Final, NamedTuple
+
+END: Final = 0
+NOP: Final = 1
+MSS: Final = 2
+WINDOW_SCALE: Final = 3
+SACK_PERMITTED: Final = 4
+SACK: Final = 5
+TIMESTAMPS: Final = 8
+FAST_OPEN: Final = 34
+
+MAX_OCTETS: Final = 40
+"""The data offset counts at most fifteen words, five of which are the fixed header (RFC 9293 section 3.1)."""
+MAX_SHIFT: Final = 14
+"""RFC 7323 section 2.3: a larger shift count is used as this."""
+
+_TWO_WORDS: Final = Struct("!II")
+_LINUX_TIMESTAMPS: Final = b"\x01\x01\x08\x0a"
+_LINUX_SYN: Final = Struct("!HHIII3sB")
+_LINUX_SYN_KINDS: Final = (0x0204, 0x0402080A, b"\x01\x03\x03")
+
+
+class Parsed(NamedTuple):
+    """The values that the machine acts on; None or empty where the peer sent no such option.
+
+    Attributes:
+        mss: Largest text the sender of the option takes, octets (RFC 9293 section 3.7.1).
+        window_scale: Shift count as sent, not yet capped (RFC 7323 section 2).
+        sack_permitted: Whether selective acknowledgment was offered (RFC 2018 section 2).
+        ts_val: TSval, milliseconds of the sender's own clock (RFC 7323 section 3).
+        ts_ecr: TSecr.
+        sack: Left and right edges of the blocks received (RFC 2018 section 3).
+        fast_open: Cookie; empty for a request (RFC 7413 section 4.1.1).
+    """
+
+    mss: int | None = None
+    window_scale: int | None = None
+    sack_permitted: bool = False
+    ts_val: int | None = None
+    ts_ecr: int = 0
+    sack: tuple[tuple[int, int], ...] = ()
+    fast_open: bytes | None = None
+
+
+NOTHING: Final = Parsed()
+
+
+def parse(raw: bytes) -> Parsed:
+    """Return what the machine acts on; never raises. The last of several options of one kind counts."""
+    if not raw:
+        return NOTHING
+    if len(raw) == 12 and raw[:4] == _LINUX_TIMESTAMPS:
+        value, echo = _TWO_WORDS.unpack_from(raw, 4)
+        return Parsed(ts_val=value, ts_ecr=echo)
+    if len(raw) == 20:
+        first, mss, second, value, echo, third, shift = _LINUX_SYN.unpack(raw)
+        if (first, second, third) == _LINUX_SYN_KINDS:
+            return Parsed(mss, shift, True, value, echo)
+    return _parse_each(raw)
+
+
+def _parse_each(raw: bytes) -> Parsed:
+    mss = scale = ts_val = fast_open = None
+    permitted, ts_ecr = False, 0
+    blocks: tuple[tuple[int, int], ...] = ()
+    for kind, data in _walk(raw):
+        size = len(data)
+        if kind == MSS and size == 2:
+            mss = int.from_bytes(data, "big")
+        elif kind == WINDOW_SCALE and size == 1:
+            scale = data[0]
+        elif kind == SACK_PERMITTED and size == 0:
+            permitted = True
+        elif kind == TIMESTAMPS and size == 8:
+            ts_val, ts_ecr = _TWO_WORDS.unpack(data)
+        elif kind == SACK and size % 8 == 0 and size:
+            blocks = tuple(_TWO_WORDS.iter_unpack(data))
+        elif kind == FAST_OPEN and _is_cookie(size):
+            fast_open = data
+    return Parsed(mss, scale, permitted, ts_val, ts_ecr, blocks, fast_open)
+
+
+def _is_cookie(size: int) -> bool:
+    # RFC 7413 section 4.1.1: none, or 4 to 16 octets, an even number.
+    return size == 0 or (4 <= size <= 16 and size % 2 == 0)
+
+
+_BROKEN: Final = -1
+
+
+def _walk(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield kind and data of every option; END and `_BROKEN` come last and carry all that follows."""
+    at, end = 0, len(raw)
+    while at < end:
+        kind = raw[at]
+        if kind == END:
+            yield END, raw[at + 1 :]
+            return
+        if kind == NOP:
+            yield NOP, b""
+            at += 1
+            continue
+        size = raw[at + 1] if at + 1 < end else 0
+        if size < 2 or at + size > end:
+            yield _BROKEN, raw[at:]
+            return
+        yield kind, raw[at + 2 : at + size]
+        at += size
+
+
+class End(NamedTuple):
+    """End of option list, with whatever stands after it (zeroes, if the sender is well behaved)."""
+
+    padding: bytes = b""
+
+
+class Nop(NamedTuple):
+    """No-operation."""
+
+
+class MaximumSegmentSize(NamedTuple):
+    """RFC 9293 section 3.7.1; octets, 0 to 65,535."""
+
+    value: int
+
+
+class WindowScale(NamedTuple):
+    """RFC 7323 section 2.2; shift count, 0 to 255 as sent."""
+
+    shift: int
+
+
+class SackPermitted(NamedTuple):
+    """RFC 2018 section 2."""
+
+
+class Sack(NamedTuple):
+    """RFC 2018 section 3; left and right edges of each block."""
+
+    blocks: tuple[tuple[int, int], ...]
+
+
+class Timestamps(NamedTuple):
+    """RFC 7323 section 3.2; 32-bit numbers."""
+
+    value: int
+    echo: int
+
+
+class FastOpen(NamedTuple):
+    """RFC 7413 section 4.1.1; an empty cookie asks for one."""
+
+    cookie: bytes = b""
+
+
+class Unknown(NamedTuple):
+    """An option of another kind, or of a known kind with a length that is wrong for it."""
+
+    kind: int
+    data: bytes
+
+
+class Malformed(NamedTuple):
+    """The rest of the list, from an option whose length is below two or runs past the end."""
+
+    raw: bytes
+
+
+Option = (
+    End
+    | Nop
+    | MaximumSegmentSize
+    | WindowScale
+    | SackPermitted
+    | Sack
+    | Timestamps
+    | FastOpen
+    | Unknown
+    | Malformed
+)
+
+
+def decode(raw: bytes) -> tuple[Option, ...]:
+    """Return every option in order; never raises, and `encode` gives *raw* back."""
+    return tuple(_decode_one(kind, data) for kind, data in _walk(raw))
+
+
+def _decode_one(kind: int, data: bytes) -> Option:
+    match kind, len(data):
+        case 0, _:
+            return End(data)
+        case 1, _:
+            return Nop()
+        case -1, _:
+            return Malformed(data)
+        case 2, 2:
+            return MaximumSegmentSize(int.from_bytes(data, "big"))
+        case 3, 1:
+            return WindowScale(data[0])
+        case 4, 0:
+            return SackPermitted()
+        case 5, size if size and size % 8 == 0:
+            return Sack(tuple(_TWO_WORDS.iter_unpack(data)))
+        case 8, 8:
+            return Timestamps(*_TWO_WORDS.unpack(data))
+        case 34, size if _is_cookie(size):
+            return FastOpen(data)
+    return Unknown(kind, data)
+
+
+def encode(options: Iterable[Option]) -> bytes:
+    """Return *options* in order, as octets; nothing is added, so see `padded` before sending them."""
+    return b"".join(_encode_one(option) for option in options)
+
+
+def _encode_one(option: Option) -> bytes:
+    match option:
+        case End(padding):
+            return b"\x00" + padding
+        case Nop():
+            return b"\x01"
+        case MaximumSegmentSize(value):
+            return b"\x02\x04" + value.to_bytes(2, "big")
+        case WindowScale(shift):
+            return bytes((WINDOW_SCALE, 3, shift))
+        case SackPermitted():
+            return b"\x04\x02"
+        case Sack(blocks):
+            return bytes((SACK, 2 + 8 * len(blocks))) + b"".join(_TWO_WORDS.pack(*block) for block in blocks)
+        case Timestamps(value, echo):
+            return b"\x08\x0a" + _TWO_WORDS.pack(value, echo)
+        case FastOpen(cookie):
+            return bytes((FAST_OPEN, 2 + len(cookie))) + cookie
+        case Unknown(kind, data):
+            return bytes((kind, 2 + len(data))) + data
+        case Malformed(raw):
+            return raw
+
+
+def padded(raw: bytes) -> bytes:
+    """Return *raw* filled with zeroes to a multiple of four octets, as the header wants it."""
+    return raw + bytes(-len(raw) % 4)
+
+
+def for_syn(mss: int, shift: int | None, sack_permitted: bool, timestamps: tuple[int, int] | None) -> bytes:
+    """Return the options of a SYN or SYN+ACK, in the order in which Linux sends them.
+
+    Args:
+        mss: The largest text we take, octets.
+        shift: Our window scale, None to leave the option out.
+        sack_permitted: Whether to offer selective acknowledgment.
+        timestamps: TSval and TSecr, None to leave the option out.
+    """
+    parts = [b"\x02\x04", mss.to_bytes(2, "big")]
+    if timestamps is not None:
+        parts.append(b"\x04\x02\x08\x0a" if sack_permitted else _LINUX_TIMESTAMPS)
+        parts.append(_TWO_WORDS.pack(*timestamps))
+    elif sack_permitted:
+        parts.append(b"\x01\x01\x04\x02")
+    if shift is not None:
+        parts.append(bytes((NOP, WINDOW_SCALE, 3, shift)))
+    return b"".join(parts)
+
+
+def for_segment(timestamps: tuple[int, int] | None, blocks: tuple[tuple[int, int], ...] = ()) -> bytes:
+    """Return the options of a segment without SYN: timestamps, then as many SACK blocks as fit."""
+    raw = _LINUX_TIMESTAMPS + _TWO_WORDS.pack(*timestamps) if timestamps is not None else b""
+    if blocks:
+        room = (MAX_OCTETS - len(raw) - 4) // 8
+        chosen = blocks[:room]
+        raw += bytes((NOP, NOP, SACK, 2 + 8 * len(chosen))) + b"".join(_TWO_WORDS.pack(*each) for each in chosen)
+    return raw

@@ -1,0 +1,164 @@
+"""Segments the machine sends: which, with which numbers, windows and options. Changes only what sending changes."""
+
+from xsocket.actions import Action, Send
+from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
+from xsocket.seqnum import add, distance, precedes
+from xsocket.state import State
+from xsocket.tcp.congestion import NewReno
+from xsocket.tcp.options import for_segment, for_syn
+from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW, Tcb
+
+TIMESTAMP_OCTETS = 12
+
+
+def reset_for(segment: Segment) -> Segment:
+    """Return the reset that makes sense to the sender of *segment*: RFC 9293 section 3.5.2, groups 1 and 2."""
+    if segment.flags & ACK:
+        return Segment(segment.acknowledgment, 0, RST)
+    return Segment(0, add(segment.seq, segment.length), RST | ACK)
+
+
+def syn(tcb: Tcb, now: float, rule: str) -> Send:
+    """<SEQ=ISS><CTL=SYN>, with every option the rules let us offer."""
+    rules = tcb.config
+    stamps = (tcb.timestamp(now), 0) if rules.timestamps else None
+    options = for_syn(tcb.rcv_mss, window_shift(rules.rmem) if rules.window_scaling else None, rules.sack, stamps)
+    window = min(rules.rmem, MAX_UNSCALED_WINDOW)
+    return Send(tcb.four_tuple, Segment(tcb.iss, 0, SYN, window, options), rule)
+
+
+def syn_ack(tcb: Tcb, now: float, rule: str) -> Send:
+    """<SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>, with the options that the peer's SYN agreed to."""
+    stamps = (tcb.timestamp(now), tcb.ts_recent) if tcb.timestamps else None
+    scale = tcb.rcv_wscale if tcb.scaled else None
+    options = for_syn(tcb.rcv_mss, scale, tcb.sack, stamps)
+    window = min(tcb.config.rmem, MAX_UNSCALED_WINDOW)  # RFC 7323 section 2.2: never scaled on a SYN
+    tcb.last_ack_sent = tcb.rcv_nxt
+    return Send(tcb.four_tuple, Segment(tcb.iss, tcb.rcv_nxt, SYN | ACK, window, options), rule)
+
+
+def window_shift(rmem: int) -> int:
+    """Return the smallest shift count that lets the window field express *rmem* octets, at most 14."""
+    shift = 0
+    while rmem >> shift > MAX_UNSCALED_WINDOW and shift < 14:
+        shift += 1
+    return shift
+
+
+def segment_from(tcb: Tcb, now: float, seq: int, flags: int, payload: bytes = b"") -> Segment:
+    """Return a segment without SYN that acknowledges everything received so far."""
+    stamps = (tcb.timestamp(now), tcb.ts_recent) if tcb.timestamps else None
+    blocks = tcb.receiving.blocks() if tcb.sack and tcb.receiving is not None else ()
+    options = for_segment(stamps, blocks) if stamps or blocks else b""
+    tcb.ack_due = False
+    return Segment(seq, tcb.rcv_nxt, flags | ACK, tcb.advertise(), options, payload)
+
+
+def ack(tcb: Tcb, now: float, rule: str) -> Send:
+    """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>."""
+    return Send(tcb.four_tuple, segment_from(tcb, now, tcb.snd_nxt, 0), rule)
+
+
+def reset(tcb: Tcb, rule: str) -> Send:
+    """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>: the ABORT call of RFC 9293 section 3.10.5."""
+    return Send(tcb.four_tuple, Segment(tcb.snd_nxt, tcb.rcv_nxt, RST | ACK), rule)
+
+
+def transmit(tcb: Tcb, now: float, out: list[Action]) -> None:
+    """Send what the windows allow: text lost to a timeout first, then new text, then the FIN."""
+    if tcb.resend is not None:
+        _go_back(tcb, now, out)
+    while (size := _next_size(tcb)) is not None:
+        first = tcb.flight == 0
+        _send_new(tcb, now, size, out)
+        if first or tcb.timer is None:
+            tcb.start_retransmission(now)
+
+
+def retransmit_first(tcb: Tcb, now: float, out: list[Action], rule: str) -> None:
+    """Send the oldest unacknowledged segment again; that is the SYN, after a CLOSE in SYN-RECEIVED."""
+    if tcb.snd_una == tcb.iss:
+        out.append(syn_ack(tcb, now, rule))
+        return
+    out.append(Send(tcb.four_tuple, _again(tcb, now, tcb.snd_una, tcb.snd_mss), rule))
+    tcb.timed = None  # RFC 6298 section 3, Karn's algorithm
+
+
+def probe(tcb: Tcb, now: float, out: list[Action]) -> None:
+    """Send one octet (or the FIN) against a closed window: RFC 9293 section 3.8.6.1."""
+    if tcb.flight:
+        out.append(Send(tcb.four_tuple, _again(tcb, now, tcb.snd_una, 1), "3.8.6.1"))
+    else:
+        _send_new(tcb, now, min(1, tcb.unsent), out)
+
+
+def window_update(tcb: Tcb, now: float, out: list[Action]) -> None:
+    """Tell the peer that the user's reading opened the window, when that is worth a segment."""
+    if tcb.state in _RECEIVES and tcb.window_to_offer() > tcb.rcv_wnd:
+        out.append(ack(tcb, now, "3.8.6.2.2"))
+
+
+def _next_size(tcb: Tcb) -> int | None:
+    """How much new text to send now; 0 for a bare FIN, None for nothing."""
+    if tcb.state not in _SENDS or tcb.resend is not None:
+        return None
+    unsent = tcb.unsent
+    if not unsent:
+        return 0 if tcb.closing and not tcb.fin_sent else None
+    window = min(tcb.snd_wnd, tcb.congestion.allowance if tcb.congestion is not None else tcb.snd_wnd)
+    usable = window - tcb.flight
+    size = min(unsent, tcb.snd_mss, usable)
+    if size <= 0:
+        return None
+    # RFC 9293 section 3.8.6.2.1, silly window avoidance: a full segment, or all there is, or half the window.
+    if size == tcb.snd_mss or size == unsent or size * 2 >= tcb.max_snd_wnd or tcb.flight == 0:
+        return size
+    return None
+
+
+def _send_new(tcb: Tcb, now: float, size: int, out: list[Action]) -> None:
+    seq = tcb.snd_nxt
+    payload = tcb.sending.peek(seq, size) if tcb.sending is not None and size else b""
+    flags = 0
+    tcb.snd_nxt = add(seq, len(payload))
+    last = tcb.sending is None or tcb.snd_nxt == tcb.sending.right
+    if payload and last:
+        flags |= PSH
+    if tcb.closing and last and not tcb.fin_sent:
+        flags |= FIN
+        tcb.fin_sent = True
+        tcb.snd_nxt = add(tcb.snd_nxt, 1)
+    if tcb.timed is None and not tcb.timestamps:
+        tcb.timed = (tcb.snd_nxt, now)
+    out.append(Send(tcb.four_tuple, segment_from(tcb, now, seq, flags, payload), "3.10.2" if payload else "3.10.4"))
+
+
+def _again(tcb: Tcb, now: float, seq: int, most: int) -> Segment:
+    """Return the segment at *seq* once more, with the FIN if it stands there."""
+    sent = distance(seq, tcb.snd_nxt) - (1 if tcb.fin_sent else 0)
+    payload = tcb.sending.peek(seq, min(most, sent)) if tcb.sending is not None and sent > 0 else b""
+    ends = len(payload) == sent
+    flags = (FIN if tcb.fin_sent and ends else 0) | (PSH if payload and ends else 0)
+    return segment_from(tcb, now, seq, flags, payload)
+
+
+def _go_back(tcb: Tcb, now: float, out: list[Action]) -> None:
+    """After a timeout, send again from `Tcb.resend` as far as the congestion window allows."""
+    assert tcb.resend is not None
+    window = max(tcb.congestion.cwnd if tcb.congestion is not None else tcb.snd_mss, 1)
+    window = min(window, max(tcb.snd_wnd, 1))
+    while precedes(tcb.resend, tcb.snd_nxt) and distance(tcb.snd_una, tcb.resend) < window:
+        segment = _again(tcb, now, tcb.resend, tcb.snd_mss)
+        out.append(Send(tcb.four_tuple, segment, "RFC 6298 5.4"))
+        tcb.resend = add(tcb.resend, segment.length)
+    if not precedes(tcb.resend, tcb.snd_nxt):
+        tcb.resend = None
+
+
+def new_congestion(tcb: Tcb) -> NewReno:
+    """Return the congestion window a connection starts with."""
+    return NewReno(tcb.snd_mss, tcb.config.initial_cwnd)
+
+
+_SENDS = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})
+_RECEIVES = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})

@@ -1,0 +1,274 @@
+"""The transmission control block: what one connection remembers, by the RFC's names. Data and small sums only."""
+
+from math import inf
+from typing import NamedTuple
+
+from xsocket.config import TcpConfig
+from xsocket.fourtuple import FourTuple
+from xsocket.seqnum import MASK, add, distance
+from xsocket.state import State, Timer
+from xsocket.tcp.congestion import NewReno
+from xsocket.tcp.rto import RoundTrip, backed_off
+from xsocket.tcp.stream import ReceiveQueue, SendQueue
+
+MAX_UNSCALED_WINDOW = 65_535
+
+
+class Tcb:
+    """One connection (RFC 9293 section 3.3.1). Only `xsocket.tcp.machine` changes it.
+
+    Sequence numbers are 32-bit; windows and sizes are octets, already scaled; instants are monotonic seconds.
+
+    Attributes:
+        four_tuple: Which connection it is.
+        config: The rules it plays by.
+        state: Where it stands.
+        passive: Whether a passive open made it: a SYN came first.
+        iss, irs: Initial sequence numbers, ours and the peer's.
+        snd_una, snd_nxt: Oldest number not acknowledged; next number to send, however often text was sent again.
+        snd_wnd, snd_wl1, snd_wl2: The peer's window, and the segment that last updated it.
+        max_snd_wnd: The largest window the peer ever offered (RFC 5961 section 5).
+        snd_mss: Largest text we may send in one segment, options of every segment deducted.
+        rcv_nxt: Next number expected.
+        rcv_adv: Right edge of the window we advertised; it never moves back.
+        rcv_mss: Largest text we told the peer to send.
+        scaled: Whether window scale was agreed on (RFC 7323 section 2).
+        snd_wscale, rcv_wscale: The shift counts then; 0 otherwise.
+        sack: Whether SACK was agreed on (RFC 2018).
+        timestamps: Whether timestamps were agreed on (RFC 7323 section 3).
+        ts_offset: What is added to our millisecond clock to make TSval.
+        ts_recent: TS.Recent, the peer's TSval to echo.
+        last_ack_sent: Last.ACK.sent (RFC 7323 section 4.3).
+        sending: Text not acknowledged or not sent yet; None while there never was any.
+        receiving: Text not read yet; None while there never was any.
+        congestion: The congestion window; None while nothing was sent.
+        closing: Whether the user has asked for a FIN.
+        fin_sent: Whether that FIN has gone out at least once; it then holds the last number before SND.NXT.
+        fin_at: Number of the peer's FIN when it came before the text in front of it; None otherwise.
+        user_gone: Whether nobody will read any more (the user called close).
+        error: What the user gets told, None if nothing went wrong.
+        timer, deadline: The one timer that runs, and when it fires.
+        scheduled: When the stack will look at the timer; infinite when it will not.
+        rto_s: Retransmission timeout, not backed off.
+        round_trip: What was measured of the path.
+        retries: Retransmissions since the peer last acknowledged something new; they double the timeout.
+        unanswered: Those of them since the peer last answered at all; they end in giving up.
+        resend: Next number to send again after a timeout; None when there is nothing to send again.
+        timed: Number and instant of the segment whose round trip is being timed, without timestamps.
+        ack_due: Whether an acknowledgment is owed and waits for the batch to end.
+        invalid_at: When an unacceptable segment was last answered.
+        established_at: When it was established; None before.
+    """
+
+    __slots__ = (
+        "ack_due",
+        "closing",
+        "config",
+        "congestion",
+        "deadline",
+        "error",
+        "established_at",
+        "fin_at",
+        "fin_sent",
+        "four_tuple",
+        "invalid_at",
+        "irs",
+        "iss",
+        "last_ack_sent",
+        "max_snd_wnd",
+        "passive",
+        "rcv_adv",
+        "rcv_mss",
+        "rcv_nxt",
+        "rcv_wscale",
+        "receiving",
+        "resend",
+        "retries",
+        "round_trip",
+        "rto_s",
+        "sack",
+        "scaled",
+        "scheduled",
+        "sending",
+        "snd_mss",
+        "snd_nxt",
+        "snd_una",
+        "snd_wl1",
+        "snd_wl2",
+        "snd_wnd",
+        "snd_wscale",
+        "state",
+        "timed",
+        "timer",
+        "timestamps",
+        "ts_offset",
+        "ts_recent",
+        "unanswered",
+        "user_gone",
+    )
+
+    def __init__(
+        self, four_tuple: FourTuple, config: TcpConfig, *, iss: int, ts_offset: int, rcv_mss: int, passive: bool
+    ) -> None:
+        self.four_tuple = four_tuple
+        self.config = config
+        self.state = State.CLOSED
+        self.passive = passive
+        self.iss = self.snd_una = self.snd_nxt = iss
+        self.irs = self.rcv_nxt = self.rcv_adv = self.last_ack_sent = 0
+        self.snd_wnd = self.max_snd_wnd = self.snd_wl1 = self.snd_wl2 = 0
+        self.snd_mss = self.rcv_mss = rcv_mss
+        self.snd_wscale = self.rcv_wscale = 0
+        self.sack = self.timestamps = self.scaled = False
+        self.ts_offset, self.ts_recent = ts_offset, 0
+        self.sending: SendQueue | None = None
+        self.receiving: ReceiveQueue | None = None
+        self.congestion: NewReno | None = None
+        self.closing = self.fin_sent = self.user_gone = self.ack_due = False
+        self.fin_at: int | None = None
+        self.error: type[OSError] | None = None
+        self.timer: Timer | None = None
+        self.deadline = 0.0
+        self.scheduled = inf
+        self.rto_s = config.initial_rto_s
+        self.round_trip: RoundTrip | None = None
+        self.retries = self.unanswered = 0
+        self.resend: int | None = None
+        self.timed: tuple[int, float] | None = None
+        self.invalid_at: float | None = None
+        self.established_at: float | None = None
+
+    @property
+    def rcv_wnd(self) -> int:
+        """The receive window as the peer knows it: octets from RCV.NXT to the edge we advertised."""
+        return distance(self.rcv_nxt, self.rcv_adv)
+
+    @property
+    def flight(self) -> int:
+        """Sequence numbers sent and not acknowledged."""
+        return distance(self.snd_una, self.snd_nxt)
+
+    @property
+    def unsent(self) -> int:
+        """Octets of text the user gave that were never sent."""
+        if self.sending is None:
+            return 0
+        return 0 if self.fin_sent else distance(self.snd_nxt, self.sending.right)
+
+    @property
+    def unread(self) -> int:
+        """Octets of text the user can read."""
+        return len(self.receiving) if self.receiving is not None else 0
+
+    @property
+    def peer_finished(self) -> bool:
+        """Whether the peer's FIN has been reached: after what is unread, the stream ends."""
+        return self.state in _AFTER_PEERS_FIN
+
+    @property
+    def writable(self) -> bool:
+        """Whether the user may still give text."""
+        return self.state in _BEFORE_OUR_FIN and not self.closing
+
+    def timestamp(self, now: float) -> int:
+        """TSval at *now*: milliseconds plus this connection's own offset (RFC 7323 sections 4.1, 7.1)."""
+        return (int(now * 1000) + self.ts_offset) & MASK
+
+    def start_timer(self, timer: Timer, now: float, after_s: float) -> None:
+        """Let *timer* run out *after_s* seconds from *now*, in place of whatever timer ran."""
+        self.timer, self.deadline = timer, now + after_s
+
+    def start_retransmission(self, now: float) -> None:
+        """Start the retransmission timer, or the persist timer against a closed window, backed off."""
+        shut = self.snd_wnd == 0 and self.state not in _HANDSHAKE
+        timer = Timer.PERSIST if shut else Timer.RETRANSMISSION
+        self.start_timer(timer, now, backed_off(self.rto_s, self.retries, self.config.max_rto_s))
+
+    def stop_timer(self) -> None:
+        """Let no timer run."""
+        self.timer = None
+
+    def window_to_offer(self) -> int:
+        """Return how far the window may reach past RCV.NXT now, octets; never less than was offered.
+
+        Small advances are not worth an update: RFC 9293 section 3.8.6.2.2 (silly window avoidance).
+        """
+        free = max(0, self.config.rmem - self.unread)
+        offered = self.rcv_wnd
+        worthwhile = min(self.rcv_mss, self.config.rmem // 2)
+        return free if free - offered >= worthwhile else offered
+
+    def advertise(self) -> int:
+        """Move the right edge and return the window field for the header, scaled (RFC 7323 section 2.3)."""
+        field = min(self.window_to_offer() >> self.rcv_wscale, MAX_UNSCALED_WINDOW)
+        edge = field << self.rcv_wscale
+        if edge > self.rcv_wnd:
+            self.rcv_adv = add(self.rcv_nxt, edge)
+        self.last_ack_sent = self.rcv_nxt
+        return field
+
+
+class Info(NamedTuple):
+    """A snapshot of a TCB for people: the variables of RFC 9293 section 3.3.1 and what was negotiated.
+
+    Windows in octets, times in seconds; see `Tcb` for each name.
+    """
+
+    state: State
+    passive: bool
+    iss: int
+    snd_una: int
+    snd_nxt: int
+    snd_wnd: int
+    snd_mss: int
+    snd_wscale: int | None
+    irs: int
+    rcv_nxt: int
+    rcv_wnd: int
+    rcv_mss: int
+    rcv_wscale: int | None
+    sack: bool
+    timestamps: bool
+    cwnd: int | None
+    ssthresh: int | None
+    srtt_s: float | None
+    rto_s: float
+    retries: int
+    unacknowledged: int
+    unread: int
+
+
+def snapshot(tcb: Tcb) -> Info:
+    """Return what *tcb* holds at this moment."""
+    congestion, path = tcb.congestion, tcb.round_trip
+    return Info(
+        state=tcb.state,
+        passive=tcb.passive,
+        iss=tcb.iss,
+        snd_una=tcb.snd_una,
+        snd_nxt=tcb.snd_nxt,
+        snd_wnd=tcb.snd_wnd,
+        snd_mss=tcb.snd_mss,
+        snd_wscale=tcb.snd_wscale if tcb.scaled else None,
+        irs=tcb.irs,
+        rcv_nxt=tcb.rcv_nxt,
+        rcv_wnd=tcb.rcv_wnd,
+        rcv_mss=tcb.rcv_mss,
+        rcv_wscale=tcb.rcv_wscale if tcb.scaled else None,
+        sack=tcb.sack,
+        timestamps=tcb.timestamps,
+        cwnd=congestion.cwnd if congestion is not None else None,
+        ssthresh=congestion.ssthresh if congestion is not None else None,
+        srtt_s=path.srtt if path is not None else None,
+        rto_s=tcb.rto_s,
+        retries=tcb.retries,
+        unacknowledged=len(tcb.sending) if tcb.sending is not None else 0,
+        unread=tcb.unread,
+    )
+
+
+_HANDSHAKE = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
+_AFTER_PEERS_FIN = frozenset(
+    {State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, State.TIME_WAIT, State.CLOSED}
+)
+_BEFORE_OUR_FIN = frozenset({State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT})
