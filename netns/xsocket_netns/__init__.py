@@ -1,6 +1,58 @@
 """Labs: network namespaces, links, addresses and routes, made and removed through pyroute2.
 
-Knows nothing of TCP and nothing of the engine.
+Knows nothing of TCP and nothing of the engine. `lab.py` is the file to read first.
 """
 
-__all__: list[str] = []
+from xsocket_netns.errors import (
+    CommandFailedError,
+    CommandTimeoutError,
+    LabClosedError,
+    LabError,
+    LabInUseError,
+    LabNameError,
+    LabRefusedError,
+    LabUsageError,
+    LabWaitError,
+    LinkTimeoutError,
+    NamespaceError,
+    NetlinkRefusedError,
+    NoSuchHostError,
+    NoSuchLabError,
+    PrivilegeError,
+    RuntimeDirectoryError,
+    SysctlError,
+)
+from xsocket_netns.host import Host, Interface
+from xsocket_netns.lab import Bridge, Lab, Link
+from xsocket_netns.namespace import Namespace
+from xsocket_netns.privileges import ensure_privileges
+from xsocket_netns.removal import Removed, clean
+
+__all__ = [
+    "Bridge",
+    "CommandFailedError",
+    "CommandTimeoutError",
+    "Host",
+    "Interface",
+    "Lab",
+    "LabClosedError",
+    "LabError",
+    "LabInUseError",
+    "LabNameError",
+    "LabRefusedError",
+    "LabUsageError",
+    "LabWaitError",
+    "Link",
+    "LinkTimeoutError",
+    "Namespace",
+    "NamespaceError",
+    "NetlinkRefusedError",
+    "NoSuchHostError",
+    "NoSuchLabError",
+    "PrivilegeError",
+    "Removed",
+    "RuntimeDirectoryError",
+    "SysctlError",
+    "clean",
+    "ensure_privileges",
+]

@@ -1,0 +1,56 @@
+"""The four system calls that labs need and Python lacks, through libc.
+
+`os.setns` and `os.unshare` exist from Python 3.12 only, and mount(2) in no version, so all go one way. Each
+raises a plain `OSError`; what a refusal means is known to the caller.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+CLONE_NEWNS = 0x0002_0000
+CLONE_NEWUSER = 0x1000_0000
+CLONE_NEWNET = 0x4000_0000
+
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x4_0000
+MS_SHARED = 0x10_0000
+MNT_DETACH = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def unshare(flags: int) -> None:
+    """Give the calling thread new namespaces (the system call of that name)."""
+    _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def setns(descriptor: int, flags: int) -> None:
+    """Move the calling thread into the namespace behind *descriptor* (the system call of that name)."""
+    _check(_libc.setns(ctypes.c_int(descriptor), ctypes.c_int(flags)), "setns")
+
+
+def mount(source: str, target: str, kind: str = "none", flags: int = 0, options: str | None = None) -> None:
+    """Attach *source* to *target* (the system call of that name)."""
+    data = None if options is None else ctypes.c_char_p(options.encode())
+    result = _libc.mount(
+        ctypes.c_char_p(os.fsencode(source)),
+        ctypes.c_char_p(os.fsencode(target)),
+        ctypes.c_char_p(kind.encode()),
+        ctypes.c_ulong(flags),
+        data,
+    )
+    _check(result, target)
+
+
+def umount(target: str, flags: int = MNT_DETACH) -> None:
+    """Take the topmost mount off *target*, as umount2(2) does."""
+    _check(_libc.umount2(ctypes.c_char_p(os.fsencode(target)), ctypes.c_int(flags)), target)
+
+
+def _check(result: int, subject: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), subject)
