@@ -52,6 +52,14 @@ class AddressInUseError(CallerError):
     remedy = "Choose another local port, or none and let the engine choose."
 
 
+class AlreadyClaimedError(CallerError):
+    """The connection with that 4-tuple has an owner, and a connection has one owner."""
+
+    remedy = (
+        "Let one consumer claim each 4-tuple; once its owner has closed it, the 4-tuple may be claimed again."
+    )
+
+
 class CaptureError(EnvironmentRefusedError):
     """The kernel did not give a packet socket on that interface."""
 
@@ -62,6 +70,12 @@ class NoSuchInterfaceError(EnvironmentRefusedError):
     """The current network namespace has no such interface, or it is not an Ethernet."""
 
     remedy = "Name an Ethernet-like interface (veth, bridge, tap) of the current namespace."
+
+
+class LinkDownError(EnvironmentRefusedError):
+    """The interface was set down while the engine used it; frames flow again once it is up."""
+
+    remedy = "Set the interface up again, or stop the engine."
 
 
 class ClaimTimeout(WaitError, TimeoutError):  # noqa: N818  # the public name, after queue.Empty and socket.timeout

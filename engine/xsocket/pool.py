@@ -1,0 +1,666 @@
+"""`ConnectionPool`: established connections wait here for whoever claims them, by 4-tuple.
+
+One lock, owned by the pool, guards everything in it; what to do is decided under the lock, and waiters are
+woken outside it, each by a lock (or an event loop) of its own, so that nobody wakes in vain. `_Shelf` keeps
+the connections that wait, `_Claims` the claims that wait; both are plain structures that know no threads.
+
+What always holds: no claim waits that a waiting connection matches, so a new claim may take what it finds
+without overtaking anybody; and no exact claim waits for a 4-tuple whose connection has an owner.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+from xsocket.config import PoolPolicy
+from xsocket.errors import AddressInUseError, AlreadyClaimedError, ClaimTimeout, PoolClosed, XsocketError
+from xsocket.fourtuple import FourTuple
+from xsocket.pattern import Pattern
+
+
+class Claimable(Protocol):
+    """What a pool can hold: anything with a 4-tuple that does not change."""
+
+    @property
+    def four_tuple(self) -> FourTuple:
+        """The name it is claimed by."""
+        ...
+
+
+C = TypeVar("C", bound=Claimable)
+Wanted = FourTuple | Pattern | None
+"""What a claim asks for: one 4-tuple, any that a pattern matches, or (None) whichever is next."""
+
+
+class PoolEvent(Enum):
+    """What happened in a pool; each is counted, and an observer is told."""
+
+    PUT = "a connection came in"
+    CLAIMED = "a connection went to a claim"
+    GIVEN_BACK = "a connection came back from a claim that ended before it was collected, or from its owner"
+    DIED = "a waiting connection died"
+    EVICTED = "full: the oldest waiting connection made room"
+    REFUSED = "full: a connection is to be refused"
+    IGNORED = "full: a connection is to be ignored"
+    TIMED_OUT = "a claim ended without a connection"
+    CLOSED = "the pool closed"
+
+    # Enum hashes the name in Python code; every event is counted.
+    __hash__ = object.__hash__
+
+
+Observer = Callable[[PoolEvent, FourTuple | None], None]
+
+
+class PoolStatistics(NamedTuple):
+    """A pool's counters since it was made, and its gauges, all of one instant.
+
+    Every connection put was claimed, died, was evicted, or waits:
+    ``put + given_back == claimed + died + evicted + waiting_connections`` until the pool is closed.
+    """
+
+    put: int
+    claimed: int
+    given_back: int
+    died: int
+    evicted: int
+    refused: int
+    ignored: int
+    timed_out: int
+    waiting_connections: int
+    waiting_claims: int
+    owned_connections: int
+    """Claimed, and neither dead nor released."""
+    high_water: int
+    """The most connections that ever waited at once."""
+
+
+class _Ticket(Generic[C]):
+    """One waiting claim: its place in the queue, how to wake it, and how it ended."""
+
+    __slots__ = ("number", "outcome", "ring", "wanted")
+
+    def __init__(self, number: int, wanted: Wanted, ring: Callable[[], object]) -> None:
+        self.number = number
+        self.wanted = wanted
+        self.ring = ring
+        self.outcome: C | XsocketError | None = None
+
+    def collect(self) -> C:
+        """Return the connection it was given, or raise what ended it."""
+        outcome = self.outcome
+        assert outcome is not None
+        if isinstance(outcome, XsocketError):
+            raise outcome
+        return outcome
+
+
+class _Watcher:
+    """One `wait_for`: how many it wants, how to wake it, and how many there were when it was woken."""
+
+    __slots__ = ("count", "reached", "ring")
+
+    def __init__(self, count: int, ring: Callable[[], None]) -> None:
+        self.count = count
+        self.ring = ring
+        self.reached: int | None = None
+
+
+class _Shelf(Generic[C]):
+    """The waiting connections, oldest first, with an index on local port and one on remote address.
+
+    OrderedDict throughout: the first of a plain dict is found in O(n) once many before it were deleted.
+    A remote address that has one connection is indexed by the 4-tuple alone, which saves a container each.
+    """
+
+    __slots__ = ("_by_port", "_by_remote", "by_key")
+
+    def __init__(self) -> None:
+        self.by_key: OrderedDict[FourTuple, C] = OrderedDict()
+        self._by_port: dict[int, OrderedDict[FourTuple, None]] = {}
+        self._by_remote: dict[str, FourTuple | OrderedDict[FourTuple, None]] = {}
+
+    def add(self, key: FourTuple, connection: C) -> None:
+        """Add the youngest."""
+        self.by_key[key] = connection
+        same_port = self._by_port.get(key.local_port)
+        if same_port is None:
+            same_port = self._by_port[key.local_port] = OrderedDict()
+        same_port[key] = None
+        neighbours = self._by_remote.setdefault(key.remote_address, key)
+        if isinstance(neighbours, OrderedDict):
+            neighbours[key] = None
+        elif neighbours is not key:
+            self._by_remote[key.remote_address] = OrderedDict.fromkeys((neighbours, key))
+
+    def add_first(self, key: FourTuple, connection: C) -> None:
+        """Add one that stands before the oldest."""
+        self.add(key, connection)
+        self.by_key.move_to_end(key, last=False)
+        self._by_port[key.local_port].move_to_end(key, last=False)
+        neighbours = self._by_remote[key.remote_address]
+        if isinstance(neighbours, OrderedDict):
+            neighbours.move_to_end(key, last=False)
+
+    def pop(self, key: FourTuple) -> C:
+        """Take out the one named *key*, which is there."""
+        same_port = self._by_port[key.local_port]
+        del same_port[key]
+        if not same_port:
+            del self._by_port[key.local_port]
+        neighbours = self._by_remote[key.remote_address]
+        if isinstance(neighbours, OrderedDict):
+            del neighbours[key]
+        if not isinstance(neighbours, OrderedDict) or not neighbours:
+            del self._by_remote[key.remote_address]
+        return self.by_key.pop(key)
+
+    def first(self, wanted: Wanted) -> FourTuple | None:
+        """Return the oldest that *wanted* matches; O(1), for a pattern O(candidates that do not match)."""
+        if wanted is None:
+            return next(iter(self.by_key), None)
+        if isinstance(wanted, FourTuple):
+            return wanted if wanted in self.by_key else None
+        return next((key for key in self._candidates(wanted) if wanted.matches(key)), None)
+
+    def _candidates(self, pattern: Pattern) -> "OrderedDict[FourTuple, C] | OrderedDict[FourTuple, None]":
+        """Return the smallest collection, oldest first, that holds all that *pattern* may match."""
+        smallest: OrderedDict[FourTuple, C] | OrderedDict[FourTuple, None] = self.by_key
+        if pattern.local_port is not None and (port := pattern.local_port.sole) is not None:
+            smallest = self._by_port.get(port) or OrderedDict()
+        if pattern.remote is not None and (remote := pattern.remote.sole) is not None:
+            neighbours = self._by_remote.get(remote) or OrderedDict()
+            if not isinstance(neighbours, OrderedDict):
+                return OrderedDict.fromkeys((neighbours,))
+            smallest = min(smallest, neighbours, key=len)
+        return smallest
+
+
+class _Claims(Generic[C]):
+    """The waiting claims: for each thing wanted a queue of tickets, first come first served.
+
+    Patterns are also grouped by the one local port they want (None: another number of ports, or all), so a
+    connection meets only patterns that may match it, and equal patterns are tried once however many wait.
+    """
+
+    __slots__ = ("_patterns", "_queues", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._queues: dict[Wanted, OrderedDict[int, _Ticket[C]]] = {}
+        self._patterns: dict[int | None, OrderedDict[Pattern, OrderedDict[int, _Ticket[C]]]] = {}
+
+    def add(self, ticket: _Ticket[C]) -> None:
+        """Let *ticket* wait behind all others."""
+        wanted = ticket.wanted
+        queue = self._queues.get(wanted)
+        if queue is None:
+            queue = self._queues[wanted] = OrderedDict()
+            if isinstance(wanted, Pattern):
+                self._patterns.setdefault(_port_group(wanted), OrderedDict())[wanted] = queue
+        queue[ticket.number] = ticket
+        self.count += 1
+
+    def discard(self, ticket: _Ticket[C]) -> None:
+        """Take *ticket* out, if it is there."""
+        wanted = ticket.wanted
+        queue = self._queues.get(wanted)
+        if queue is None or queue.pop(ticket.number, None) is None:
+            return
+        self.count -= 1
+        if not queue:
+            del self._queues[wanted]
+            if isinstance(wanted, Pattern):
+                group = self._patterns[_port_group(wanted)]
+                del group[wanted]
+                if not group:
+                    del self._patterns[_port_group(wanted)]
+
+    def first_for(self, key: FourTuple) -> _Ticket[C] | None:
+        """Return the earliest ticket that *key* would serve; O(distinct patterns of its port)."""
+        if not self.count:
+            return None
+        best: _Ticket[C] | None = None
+        for wanted in (key, None):
+            if (queue := self._queues.get(wanted)) is not None:
+                best = _earlier(best, queue)
+        for port in (key.local_port, None) if self._patterns else ():
+            for pattern, queue in self._patterns.get(port, {}).items():
+                if (found := _earlier(best, queue)) is not best and pattern.matches(key):
+                    best = found
+        return best
+
+    def exactly(self, key: FourTuple) -> list[_Ticket[C]]:
+        """Return all tickets that want *key* and nothing else."""
+        return list(self._queues.get(key, {}).values())
+
+    def all(self) -> list[_Ticket[C]]:
+        """Return all tickets, earliest first."""
+        tickets = [ticket for queue in self._queues.values() for ticket in queue.values()]
+        return sorted(tickets, key=lambda ticket: ticket.number)
+
+
+def _port_group(pattern: Pattern) -> int | None:
+    return None if pattern.local_port is None else pattern.local_port.sole
+
+
+def _earlier(best: _Ticket[C] | None, queue: "OrderedDict[int, _Ticket[C]]") -> _Ticket[C]:
+    first = next(iter(queue.values()))
+    return first if best is None or first.number < best.number else best
+
+
+class ConnectionPool(Generic[C]):
+    """Where established connections wait, and where any thread or task claims them.
+
+    Any thread may call any method. `claim`, `claim_async`, `wait_for`, `statistics` and the container
+    methods are for consumers; `put`, `has_room`, `remove` and `close` are for the engine that fills it.
+
+    Args:
+        capacity: How many connections may wait at once; `TcpConfig.pool_capacity`. Connections given back
+            may exceed it, by as many as claims ended before they collected theirs.
+        policy: What happens to a connection for which there is no room; `TcpConfig.pool_policy`.
+        observer: Told of every event, with the 4-tuple where one is concerned. Called with the pool's lock
+            held, so that events arrive in the order in which they happened: it must be quick (append to a
+            queue), must not call the pool, and must not raise.
+
+    The waiting claims are the consumers' own doing and are not bounded.
+    """
+
+    def __init__(
+        self,
+        capacity: int = 65_536,
+        policy: PoolPolicy = "ignore",
+        *,
+        observer: Observer | None = None,
+    ) -> None:
+        self.capacity: Final = capacity
+        self.policy: Final = policy
+        self._observer = observer
+        self._lock = threading.Lock()
+        self._shelf: _Shelf[C] = _Shelf()
+        self._claims: _Claims[C] = _Claims()
+        # By id, for a strong reference would keep alive what its owner has dropped. An id is compared only
+        # with that of an object in the caller's hands, so that a dead one's cannot be mistaken for it.
+        self._owned: dict[FourTuple, int] = {}
+        self._watchers: list[_Watcher] = []
+        self._counts = dict.fromkeys(PoolEvent, 0)
+        self._high_water = 0
+        self._next_number = 0
+        self._closed = False
+
+    # For consumers
+
+    def claim(self, wanted: Wanted = None, timeout: float | None = None) -> C:
+        """Return a connection that has no other owner, from now on the caller's.
+
+        Args:
+            wanted: A `FourTuple`; a `Pattern`, for the oldest connection that it matches; or None, for the
+                oldest of all. The handshake need not have begun.
+            timeout: Seconds to wait; None waits for ever, 0 does not wait.
+
+        A connection that comes while claims wait goes to the earliest of those it matches. A claim that
+        ends by an exception, Ctrl-C included, leaves its connection to the next claim, or first in the pool.
+
+        A claim by 4-tuple or by None takes O(1) time. A pattern looks at the connections of its local port or
+        its remote address, where it names one, else at all, oldest first, about 1 us each with the lock held.
+
+        Raises:
+            ClaimTimeout: Nothing that matches was there in time.
+            AlreadyClaimedError: *wanted* is a 4-tuple, and its connection is or came to be another's. Once
+                that owner has closed it, the same claim waits for the next connection with this 4-tuple.
+            PoolClosed: The pool is closed, or was closed during the wait.
+            ValueError: *timeout* is negative.
+            TypeError: *wanted* is nothing of the three.
+        """
+        bell = threading.Lock()
+        bell.acquire()
+        taken = self._take_or_wait(wanted, timeout, bell.release)
+        if not isinstance(taken, _Ticket):
+            return taken
+        try:
+            if not bell.acquire(timeout=_patience(timeout)):
+                self._expire(taken, timeout)
+            return taken.collect()
+        except BaseException:
+            self._withdraw(taken)
+            raise
+
+    async def claim_async(self, wanted: Wanted = None, timeout: float | None = None) -> C:
+        """Do what `claim` does, without blocking the event loop; cancellation loses no connection."""
+        import asyncio  # 50 ms to import, and whoever comes here has paid for it
+
+        loop = asyncio.get_running_loop()
+        bell = asyncio.Event()
+        taken = self._take_or_wait(wanted, timeout, lambda: loop.call_soon_threadsafe(bell.set))
+        if not isinstance(taken, _Ticket):
+            return taken
+        try:
+            try:
+                async with asyncio.timeout(timeout):
+                    await bell.wait()
+            except TimeoutError:
+                self._expire(taken, timeout)
+            return taken.collect()
+        except BaseException:
+            self._withdraw(taken)
+            raise
+
+    def give_back(self, connection: C) -> bool:
+        """Return a claimed connection to the pool: to the next claim that matches, else first in the pool.
+
+        Returns:
+            Whether the pool has it again. False when it died meanwhile, was never claimed, or the pool is
+            closed: then it stays with the caller.
+        """
+        with self._lock:
+            returned, tickets = self._return(connection)
+        self._ring(tickets)
+        return returned
+
+    def wait_for(self, count: int, timeout: float | None = None) -> int:
+        """Block until at least *count* connections wait in the pool; return how many did then.
+
+        Consumers may claim some before the caller looks. *timeout* is as in `claim`.
+
+        Raises:
+            ClaimTimeout: There were fewer all the time.
+            PoolClosed: The pool is closed, or was closed during the wait.
+            ValueError: *timeout* is negative.
+        """
+        _check_timeout(timeout)
+        bell = threading.Lock()
+        bell.acquire()
+        watcher = _Watcher(count, bell.release)
+        with self._lock:
+            self._raise_if_closed()
+            self._watchers.append(watcher)
+            self._wake_watchers()
+        try:
+            bell.acquire(timeout=_patience(timeout))
+        finally:
+            with self._lock:
+                if watcher in self._watchers:
+                    self._watchers.remove(watcher)
+        if watcher.reached is None:
+            self._raise_if_closed()
+            raise ClaimTimeout(f"{len(self)} of {count} connections wait after {timeout} s")
+        return watcher.reached
+
+    def statistics(self) -> PoolStatistics:
+        """Return all counters and gauges as they are at one instant."""
+        with self._lock:
+            counts = self._counts
+            return PoolStatistics(
+                put=counts[PoolEvent.PUT],
+                claimed=counts[PoolEvent.CLAIMED],
+                given_back=counts[PoolEvent.GIVEN_BACK],
+                died=counts[PoolEvent.DIED],
+                evicted=counts[PoolEvent.EVICTED],
+                refused=counts[PoolEvent.REFUSED],
+                ignored=counts[PoolEvent.IGNORED],
+                timed_out=counts[PoolEvent.TIMED_OUT],
+                waiting_connections=len(self._shelf.by_key),
+                waiting_claims=self._claims.count,
+                owned_connections=len(self._owned),
+                high_water=self._high_water,
+            )
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def __len__(self) -> int:
+        return len(self._shelf.by_key)
+
+    def __bool__(self) -> bool:
+        # An empty pool is still a pool: `if pool` asks whether there is one.
+        return True
+
+    def __contains__(self, four_tuple: object) -> bool:
+        with self._lock:
+            return four_tuple in self._shelf.by_key
+
+    def __iter__(self) -> Iterator[FourTuple]:
+        """Iterate over the 4-tuples that wait at this instant, oldest first; a snapshot."""
+        with self._lock:
+            return iter(list(self._shelf.by_key))
+
+    def __repr__(self) -> str:
+        now = self.statistics()
+        return (
+            f"<ConnectionPool{' closed' if self._closed else ''}: "
+            f"{now.waiting_connections} of {self.capacity} connections wait, "
+            f"{now.owned_connections} are claimed, {now.waiting_claims} claims wait>"
+        )
+
+    # For the engine
+
+    def put(self, connection: C) -> C | None:
+        """Hand in an established connection: to the earliest waiting claim that it matches, else to wait.
+
+        O(1), and without a system call unless somebody is woken.
+
+        Returns:
+            The connection that found no place, for the caller to abort: the oldest, evicted; or *connection*
+            itself, when the pool is full under another policy, or closed. None when there is none.
+
+        Raises:
+            AddressInUseError: A connection with that 4-tuple waits already.
+        """
+        key = connection.four_tuple
+        with self._lock:
+            if self._closed:
+                return connection
+            if key in self._shelf.by_key:
+                raise AddressInUseError(f"a connection {key} waits in the pool already")
+            self._owned.pop(key, None)
+            ticket = self._claims.first_for(key)
+            left_over = self._make_room(key, connection) if ticket is None else None
+            if left_over is connection:
+                return connection
+            self._note(PoolEvent.PUT, key)
+            if ticket is None:
+                self._shelf.add(key, connection)
+                self._mark_high_water()
+                return left_over
+            tickets = self._serve(ticket, key, connection)
+        self._ring(tickets)
+        return None
+
+    def has_room(self, four_tuple: FourTuple) -> bool:
+        """Return whether a connection would find a place: ask once, before its handshake is completed.
+
+        There is room below capacity, when a waiting claim matches, and always under the policy ``"evict"``.
+        False is counted and observed as the policy says, refused or ignored; the caller does it.
+        """
+        with self._lock:
+            if self._closed:
+                return False
+            if len(self._shelf.by_key) < self.capacity or self.policy == "evict":
+                return True
+            if self._claims.first_for(four_tuple) is not None:
+                return True
+            self._note(PoolEvent.REFUSED if self.policy == "refuse" else PoolEvent.IGNORED, four_tuple)
+            return False
+
+    def remove(self, four_tuple: FourTuple) -> C | None:
+        """Strike a connection out: it died, or its owner has let go of it. Unknown ones do no harm.
+
+        Call it for claimed ones too; until then exact claims of the 4-tuple raise `AlreadyClaimedError`.
+
+        Returns:
+            The connection, if it waited in the pool; nobody will get it.
+        """
+        with self._lock:
+            self._owned.pop(four_tuple, None)
+            if four_tuple not in self._shelf.by_key:
+                return None
+            self._note(PoolEvent.DIED, four_tuple)
+            return self._shelf.pop(four_tuple)
+
+    def close(self) -> list[C]:
+        """Close for good: every waiting claim ends with `PoolClosed`, and so does every later one.
+
+        Returns:
+            The connections that waited, oldest first, for the caller to abort. One whose claim is cancelled
+            at this moment may be missing here: it counts as claimed.
+        """
+        with self._lock:
+            if self._closed:
+                return []
+            self._closed = True
+            self._note(PoolEvent.CLOSED, None)
+            tickets = self._claims.all()
+            for ticket in tickets:
+                self._settle(ticket, PoolClosed("the pool was closed during the wait"))
+            left, self._shelf = list(self._shelf.by_key.values()), _Shelf()
+            for watcher in self._watchers:
+                watcher.ring()
+            self._watchers.clear()
+        self._ring(tickets)
+        return left
+
+    # Tickets
+
+    def _take_or_wait(
+        self, wanted: Wanted, timeout: float | None, ring: Callable[[], object]
+    ) -> C | _Ticket[C]:
+        """Take what is there, or queue a ticket; raise as `claim` does."""
+        _check_wanted(wanted)
+        _check_timeout(timeout)
+        with self._lock:
+            self._raise_if_closed()
+            key = self._shelf.first(wanted)
+            if key is not None:
+                connection = self._shelf.pop(key)
+                self._own(key, connection)
+                return connection
+            if isinstance(wanted, FourTuple) and wanted in self._owned:
+                raise AlreadyClaimedError(f"the connection {wanted} has an owner")
+            if timeout == 0:
+                self._note(PoolEvent.TIMED_OUT, None)
+                raise ClaimTimeout(f"{_spell(wanted)} waits")
+            self._next_number += 1
+            ticket: _Ticket[C] = _Ticket(self._next_number, wanted, ring)
+            self._claims.add(ticket)
+            return ticket
+
+    def _expire(self, ticket: _Ticket[C], timeout: float | None) -> None:
+        """End a claim whose time is over, unless it ended otherwise at the last moment."""
+        with self._lock:
+            if ticket.outcome is None:
+                self._note(PoolEvent.TIMED_OUT, None)
+                error = ClaimTimeout(f"{_spell(ticket.wanted)} came in {timeout} s")
+                self._settle(ticket, error)
+
+    def _withdraw(self, ticket: _Ticket[C]) -> None:
+        """Let a claim end that will not collect; what it was given goes on to others."""
+        with self._lock:
+            tickets = self._undo(ticket)
+        self._ring(tickets)
+
+    def _ring(self, tickets: list[_Ticket[C]]) -> None:
+        """Wake the owners of settled *tickets*. Without the lock, for this may take a system call each."""
+        for ticket in tickets:  # the list grows below
+            try:
+                ticket.ring()
+            except RuntimeError:  # its event loop was closed: nobody will collect
+                with self._lock:
+                    tickets += self._undo(ticket)
+
+    # Under the lock
+
+    def _serve(self, ticket: _Ticket[C], key: FourTuple, connection: C) -> list[_Ticket[C]]:
+        """Give *connection* to *ticket*; return whom to ring: it, and the exact claims that lost."""
+        self._settle(ticket, connection)
+        self._own(key, connection)
+        losers = self._claims.exactly(key)
+        for loser in losers:
+            self._settle(loser, AlreadyClaimedError(f"the connection {key} went to another claim"))
+        return [ticket, *losers]
+
+    def _settle(self, ticket: _Ticket[C], outcome: C | XsocketError) -> None:
+        ticket.outcome = outcome
+        self._claims.discard(ticket)
+
+    def _undo(self, ticket: _Ticket[C]) -> list[_Ticket[C]]:
+        """Take *ticket* out, or return its connection; return the tickets to ring."""
+        outcome = ticket.outcome
+        if outcome is None:
+            self._claims.discard(ticket)
+            return []
+        return [] if isinstance(outcome, XsocketError) else self._return(outcome)[1]
+
+    def _return(self, connection: C) -> tuple[bool, list[_Ticket[C]]]:
+        """Take *connection* back, if it lives; return whether, and the tickets to ring."""
+        key = connection.four_tuple
+        if self._closed or self._owned.get(key) != id(connection):
+            return False, []
+        del self._owned[key]
+        self._note(PoolEvent.GIVEN_BACK, key)
+        ticket = self._claims.first_for(key)
+        if ticket is not None:
+            return True, self._serve(ticket, key, connection)
+        self._shelf.add_first(key, connection)
+        self._mark_high_water()
+        return True, []
+
+    def _make_room(self, key: FourTuple, connection: C) -> C | None:
+        """Return the connection that has to go before *connection* may wait: that one itself, perhaps."""
+        if len(self._shelf.by_key) < self.capacity:
+            return None
+        if self.policy != "evict":
+            self._note(PoolEvent.REFUSED, key)
+            return connection
+        oldest = self._shelf.first(None)
+        assert oldest is not None
+        self._note(PoolEvent.EVICTED, oldest)
+        return self._shelf.pop(oldest)
+
+    def _own(self, key: FourTuple, connection: C) -> None:
+        self._owned[key] = id(connection)
+        self._note(PoolEvent.CLAIMED, key)
+
+    def _note(self, event: PoolEvent, four_tuple: FourTuple | None) -> None:
+        self._counts[event] += 1
+        if self._observer is not None:
+            self._observer(event, four_tuple)
+
+    def _mark_high_water(self) -> None:
+        waiting = len(self._shelf.by_key)
+        self._high_water = max(self._high_water, waiting)
+        if self._watchers:
+            self._wake_watchers()
+
+    def _wake_watchers(self) -> None:
+        waiting = len(self._shelf.by_key)
+        for watcher in [each for each in self._watchers if each.count <= waiting]:
+            self._watchers.remove(watcher)
+            watcher.reached = waiting
+            watcher.ring()
+
+    def _raise_if_closed(self) -> None:
+        if self._closed:
+            raise PoolClosed("the pool is closed")
+
+
+def _check_wanted(wanted: object) -> None:
+    if wanted is not None and not isinstance(wanted, FourTuple | Pattern):
+        raise TypeError(f"a claim is by FourTuple, Pattern or None, not {wanted!r}")
+
+
+def _check_timeout(timeout: float | None) -> None:
+    if timeout is not None and timeout < 0:
+        raise ValueError("'timeout' must be a non-negative number")
+
+
+def _patience(timeout: float | None) -> float:
+    """Return *timeout* as Lock.acquire wants it."""
+    return -1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+
+
+def _spell(wanted: Wanted) -> str:
+    return "no connection" if wanted is None else f"nothing that matches {wanted}"
