@@ -19,6 +19,7 @@ class CommandNotFoundError(LabRefusedError):
     """There is no such program, or it may not be executed."""
 
     remedy = "Check the spelling and PATH; a lab's hosts have the files of this machine."
+    exit_status = 127  # as a shell says it
 
 
 def become(record: LabRecord, host: str, argv: Sequence[str]) -> NoReturn:

@@ -69,6 +69,8 @@ def _hold(lab: Lab, build: Callable[[Lab], object], writer: int) -> NoReturn:
             lab.close()
     except LabError as error:
         os.write(writer, f"{error.message}\n{error.remedy}".encode())
+    except Exception as error:  # there is nobody else to tell
+        os.write(writer, f"the process that holds the lab failed: {error!r}".encode())
     finally:
         os._exit(0)
     raise AssertionError("unreachable")

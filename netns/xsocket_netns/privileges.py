@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from xsocket_netns import kernel, registry
+from xsocket_netns import kernel, netlink, registry
 from xsocket_netns.errors import LabError, PrivilegeError
+from xsocket_netns.namespace import Namespace
 
 _NEEDED_CAPABILITIES = {12: "CAP_NET_ADMIN", 13: "CAP_NET_RAW", 21: "CAP_SYS_ADMIN"}  # capability.h
 _STARTED_AGAIN = "XSOCKET_STARTED_AGAIN"
@@ -42,8 +43,8 @@ def in_user_namespace() -> bool:
 def ensure_privileges(*, restart: bool = True) -> None:
     """Return once this process may make namespaces; call it first of all.
 
-    Root returns at once. An ordinary user's process moves into a new user and mount namespace, in which it
-    appears as root and owns every network namespace it makes. While it has one thread it can do so where it
+    Root returns at once. An ordinary user's process moves into new user, mount and network namespaces, in which
+    it appears as root and owns every network namespace it makes. While it has one thread it can do so where it
     stands. The kernel refuses that to a process with several (`unshare(2)`), which therefore starts itself
     again, once, from its own command line: what it did before is done twice.
 
@@ -70,10 +71,11 @@ def ensure_privileges(*, restart: bool = True) -> None:
 
 
 def enter_user_namespace() -> None:
-    """Move this process, which must have one thread, into a user and a mount namespace of its own.
+    """Move this process, which must have one thread, into user, mount and network namespaces of its own.
 
     The caller's user and group become root there. The directory that names namespaces gets a file system that
-    only this process and its children see, so nothing is left of it after them.
+    only this process and its children see, so nothing is left of it after them. The network namespace, with lo
+    and nothing else, is what a thread returns to from a lab's host: going back to the machine's own is forbidden.
 
     Raises:
         PrivilegeError: The kernel refused; the process must not carry on as if nothing had happened.
@@ -83,7 +85,7 @@ def enter_user_namespace() -> None:
     namespaces.mkdir(exist_ok=True)
     user, group = os.geteuid(), os.getegid()
     try:
-        kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS)
+        kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWNET)
         Path("/proc/self/setgroups").write_text("deny")  # user_namespaces(7): before gid_map
         Path("/proc/self/uid_map").write_text(f"0 {user} 1")
         Path("/proc/self/gid_map").write_text(f"0 {group} 1")
@@ -93,6 +95,8 @@ def enter_user_namespace() -> None:
             f"cannot enter a user namespace: {error.strerror}", remedy=_remedy(error)
         ) from error
     _remember_inside(runtime)
+    with Namespace.open(Path("/proc/self/ns/net")) as own:
+        netlink.on(own, netlink.set_up(netlink.LOOPBACK_INDEX))
 
 
 def join_user_namespace(pid: int) -> None:
@@ -148,6 +152,8 @@ def _report_attempt(writer: int) -> NoReturn:
         enter_user_namespace()
     except LabError as error:
         os.write(writer, f"{error.message}\n{error.remedy}".encode())
+    except Exception as error:  # there is nobody else to tell
+        os.write(writer, f"{error!r}\n{LabError.remedy}".encode())
     finally:
         os._exit(0)
     raise AssertionError("unreachable")

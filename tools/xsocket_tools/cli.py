@@ -1,0 +1,115 @@
+"""The command `xsocket`: names its subcommands, loads the one asked for, turns errors into exit statuses.
+
+Exit statuses: 0 done, 1 refused (reason and remedy are on standard error), 2 wrong usage, 130 interrupted,
+143 terminated; `lab exec` has that of its command. The commands themselves live elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+
+
+class Subcommand(NamedTuple):
+    """Where a subcommand lives, and its line in the help, which needs no import."""
+
+    target: str
+    summary: str
+
+
+SUBCOMMANDS = {
+    "doctor": Subcommand(
+        "xsocket_tools.doctor:doctor", "Say what this machine allows, and how to allow the rest."
+    ),
+    "lab": Subcommand("xsocket_tools.lab_commands:lab", "Make, list, enter and remove labs."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose subcommands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the subcommands."""
+        return [*super().list_commands(ctx), *SUBCOMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the subcommand *cmd_name*."""
+        if cmd_name not in SUBCOMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = SUBCOMMANDS[cmd_name].target.partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command), f"{module}.{name} is not a command"
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of subcommands without importing any."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in SUBCOMMANDS.items()])
+
+    def main(self, args: Sequence[str] | None = None, *positional: Any, **options: Any) -> NoReturn:  # noqa: ANN401
+        """Run a command line and exit; the caller's frames unwind first, so labs are removed."""
+        options["standalone_mode"] = False
+        with _termination_unwinds():
+            sys.exit(self._status_of(args, *positional, **options))
+
+    def _status_of(self, *positional: Any, **options: Any) -> int:  # noqa: ANN401
+        try:
+            result = super().main(*positional, **options)
+        except click.Abort:
+            return INTERRUPTED
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except Exception as error:
+            if not hasattr(error, "remedy"):
+                raise
+            return _report(error)
+        return result if isinstance(result, int) else 0
+
+
+def _report(error: Exception) -> int:
+    """Print one of our own errors: any that has a remedy."""
+    message = getattr(error, "message", error.args[0] if error.args else type(error).__name__)
+    click.echo(f"error: {message}", err=True)
+    click.echo(f"remedy: {getattr(error, 'remedy', '')}", err=True)
+    return int(getattr(error, "exit_status", 1))
+
+
+@contextmanager
+def _termination_unwinds() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does, through every `finally`."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise SystemExit(TERMINATED)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="xsocket")
+def main() -> None:
+    """TCP handshakes without a listener: labs to run them in, and tools to look at them."""
+
+
+if __name__ == "__main__":
+    main()
