@@ -1,37 +1,33 @@
 """`ConnectionPool`: established connections wait here for whoever claims them, by 4-tuple.
 
 One lock, owned by the pool, guards everything in it; what to do is decided under the lock, and waiters are
-woken outside it, each by a lock (or an event loop) of its own, so that nobody wakes in vain. `_Shelf` keeps
-the connections that wait, `_Claims` the claims that wait; both are plain structures that know no threads.
+woken outside it, each by a lock (or an event loop) of its own, so that nobody wakes in vain. What waits is
+kept in the structures of `xsocket.waiting`, which know no threads.
 
 What always holds: no claim waits that a waiting connection matches, so a new claim may take what it finds
-without overtaking anybody; and no exact claim waits for a 4-tuple whose connection has an owner.
+without overtaking anybody (a claim that still looks through a long pool for its pattern is the exception);
+and no exact claim waits for a 4-tuple whose connection has an owner.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple
 
 from xsocket.config import PoolPolicy
 from xsocket.errors import AddressInUseError, AlreadyClaimedError, ClaimTimeout, PoolClosed, XsocketError
 from xsocket.fourtuple import FourTuple
 from xsocket.pattern import Pattern
+from xsocket.waiting import C, Claimable, Claims, Shelf, Ticket, Wanted
 
-
-class Claimable(Protocol):
-    """What a pool can hold: anything with a 4-tuple that does not change."""
-
-    @property
-    def four_tuple(self) -> FourTuple:
-        """The name it is claimed by."""
-        ...
-
-
-C = TypeVar("C", bound=Claimable)
-Wanted = FourTuple | Pattern | None
-"""What a claim asks for: one 4-tuple, any that a pattern matches, or (None) whichever is next."""
+__all__ = [
+    "Claimable",
+    "ConnectionPool",
+    "Observer",
+    "PoolEvent",
+    "PoolStatistics",
+    "Wanted",
+]
 
 
 class PoolEvent(Enum):
@@ -77,26 +73,6 @@ class PoolStatistics(NamedTuple):
     """The most connections that ever waited at once."""
 
 
-class _Ticket(Generic[C]):
-    """One waiting claim: its place in the queue, how to wake it, and how it ended."""
-
-    __slots__ = ("number", "outcome", "ring", "wanted")
-
-    def __init__(self, number: int, wanted: Wanted, ring: Callable[[], object]) -> None:
-        self.number = number
-        self.wanted = wanted
-        self.ring = ring
-        self.outcome: C | XsocketError | None = None
-
-    def collect(self) -> C:
-        """Return the connection it was given, or raise what ended it."""
-        outcome = self.outcome
-        assert outcome is not None
-        if isinstance(outcome, XsocketError):
-            raise outcome
-        return outcome
-
-
 class _Watcher:
     """One `wait_for`: how many it wants, how to wake it, and how many there were when it was woken."""
 
@@ -106,149 +82,6 @@ class _Watcher:
         self.count = count
         self.ring = ring
         self.reached: int | None = None
-
-
-class _Shelf(Generic[C]):
-    """The waiting connections, oldest first, with an index on local port and one on remote address.
-
-    OrderedDict throughout: the first of a plain dict is found in O(n) once many before it were deleted.
-    A remote address that has one connection is indexed by the 4-tuple alone, which saves a container each.
-    """
-
-    __slots__ = ("_by_port", "_by_remote", "by_key")
-
-    def __init__(self) -> None:
-        self.by_key: OrderedDict[FourTuple, C] = OrderedDict()
-        self._by_port: dict[int, OrderedDict[FourTuple, None]] = {}
-        self._by_remote: dict[str, FourTuple | OrderedDict[FourTuple, None]] = {}
-
-    def add(self, key: FourTuple, connection: C) -> None:
-        """Add the youngest."""
-        self.by_key[key] = connection
-        same_port = self._by_port.get(key.local_port)
-        if same_port is None:
-            same_port = self._by_port[key.local_port] = OrderedDict()
-        same_port[key] = None
-        neighbours = self._by_remote.setdefault(key.remote_address, key)
-        if isinstance(neighbours, OrderedDict):
-            neighbours[key] = None
-        elif neighbours is not key:
-            self._by_remote[key.remote_address] = OrderedDict.fromkeys((neighbours, key))
-
-    def add_first(self, key: FourTuple, connection: C) -> None:
-        """Add one that stands before the oldest."""
-        self.add(key, connection)
-        self.by_key.move_to_end(key, last=False)
-        self._by_port[key.local_port].move_to_end(key, last=False)
-        neighbours = self._by_remote[key.remote_address]
-        if isinstance(neighbours, OrderedDict):
-            neighbours.move_to_end(key, last=False)
-
-    def pop(self, key: FourTuple) -> C:
-        """Take out the one named *key*, which is there."""
-        same_port = self._by_port[key.local_port]
-        del same_port[key]
-        if not same_port:
-            del self._by_port[key.local_port]
-        neighbours = self._by_remote[key.remote_address]
-        if isinstance(neighbours, OrderedDict):
-            del neighbours[key]
-        if not isinstance(neighbours, OrderedDict) or not neighbours:
-            del self._by_remote[key.remote_address]
-        return self.by_key.pop(key)
-
-    def first(self, wanted: Wanted) -> FourTuple | None:
-        """Return the oldest that *wanted* matches; O(1), for a pattern O(candidates that do not match)."""
-        if wanted is None:
-            return next(iter(self.by_key), None)
-        if isinstance(wanted, FourTuple):
-            return wanted if wanted in self.by_key else None
-        return next((key for key in self._candidates(wanted) if wanted.matches(key)), None)
-
-    def _candidates(self, pattern: Pattern) -> "OrderedDict[FourTuple, C] | OrderedDict[FourTuple, None]":
-        """Return the smallest collection, oldest first, that holds all that *pattern* may match."""
-        smallest: OrderedDict[FourTuple, C] | OrderedDict[FourTuple, None] = self.by_key
-        if pattern.local_port is not None and (port := pattern.local_port.sole) is not None:
-            smallest = self._by_port.get(port) or OrderedDict()
-        if pattern.remote is not None and (remote := pattern.remote.sole) is not None:
-            neighbours = self._by_remote.get(remote) or OrderedDict()
-            if not isinstance(neighbours, OrderedDict):
-                return OrderedDict.fromkeys((neighbours,))
-            smallest = min(smallest, neighbours, key=len)
-        return smallest
-
-
-class _Claims(Generic[C]):
-    """The waiting claims: for each thing wanted a queue of tickets, first come first served.
-
-    Patterns are also grouped by the one local port they want (None: another number of ports, or all), so a
-    connection meets only patterns that may match it, and equal patterns are tried once however many wait.
-    """
-
-    __slots__ = ("_patterns", "_queues", "count")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._queues: dict[Wanted, OrderedDict[int, _Ticket[C]]] = {}
-        self._patterns: dict[int | None, OrderedDict[Pattern, OrderedDict[int, _Ticket[C]]]] = {}
-
-    def add(self, ticket: _Ticket[C]) -> None:
-        """Let *ticket* wait behind all others."""
-        wanted = ticket.wanted
-        queue = self._queues.get(wanted)
-        if queue is None:
-            queue = self._queues[wanted] = OrderedDict()
-            if isinstance(wanted, Pattern):
-                self._patterns.setdefault(_port_group(wanted), OrderedDict())[wanted] = queue
-        queue[ticket.number] = ticket
-        self.count += 1
-
-    def discard(self, ticket: _Ticket[C]) -> None:
-        """Take *ticket* out, if it is there."""
-        wanted = ticket.wanted
-        queue = self._queues.get(wanted)
-        if queue is None or queue.pop(ticket.number, None) is None:
-            return
-        self.count -= 1
-        if not queue:
-            del self._queues[wanted]
-            if isinstance(wanted, Pattern):
-                group = self._patterns[_port_group(wanted)]
-                del group[wanted]
-                if not group:
-                    del self._patterns[_port_group(wanted)]
-
-    def first_for(self, key: FourTuple) -> _Ticket[C] | None:
-        """Return the earliest ticket that *key* would serve; O(distinct patterns of its port)."""
-        if not self.count:
-            return None
-        best: _Ticket[C] | None = None
-        for wanted in (key, None):
-            if (queue := self._queues.get(wanted)) is not None:
-                best = _earlier(best, queue)
-        for port in (key.local_port, None) if self._patterns else ():
-            for pattern, queue in self._patterns.get(port, {}).items():
-                if (found := _earlier(best, queue)) is not best and pattern.matches(key):
-                    best = found
-        return best
-
-    def exactly(self, key: FourTuple) -> list[_Ticket[C]]:
-        """Return all tickets that want *key* and nothing else."""
-        return list(self._queues.get(key, {}).values())
-
-    def all(self) -> list[_Ticket[C]]:
-        """Return all tickets, earliest first."""
-        tickets = [ticket for queue in self._queues.values() for ticket in queue.values()]
-        return sorted(tickets, key=lambda ticket: ticket.number)
-
-
-def _port_group(pattern: Pattern) -> int | None:
-    return None if pattern.local_port is None else pattern.local_port.sole
-
-
-def _earlier(best: _Ticket[C] | None, queue: "OrderedDict[int, _Ticket[C]]") -> _Ticket[C]:
-    first = next(iter(queue.values()))
-    return first if best is None or first.number < best.number else best
 
 
 class ConnectionPool(Generic[C]):
@@ -279,8 +112,8 @@ class ConnectionPool(Generic[C]):
         self.policy: Final = policy
         self._observer = observer
         self._lock = threading.Lock()
-        self._shelf: _Shelf[C] = _Shelf()
-        self._claims: _Claims[C] = _Claims()
+        self._shelf: Shelf[C] = Shelf()
+        self._claims: Claims[C] = Claims()
         # By id, for a strong reference would keep alive what its owner has dropped. An id is compared only
         # with that of an object in the caller's hands, so that a dead one's cannot be mistaken for it.
         self._owned: dict[FourTuple, int] = {}
@@ -304,7 +137,8 @@ class ConnectionPool(Generic[C]):
         ends by an exception, Ctrl-C included, leaves its connection to the next claim, or first in the pool.
 
         A claim by 4-tuple or by None takes O(1) time. A pattern looks at the connections of its local port or
-        its remote address, where it names one, else at all, oldest first, about 1 us each with the lock held.
+        its remote address, where it names one, else at all, oldest first, 1 to 2 us each; only for the first
+        200 of them are others kept out of the pool.
 
         Raises:
             ClaimTimeout: Nothing that matches was there in time.
@@ -317,10 +151,11 @@ class ConnectionPool(Generic[C]):
         bell = threading.Lock()
         bell.acquire()
         taken = self._take_or_wait(wanted, timeout, bell.release)
-        if not isinstance(taken, _Ticket):
+        if not isinstance(taken, Ticket):
             return taken
         try:
-            if not bell.acquire(timeout=_patience(timeout)):
+            self._look_on(taken)
+            if taken.outcome is None and not bell.acquire(timeout=_patience(timeout)):
                 self._expire(taken, timeout)
             return taken.collect()
         except BaseException:
@@ -334,15 +169,22 @@ class ConnectionPool(Generic[C]):
         loop = asyncio.get_running_loop()
         bell = asyncio.Event()
         taken = self._take_or_wait(wanted, timeout, lambda: loop.call_soon_threadsafe(bell.set))
-        if not isinstance(taken, _Ticket):
+        if not isinstance(taken, Ticket):
             return taken
         try:
+            self._look_on(taken)
             try:
                 async with asyncio.timeout(timeout):
-                    await bell.wait()
+                    if taken.outcome is None:
+                        await bell.wait()
             except TimeoutError:
                 self._expire(taken, timeout)
             return taken.collect()
+        except GeneratorExit:
+            # The garbage collector ends a coroutine wherever it runs, in the midst of our own methods too:
+            # with the lock held by this very thread, waiting for it would be for ever.
+            self._withdraw(taken, patience_s=1.0)
+            raise
         except BaseException:
             self._withdraw(taken)
             raise
@@ -516,7 +358,7 @@ class ConnectionPool(Generic[C]):
             tickets = self._claims.all()
             for ticket in tickets:
                 self._settle(ticket, PoolClosed("the pool was closed during the wait"))
-            left, self._shelf = list(self._shelf.by_key.values()), _Shelf()
+            left, self._shelf = list(self._shelf.by_key.values()), Shelf()
             for watcher in self._watchers:
                 watcher.ring()
             self._watchers.clear()
@@ -527,28 +369,42 @@ class ConnectionPool(Generic[C]):
 
     def _take_or_wait(
         self, wanted: Wanted, timeout: float | None, ring: Callable[[], object]
-    ) -> C | _Ticket[C]:
+    ) -> C | Ticket[C]:
         """Take what is there, or queue a ticket; raise as `claim` does."""
         _check_wanted(wanted)
         _check_timeout(timeout)
         with self._lock:
             self._raise_if_closed()
-            key = self._shelf.first(wanted)
+            key, unseen = self._shelf.find(wanted)
             if key is not None:
                 connection = self._shelf.pop(key)
                 self._own(key, connection)
                 return connection
             if isinstance(wanted, FourTuple) and wanted in self._owned:
                 raise AlreadyClaimedError(f"the connection {wanted} has an owner")
-            if timeout == 0:
+            if timeout == 0 and not unseen:
                 self._note(PoolEvent.TIMED_OUT, None)
                 raise ClaimTimeout(f"{_spell(wanted)} waits")
             self._next_number += 1
-            ticket: _Ticket[C] = _Ticket(self._next_number, wanted, ring)
+            ticket: Ticket[C] = Ticket(self._next_number, wanted, ring)
+            ticket.unseen = unseen
             self._claims.add(ticket)
             return ticket
 
-    def _expire(self, ticket: _Ticket[C], timeout: float | None) -> None:
+    def _look_on(self, ticket: Ticket[C]) -> None:
+        """Compare a waiting claim with what it has not yet seen; without the lock, for that may take long."""
+        pattern, unseen = ticket.wanted, ticket.unseen
+        ticket.unseen = []
+        for key in unseen:
+            if ticket.outcome is not None:
+                return
+            if isinstance(pattern, Pattern) and pattern.matches(key):
+                with self._lock:
+                    if ticket.outcome is None and key in self._shelf.by_key:
+                        self._own(key, connection := self._shelf.pop(key))
+                        self._settle(ticket, connection)
+
+    def _expire(self, ticket: Ticket[C], timeout: float | None) -> None:
         """End a claim whose time is over, unless it ended otherwise at the last moment."""
         with self._lock:
             if ticket.outcome is None:
@@ -556,13 +412,17 @@ class ConnectionPool(Generic[C]):
                 error = ClaimTimeout(f"{_spell(ticket.wanted)} came in {timeout} s")
                 self._settle(ticket, error)
 
-    def _withdraw(self, ticket: _Ticket[C]) -> None:
+    def _withdraw(self, ticket: Ticket[C], patience_s: float = -1) -> None:
         """Let a claim end that will not collect; what it was given goes on to others."""
-        with self._lock:
+        if not self._lock.acquire(timeout=patience_s):
+            return
+        try:
             tickets = self._undo(ticket)
+        finally:
+            self._lock.release()
         self._ring(tickets)
 
-    def _ring(self, tickets: list[_Ticket[C]]) -> None:
+    def _ring(self, tickets: list[Ticket[C]]) -> None:
         """Wake the owners of settled *tickets*. Without the lock, for this may take a system call each."""
         for ticket in tickets:  # the list grows below
             try:
@@ -573,7 +433,7 @@ class ConnectionPool(Generic[C]):
 
     # Under the lock
 
-    def _serve(self, ticket: _Ticket[C], key: FourTuple, connection: C) -> list[_Ticket[C]]:
+    def _serve(self, ticket: Ticket[C], key: FourTuple, connection: C) -> list[Ticket[C]]:
         """Give *connection* to *ticket*; return whom to ring: it, and the exact claims that lost."""
         self._settle(ticket, connection)
         self._own(key, connection)
@@ -582,11 +442,11 @@ class ConnectionPool(Generic[C]):
             self._settle(loser, AlreadyClaimedError(f"the connection {key} went to another claim"))
         return [ticket, *losers]
 
-    def _settle(self, ticket: _Ticket[C], outcome: C | XsocketError) -> None:
+    def _settle(self, ticket: Ticket[C], outcome: C | XsocketError) -> None:
         ticket.outcome = outcome
         self._claims.discard(ticket)
 
-    def _undo(self, ticket: _Ticket[C]) -> list[_Ticket[C]]:
+    def _undo(self, ticket: Ticket[C]) -> list[Ticket[C]]:
         """Take *ticket* out, or return its connection; return the tickets to ring."""
         outcome = ticket.outcome
         if outcome is None:
@@ -594,7 +454,7 @@ class ConnectionPool(Generic[C]):
             return []
         return [] if isinstance(outcome, XsocketError) else self._return(outcome)[1]
 
-    def _return(self, connection: C) -> tuple[bool, list[_Ticket[C]]]:
+    def _return(self, connection: C) -> tuple[bool, list[Ticket[C]]]:
         """Take *connection* back, if it lives; return whether, and the tickets to ring."""
         key = connection.four_tuple
         if self._closed or self._owned.get(key) != id(connection):
@@ -615,7 +475,7 @@ class ConnectionPool(Generic[C]):
         if self.policy != "evict":
             self._note(PoolEvent.REFUSED, key)
             return connection
-        oldest = self._shelf.first(None)
+        oldest = self._shelf.oldest()
         assert oldest is not None
         self._note(PoolEvent.EVICTED, oldest)
         return self._shelf.pop(oldest)
