@@ -78,6 +78,12 @@ class LinkDownError(EnvironmentRefusedError):
     remedy = "Set the interface up again, or stop the engine."
 
 
+class HostUnreachableError(EnvironmentRefusedError, OSError):
+    """No route leads to the address, or nobody on the link answers for it (EHOSTUNREACH)."""
+
+    remedy = "Check the address, the engine's networks and its gateway."
+
+
 class ClaimTimeout(WaitError, TimeoutError):  # noqa: N818  # the public name, after queue.Empty and socket.timeout
     """No connection that matches was there in time."""
 

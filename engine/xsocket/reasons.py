@@ -10,6 +10,7 @@ class DropReason(Enum):
     FRAME_TOO_SHORT = "Ethernet: shorter than its headers"
     NOT_OUR_MAC = "Ethernet: for another station"
     UNKNOWN_ETHERTYPE = "Ethernet: neither IPv4, IPv6 nor ARP"
+    OTHER_VLAN = "IEEE 802.1Q: tagged for a VLAN; this host knows only priority tags"
     TRUNCATED_BY_KERNEL = "AF_PACKET: the frame did not fit and was cut"
     ARP_MALFORMED = "RFC 826: bad hardware, protocol, length or operation"
     ARP_NOT_FOR_US = "RFC 826: target is not one of our addresses"
@@ -25,16 +26,20 @@ class DropReason(Enum):
     SOURCE_IS_BROADCAST = "RFC 9293 3.9.2.3: source is a broadcast address"
     SOURCE_IS_OURS = "RFC 1122 3.2.1.3: source is one of our own addresses"
     SOURCE_IS_UNSPECIFIED = "RFC 1122 3.2.1.3: source is the unspecified or a loopback address"
+    SOURCE_IS_IPV4_MAPPED = "RFC 4291 2.5.5.2: an IPv4-mapped address never stands on the wire"
     DESTINATION_IS_MULTICAST = "RFC 9293 3.9.2.3: TCP to a multicast or broadcast address"
     # ICMP
     ICMP_BAD_CHECKSUM = "RFC 792, RFC 4443: checksum"
     ICMP_MALFORMED = "RFC 792, RFC 4443: shorter than its fields"
+    ICMP_TOO_BIG = "ICMP: the echo reply would exceed the link's MTU"
     ICMP_IGNORED = "ICMP: a type this host does not act on"
     ND_MALFORMED = "RFC 4861 7.1: hop limit, code, length, options or target invalid"
     ND_NOT_FOR_US = "RFC 4861 7.2.3: target is not one of our addresses"
     # The neighbour table
     NEIGHBOUR_QUEUE_FULL = "RFC 1122 2.3.2.2: too many frames wait for one address"
     NEIGHBOUR_UNREACHABLE = "RFC 4861 7.2.2: no answer to our solicitations"
+    NEIGHBOUR_UNSOLICITED = "RFC 4861 7.2.5: an advertisement nobody asked for"
+    ADDRESS_CONFLICT = "RFC 5227 2.4: another station claims one of our addresses"
     NEIGHBOUR_TABLE_FULL = "neighbour table: full of addresses in use"
     NO_ROUTE = "no network of ours holds the address and there is no gateway"
     # TCP header

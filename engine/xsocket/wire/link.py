@@ -1,4 +1,4 @@
-"""What every Link does. A Link carries Ethernet frames and knows nothing inside them; wrappers are Links too."""
+"""What every Link does: it carries Ethernet frames and knows nothing inside them. Wrappers are Links too."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -12,6 +12,7 @@ class Frame(NamedTuple):
         at_ns: When it arrived, in nanoseconds of Unix time, by the kernel's clock where there is one.
         checksum_ready: False when the sender's kernel left the TCP checksum to hardware that is not there
             (TP_STATUS_CSUMNOTREADY), so that the field holds no checksum to verify.
+
     """
 
     data: bytes
@@ -28,6 +29,7 @@ class LinkStatistics(NamedTuple):
         dropped_by_kernel: Frames for us that the receive buffer had no room for.
         truncated: Frames that arrived cut and were thrown away.
         send_failures: Frames that the kernel refused to send.
+
     """
 
     received: int = 0
@@ -51,7 +53,12 @@ class Link(Protocol):
         ...
 
     def receive(self) -> list[Frame]:
-        """Return *all frames that are ready*, oldest first, and an empty list when none is; never block."""
+        """Return *all frames that are ready*, oldest first, and an empty list when none is; never block.
+
+        Raises:
+            EnvironmentRefusedError: What it stands on went down or away. Frames from the network never raise.
+
+        """
         ...
 
     def send(self, frames: Sequence[bytes]) -> None:
