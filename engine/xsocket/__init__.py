@@ -1,0 +1,67 @@
+"""Xsocket: TCP handshakes without a listener.
+
+An `Engine` completes handshakes on a raw socket, packet by packet; established connections wait in its
+`ConnectionPool`; threads, tasks and processes claim them by 4-tuple.
+"""
+
+from xsocket.admission import Admission, AdmissionPolicy, Verdict
+from xsocket.config import TcpConfig
+from xsocket.connection import Connection
+from xsocket.errors import (
+    AddressInUseError,
+    AlreadyClaimedError,
+    BadAddressError,
+    BadConfigError,
+    CallerError,
+    CaptureError,
+    ClaimTimeout,
+    EngineStateError,
+    EnvironmentRefusedError,
+    HostUnreachableError,
+    LinkDownError,
+    NoSuchInterfaceError,
+    PoolClosed,
+    WaitError,
+    XsocketError,
+)
+from xsocket.fourtuple import FourTuple
+from xsocket.pattern import Pattern
+from xsocket.pool import ConnectionPool
+from xsocket.reasons import DropReason
+from xsocket.runtime import Engine
+from xsocket.segment import Segment
+from xsocket.state import State
+from xsocket.trace import Event, EventKind, Trace
+
+__all__ = [
+    "AddressInUseError",
+    "AlreadyClaimedError",
+    "Admission",
+    "AdmissionPolicy",
+    "BadAddressError",
+    "BadConfigError",
+    "CallerError",
+    "CaptureError",
+    "ClaimTimeout",
+    "Connection",
+    "ConnectionPool",
+    "DropReason",
+    "Engine",
+    "EngineStateError",
+    "EnvironmentRefusedError",
+    "Event",
+    "EventKind",
+    "FourTuple",
+    "HostUnreachableError",
+    "LinkDownError",
+    "NoSuchInterfaceError",
+    "Pattern",
+    "PoolClosed",
+    "Segment",
+    "State",
+    "TcpConfig",
+    "Trace",
+    "Verdict",
+    "WaitError",
+    "XsocketError",
+]

@@ -19,6 +19,15 @@ class Send(NamedTuple):
     rule: str
 
 
+class Received(NamedTuple):
+    """A segment was processed; the state before and after. Only when a trace is kept, ahead of what came of it."""
+
+    four_tuple: FourTuple
+    segment: Segment
+    before: State
+    after: State
+
+
 class Moved(NamedTuple):
     """The connection changed state; *rule* is the RFC section of the table's row."""
 
@@ -63,4 +72,4 @@ class TimerFired(NamedTuple):
     timer: Timer
 
 
-Action = Send | Moved | Established | Changed | Deleted | Dropped | TimerFired
+Action = Received | Send | Moved | Established | Changed | Deleted | Dropped | TimerFired

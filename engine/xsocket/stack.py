@@ -9,7 +9,7 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import NamedTuple
 
-from xsocket.actions import Action, Dropped, Send
+from xsocket.actions import Action, Dropped, Received, Send
 from xsocket.admission import AdmissionPolicy, Verdict
 from xsocket.config import TcpConfig
 from xsocket.errors import AddressInUseError
@@ -46,6 +46,7 @@ class Stack:
         secret: `xsocket.tcp.isn.SECRET_OCTETS` octets for initial sequence numbers.
         mss: The largest text we take in one segment, by IP version: the link's MTU less 40 or 60.
         has_room: Whether the pool would take this connection now.
+        traced: Whether to answer a `Received` for each segment, too.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class Stack:
         secret: bytes,
         mss: Mapping[int, int],
         has_room: Callable[[FourTuple], bool],
+        traced: bool = False,
     ) -> None:
         self.config = config
         self.admission = admission
         self._secret = secret
         self._mss = mss
         self._has_room = has_room
+        self._traced = traced
         self._tcbs: dict[FourTuple, Tcb] = {}
         self._half_open: OrderedDict[FourTuple, Tcb] = OrderedDict()
         self._time_wait: OrderedDict[FourTuple, Tcb] = OrderedDict()
@@ -103,12 +106,17 @@ class Stack:
         owed: dict[FourTuple, Tcb] = {}
         for four_tuple, segment in arrivals:
             tcb = self._tcbs.get(four_tuple)
+            before, start = tcb.state if tcb is not None else State.CLOSED, len(out)
             if tcb is None:
                 self._receive_stranger(now, four_tuple, segment, out)
             else:
                 self._receive_known(now, tcb, segment, out)
                 if tcb.ack_due:
                     owed[four_tuple] = tcb
+            if self._traced:
+                tcb = self._tcbs.get(four_tuple)
+                after = tcb.state if tcb is not None else State.CLOSED
+                out.insert(start, Received(four_tuple, segment, before, after))
         for tcb in owed.values():
             out += machine.flush(tcb, now)
         return out
@@ -179,7 +187,7 @@ class Stack:
         if self.config.half_open_policy == "evict":
             oldest = next(iter(self._half_open.values()))
             out.append(Dropped(oldest.four_tuple, None, DropReason.HALF_OPEN_EVICTED))
-            out += self._call(oldest, lambda: machine.give_up(oldest, ConnectionAbortedError))
+            out += self.give_up(oldest, ConnectionAbortedError)
             return True
         out.append(Dropped(four_tuple, segment, DropReason.HALF_OPEN_FULL))
         if self.config.half_open_policy == "refuse":
@@ -232,6 +240,10 @@ class Stack:
     def abort(self, tcb: Tcb) -> list[Action]:
         """See `xsocket.tcp.machine.abort`."""
         return self._call(tcb, lambda: machine.abort(tcb, ConnectionAbortedError))
+
+    def give_up(self, tcb: Tcb, error: type[OSError]) -> list[Action]:
+        """See `xsocket.tcp.machine.give_up`."""
+        return self._call(tcb, lambda: machine.give_up(tcb, error))
 
     def _call(self, tcb: Tcb, call: Callable[[], list[Action]]) -> list[Action]:
         out: list[Action] = []

@@ -16,7 +16,7 @@ from xsocket.tcp import guards, output, rto
 from xsocket.tcp.options import MAX_SHIFT, Parsed, parse
 from xsocket.tcp.stream import ReceiveQueue, SendQueue
 from xsocket.tcp.table import TABLE, Move
-from xsocket.tcp.tcb import Tcb
+from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW, Tcb
 
 DEFAULT_MSS: Final = {4: 536, 6: 1220}
 """What a peer takes that sends no MSS option: RFC 9293 section 3.7.1 (MUST-15)."""
@@ -373,7 +373,7 @@ def _take_syn(tcb: Tcb, syn: Segment, options: Parsed) -> None:
     """Note what the peer's SYN says: IRS, window, and the options both ends want."""
     rules = tcb.config
     tcb.irs, tcb.rcv_nxt = syn.seq, add(syn.seq, 1)
-    tcb.rcv_adv = add(tcb.rcv_nxt, min(rules.rmem, output.MAX_UNSCALED_WINDOW))
+    tcb.rcv_adv = add(tcb.rcv_nxt, min(rules.rmem, MAX_UNSCALED_WINDOW))
     tcb.snd_wnd = tcb.max_snd_wnd = syn.window
     tcb.snd_wl1, tcb.snd_wl2 = syn.seq, syn.acknowledgment
     tcb.sack = rules.sack and options.sack_permitted

@@ -214,7 +214,8 @@ def _decode_one(kind: int, data: bytes) -> Option:
             return Timestamps(*_TWO_WORDS.unpack(data))
         case 34, size if _is_cookie(size):
             return FastOpen(data)
-    return Unknown(kind, data)
+        case _:
+            return Unknown(kind, data)
 
 
 def encode(options: Iterable[Option]) -> bytes:

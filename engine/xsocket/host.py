@@ -1,0 +1,345 @@
+"""`Host`: one station on the wire. Frames and calls go in with `now`, frames come out; the pool gets filled.
+
+Everything of an engine but its thread, its clock and its Link, so that the same host runs live and in virtual
+time. Not safe for threads: the runtime holds a lock around it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from errno import ENETUNREACH
+from typing import NamedTuple
+
+from xsocket.actions import Action, Changed, Deleted, Dropped, Established, Moved, Received, Send, TimerFired
+from xsocket.admission import AdmissionPolicy
+from xsocket.config import TcpConfig
+from xsocket.connection import Calls, Connection
+from xsocket.errors import AddressInUseError, BadAddressError, HostUnreachableError
+from xsocket.fourtuple import FourTuple
+from xsocket.pool import ConnectionPool
+from xsocket.reasons import DropReason
+from xsocket.segment import RST, Segment
+from xsocket.stack import Stack
+from xsocket.state import State
+from xsocket.tcp.tcb import Tcb
+from xsocket.trace import Event, EventKind, Trace
+from xsocket.wire.codec import TcpPacket, encode_segment
+from xsocket.wire.ingress import Ingress
+from xsocket.wire.link import Frame
+from xsocket.wire.neighbours import Neighbours
+
+IP_AND_TCP_OCTETS = {4: 40, 6: 60}
+"""Header octets without options: what the MTU exceeds the MSS by (RFC 9293 section 3.7.1)."""
+
+
+class HostCounters(NamedTuple):
+    """What a host has counted.
+
+    Attributes:
+        segments_received: TCP segments for our addresses that were well formed.
+        segments_sent: TCP segments sent, resets included.
+        resets_sent: Resets among them.
+        established: Handshakes completed, by passive and active open.
+        drops: How often something was ignored, by reason; only reasons that occurred.
+    """
+
+    segments_received: int
+    segments_sent: int
+    resets_sent: int
+    established: int
+    drops: dict[DropReason, int]
+
+
+class Host:
+    """A stack, its neighbours and its pool.
+
+    Args:
+        mac: Our station address.
+        mtu: The largest IP packet the link carries, octets.
+        addresses: Our own, with prefix lengths.
+        gateways: Where packets for other networks go, at most one of each IP version.
+        config: The rules.
+        admission: Judges SYNs.
+        pool: Gets every connection that a peer opened.
+        calls: What the connections will call.
+        secret: 32 octets for initial sequence numbers.
+        on_change: Told the 4-tuple of a connection at which a waiting caller should look again.
+        trace: Where to record what happens.
+        wall_ns: Gives Unix time in nanoseconds, for the trace.
+
+    Raises:
+        BadAddressError: An address is not one.
+    """
+
+    def __init__(  # noqa: PLR0913  # it is put together in one place, by name
+        self,
+        *,
+        mac: bytes,
+        mtu: int,
+        addresses: Sequence[str],
+        gateways: Sequence[str],
+        config: TcpConfig,
+        admission: AdmissionPolicy,
+        pool: ConnectionPool[Connection],
+        calls: Calls,
+        secret: bytes,
+        on_change: Callable[[FourTuple], None],
+        trace: Trace | None,
+        wall_ns: Callable[[], int],
+    ) -> None:
+        self.pool = pool
+        self.ingress = Ingress(mac, addresses)
+        self.neighbours = Neighbours(mac, addresses, gateways, mtu=mtu)
+        mss = {version: mtu - octets for version, octets in IP_AND_TCP_OCTETS.items()}
+        self.stack = Stack(
+            config, admission, secret=secret, mss=mss, has_room=pool.has_room, traced=trace is not None
+        )
+        self._calls = calls
+        self._on_change = on_change
+        self._trace = trace
+        self._wall_ns = wall_ns
+        self._outbox: list[bytes] = []
+        self._drops: Counter[DropReason] = Counter()
+        self._received = self._sent = self._resets = self._established = 0
+
+    # Three inputs
+
+    def receive(self, now: float, frames: Iterable[Frame]) -> None:
+        """Process a batch of frames, oldest first. *now* is monotonic seconds, here and everywhere."""
+        arrivals: list[tuple[FourTuple, Segment]] = []
+        traced: list[Frame] = []
+        classify = self.ingress.classify
+        for frame in frames:
+            packet = classify(frame)
+            if isinstance(packet, TcpPacket):
+                arrivals.append((packet.four_tuple, packet.segment))
+                if self._trace is not None:
+                    traced.append(frame)
+            elif isinstance(packet, DropReason):
+                self._drop(packet, frame)
+            else:
+                self._outbox += self.neighbours.receive(now, packet)
+        self._received += len(arrivals)
+        self._perform(now, self.stack.receive(now, arrivals), traced)
+
+    def timers_fired(self, now: float) -> None:
+        """Act on every timer that has run out by *now*."""
+        if self.stack.deadline <= now:
+            self._perform(now, self.stack.timers_fired(now))
+        due = self.neighbours.deadline
+        if due is not None and due <= now:
+            self._outbox += self.neighbours.timers_fired(now)
+            self._fail_unreachable(now)
+
+    @property
+    def deadline(self) -> float:
+        """When `timers_fired` wants to be called next, monotonic seconds; infinite for never."""
+        due = self.neighbours.deadline
+        return self.stack.deadline if due is None else min(self.stack.deadline, due)
+
+    def take_frames(self) -> list[bytes]:
+        """Return the frames to send, oldest first, and forget them."""
+        frames, self._outbox = self._outbox, []
+        return frames
+
+    def announce(self, now: float) -> None:
+        """Tell the neighbours who has our addresses."""
+        self._outbox += self.neighbours.start(now)
+
+    # Calls
+
+    def connect(self, now: float, four_tuple: FourTuple) -> Tcb:
+        """Open *four_tuple* actively and return its TCB.
+
+        Raises:
+            AddressInUseError: There is such a connection already.
+            HostUnreachableError: No network of ours holds the remote address, and there is no gateway.
+        """
+        if self.neighbours.next_hop(four_tuple.remote_address) is None:
+            raise HostUnreachableError(ENETUNREACH, f"no route to {four_tuple.remote_address}")
+        actions = self.stack.connect(now, four_tuple)
+        tcb = self.stack.tcb(four_tuple)
+        assert tcb is not None
+        self._perform(now, actions)
+        return tcb
+
+    def local_address_for(self, remote: str) -> str:
+        """Return which of our addresses to talk to *remote* from.
+
+        Raises:
+            BadAddressError: None has its IP version.
+        """
+        local = self.neighbours.source_for(remote)
+        if local is None:
+            raise BadAddressError(f"the engine has no address of the version of {remote}")
+        return local
+
+    def free_port(self, local: str, remote: str, remote_port: int, candidates: Iterable[int]) -> int:
+        """Return the first of *candidates* that no connection between these ends uses.
+
+        Raises:
+            AddressInUseError: All are in use.
+        """
+        for port in candidates:
+            if FourTuple.trusted(local, port, remote, remote_port) not in self.stack:
+                return port
+        raise AddressInUseError(f"no local port is free towards {remote} port {remote_port}")
+
+    def send(self, now: float, tcb: Tcb, text: memoryview) -> int:
+        """Give text to a connection; return how many octets it took."""
+        taken, actions = self.stack.send(now, tcb, text)
+        self._perform(now, actions)
+        return taken
+
+    def receive_text(self, now: float, tcb: Tcb, most: int) -> bytes:
+        """Take up to *most* octets that arrived."""
+        text, actions = self.stack.receive_text(now, tcb, most)
+        self._perform(now, actions)
+        return text
+
+    def close(self, now: float, tcb: Tcb) -> None:
+        """Finish sending."""
+        self._perform(now, self.stack.close(now, tcb))
+
+    def release(self, now: float, tcb: Tcb) -> None:
+        """Finish sending, and nobody will read: the pool may give the 4-tuple to another."""
+        self.pool.remove(tcb.four_tuple)
+        self._perform(now, self.stack.release(now, tcb))
+
+    def abort(self, now: float, tcb: Tcb) -> None:
+        """Reset a connection."""
+        self._perform(now, self.stack.abort(tcb))
+
+    def abort_all(self, now: float) -> None:
+        """Reset every connection there is."""
+        for tcb in self.stack.tcbs():
+            self.abort(now, tcb)
+
+    def counters(self) -> HostCounters:
+        """Return what was counted so far."""
+        drops = self._drops + self.neighbours.drops
+        return HostCounters(self._received, self._sent, self._resets, self._established, dict(drops))
+
+    def _fail_unreachable(self, now: float) -> None:
+        """Tell those who are opening a connection through a next hop that nobody answers for."""
+        hops = set(self.neighbours.take_unreachable())
+        if not hops:
+            return
+        for tcb in self.stack.tcbs():
+            if tcb.state is State.SYN_SENT and self.neighbours.next_hop(tcb.four_tuple.remote_address) in hops:
+                self._perform(now, self.stack.give_up(tcb, HostUnreachableError))
+
+    # One output
+
+    def _perform(self, now: float, actions: list[Action], frames: Sequence[Frame] = ()) -> None:
+        """Carry out *actions* in order; what one of them brings about goes to the end of the list."""
+        if self._trace is not None:
+            self._perform_traced(now, actions, frames)
+            return
+        for action in actions:
+            self._perform_one(now, action, actions)
+
+    def _perform_one(self, now: float, action: Action, actions: list[Action]) -> None:
+        kind = type(action)
+        if kind is Send:
+            self._transmit(now, action.four_tuple, action.segment)  # type: ignore[union-attr, arg-type]
+        elif kind is Changed:
+            self._on_change(action.four_tuple)
+        elif kind is Established:
+            self._put(action.four_tuple, actions)
+        elif kind is Deleted:
+            self.pool.remove(action.four_tuple)
+        elif kind is Dropped:
+            self._drops[action.reason] += 1  # type: ignore[union-attr]
+
+    def _transmit(self, now: float, four_tuple: FourTuple, segment: Segment) -> bytes:
+        self._sent += 1
+        if segment.flags & RST:
+            self._resets += 1
+        remote = four_tuple.remote_address
+        prefix = self.neighbours.frame_for(now, remote)
+        if prefix is not None:
+            frame = encode_segment(prefix, four_tuple, segment)
+            self._outbox.append(frame)
+            return frame
+        packet = encode_segment(b"", four_tuple, segment)
+        self._outbox += self.neighbours.enqueue(now, remote, packet)
+        return packet
+
+    def _put(self, four_tuple: FourTuple, actions: list[Action]) -> None:
+        """Hand an established connection to the pool; whoever opened one actively has it already."""
+        self._established += 1
+        tcb = self.stack.tcb(four_tuple)
+        if tcb is None or not tcb.passive:
+            return
+        left_over = self.pool.put(Connection(tcb, self._calls))
+        if left_over is not None:
+            loser = self.stack.tcb(left_over.four_tuple)
+            if loser is not None:
+                actions.append(Dropped(loser.four_tuple, None, DropReason.POOL_FULL_EVICTED))
+                actions += self.stack.abort(loser)
+
+    def _drop(self, reason: DropReason, frame: Frame) -> None:
+        self._drops[reason] += 1
+        if self._trace is not None:
+            self._trace.record(
+                Event(kind=EventKind.DROPPED, at_ns=frame.at_ns, frame=frame.data, reason=reason)
+            )
+
+    # The trace
+
+    def _perform_traced(self, now: float, actions: list[Action], frames: Sequence[Frame]) -> None:
+        """Do as `_perform` does, and record each action; each `Received` belongs to the next of *frames*."""
+        waiting = iter(frames)
+        for action in actions:
+            if isinstance(action, Received):
+                self._record_received(action, next(waiting))
+            elif isinstance(action, Send):
+                self._record_sent(action, self._transmit(now, action.four_tuple, action.segment))
+            else:
+                self._record_other(action)
+                self._perform_one(now, action, actions)
+
+    def _record_received(self, action: Received, frame: Frame) -> None:
+        self._record(
+            EventKind.RECEIVED,
+            action.four_tuple,
+            at_ns=frame.at_ns,
+            segment=action.segment,
+            frame=frame.data,
+            before=action.before,
+            after=action.after,
+        )
+
+    def _record_sent(self, action: Send, frame: bytes) -> None:
+        tcb = self.stack.tcb(action.four_tuple)
+        state = tcb.state if tcb is not None else State.CLOSED
+        self._record(
+            EventKind.SENT,
+            action.four_tuple,
+            segment=action.segment,
+            frame=frame,
+            before=state,
+            after=state,
+            rule=action.rule,
+        )
+
+    def _record_other(self, action: Action) -> None:
+        key = action.four_tuple
+        if isinstance(action, Moved):
+            self._record(
+                EventKind.MOVED,
+                key,
+                before=action.before,
+                after=action.after,
+                trigger=action.trigger,
+                rule=action.rule,
+            )
+        elif isinstance(action, TimerFired):
+            self._record(EventKind.TIMER, key, timer=action.timer)
+        elif isinstance(action, Dropped):
+            self._record(EventKind.DROPPED, key, segment=action.segment, reason=action.reason)
+
+    def _record(self, kind: EventKind, four_tuple: FourTuple, at_ns: int | None = None, **fields: object) -> None:
+        assert self._trace is not None
+        stamp = at_ns if at_ns is not None else self._wall_ns()
+        self._trace.record(Event(kind=kind, at_ns=stamp, four_tuple=four_tuple, **fields))  # type: ignore[arg-type]

@@ -1,0 +1,536 @@
+"""`Engine`: the thread and the loop. The only file that knows every room of the data's way; read it first.
+
+    frame -> Link -> codec -> Stack -> Tcb -> ConnectionPool -> consumer
+
+One thread turns the loop: take all frames that are ready, feed the stack, fire timers, carry out the actions.
+Consumers' calls run in their own threads, one at a time, under the same lock; they send at once.
+"""
+
+import errno
+import os
+import secrets
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from math import inf
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
+
+from xsocket.admission import Admission, AdmissionPolicy
+from xsocket.clock import Clock, MonotonicClock
+from xsocket.config import TcpConfig
+from xsocket.connection import Calls, Connection
+from xsocket.errors import BadAddressError, EngineStateError, HostUnreachableError, LinkDownError, XsocketError
+from xsocket.fourtuple import FourTuple, canonical_address
+from xsocket.host import Host, HostCounters
+from xsocket.pool import ConnectionPool, PoolEvent, PoolStatistics
+from xsocket.stack import StackStatistics
+from xsocket.state import State
+from xsocket.tcp.isn import SECRET_OCTETS
+from xsocket.tcp.tcb import Info, Tcb, snapshot
+from xsocket.trace import Event, EventKind, Trace
+from xsocket.wire.link import Frame, Link, LinkStatistics
+from xsocket.wire.packet_link import PacketLink
+
+if TYPE_CHECKING:
+    import asyncio
+
+FRAMES_PER_TURN: Final = 128
+"""How many frames are processed before consumers may have the lock, and their answers go out."""
+EPHEMERAL_PORTS: Final = range(32_768, 61_000)
+"""Local ports for active opens: Linux's ip_local_port_range."""
+
+T = TypeVar("T")
+
+
+class EngineStatistics(NamedTuple):
+    """Everything an engine counts, as it was at one moment."""
+
+    host: HostCounters
+    stack: StackStatistics
+    pool: PoolStatistics
+    link: LinkStatistics
+
+
+class Engine:
+    """Completes handshakes on an interface, and belongs to nobody: whoever wants a connection claims it.
+
+    Args:
+        interface: Of the current network namespace, such as ``"veth0"``; opened by `start`.
+        addresses: The engine's own, with prefix lengths. It answers ARP and neighbour discovery for them. They
+            must not be the kernel's too, for the kernel would reset what it does not know.
+        gateway: Where packets for other networks go: one address, or one for each IP version.
+        admission: Judges each SYN; everything is admitted without one.
+        config: The rules; see `TcpConfig`.
+        trace: Where to record everything that happens; nothing is recorded without one.
+        link: Frames' way in and out, instead of a packet socket on *interface*.
+        clock: Where the time comes from.
+
+    Raises:
+        BadAddressError: An address is not one.
+    """
+
+    def __init__(  # noqa: PLR0913  # each is a choice of its own, all but two by name only
+        self,
+        interface: str | None = None,
+        addresses: Iterable[str] = (),
+        *,
+        gateway: str | Iterable[str] | None = None,
+        admission: AdmissionPolicy | None = None,
+        config: TcpConfig | None = None,
+        trace: Trace | None = None,
+        link: Link | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        if (interface is None) == (link is None):
+            raise EngineStateError("name an interface or give a link, one of the two")
+        self.addresses = tuple(addresses)
+        self.config = config or TcpConfig()
+        self.trace = trace
+        self.pool: ConnectionPool[Connection] = ConnectionPool(
+            self.config.pool_capacity, self.config.pool_policy, observer=self._pool_event if trace else None
+        )
+        self._interface = interface
+        self._gateways = (gateway,) if isinstance(gateway, str) else tuple(gateway or ())
+        self._admission = admission or Admission()
+        self._clock = clock or MonotonicClock()
+        self._link = link
+        self._lock = _FairLock()
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._failure: XsocketError | None = None
+
+    # Life
+
+    def start(self) -> None:
+        """Open the interface, announce the addresses and start the thread.
+
+        Raises:
+            EngineStateError: It was started before.
+            NoSuchInterfaceError: The current namespace has no such interface.
+            CaptureError: The kernel gives no packet socket.
+        """
+        if self._thread is not None:
+            raise EngineStateError("the engine was started before")
+        if self._link is None:
+            assert self._interface is not None
+            self._link = PacketLink(self._interface, self.addresses)
+        self._loop = _Loop(self._link, self._clock, self._lock, self._host_for)
+        self._thread = threading.Thread(target=self._run, name="xsocket-engine", daemon=True)
+        self._thread.start()
+
+    def _host_for(self, link: Link, calls: Calls, on_change: Callable[[FourTuple], None]) -> Host:
+        return Host(
+            mac=link.mac,
+            mtu=link.mtu,
+            addresses=self.addresses,
+            gateways=self._gateways,
+            config=self.config,
+            admission=self._admission,
+            pool=self.pool,
+            calls=calls,
+            secret=secrets.token_bytes(SECRET_OCTETS),
+            on_change=on_change,
+            trace=self.trace,
+            wall_ns=time.time_ns,
+        )
+
+    def stop(self) -> None:
+        """Reset every connection, close the pool, end the thread. Safe to call twice.
+
+        Raises:
+            XsocketError: What ended the loop before, such as an interface that went away.
+        """
+        if self._thread is None or self._stopping:
+            return
+        self._stopping = True
+        self._loop.wake()
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        except XsocketError:
+            if value is None:
+                raise
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._loop.turn()
+        except XsocketError as failure:
+            self._failure = failure
+        finally:
+            self._loop.shut_down()
+
+    # For consumers
+
+    def connect(
+        self,
+        remote_address: str,
+        remote_port: int,
+        timeout: float | None = None,
+        *,
+        local_address: str | None = None,
+        local_port: int | None = None,
+    ) -> Connection:
+        """Open a connection actively and return it; the caller is its owner.
+
+        Args:
+            remote_address: Where to.
+            remote_port: 1 to 65,535.
+            timeout: Seconds to wait; None waits until the SYN was sent as often as `TcpConfig.syn_retries` says.
+            local_address: One of the engine's own; the first of the right version without it.
+            local_port: Any that is free (RFC 6056 section 3.3.1) without it.
+
+        Raises:
+            ConnectionRefusedError: The peer answered with a reset.
+            TimeoutError: Nobody answered in time.
+            HostUnreachableError: There is no way to the address, or nobody has it.
+            AddressInUseError: There is a connection with this 4-tuple, or no port is free.
+            EngineStateError: The engine does not run.
+            BadAddressError: An address or a port is not one.
+        """
+        loop = self._running()
+        remote = canonical_address(remote_address)
+        tcb = loop.connect(remote, remote_port, local_address, local_port)
+        try:
+            opened = loop.wait(tcb, lambda: loop.has_opened(tcb), timeout)
+        except BaseException:
+            loop.abort(tcb)
+            raise
+        if opened is None:
+            loop.abort(tcb)
+            raise TimeoutError(errno.ETIMEDOUT, f"{remote} did not answer within {timeout} s")
+        return Connection(tcb, loop)
+
+    def statistics(self) -> EngineStatistics:
+        """Return every counter as it is now; after `stop`, as it was at the end."""
+        loop = self._running(ever=True)
+        with self._lock:
+            host = loop.host
+            return EngineStatistics(
+                host.counters(), host.stack.statistics(), self.pool.statistics(), loop.link.statistics()
+            )
+
+    def connections(self) -> dict[FourTuple, State]:
+        """Return the state of every connection there is, half-open and closing ones included."""
+        loop = self._running(ever=True)
+        with self._lock:
+            return {tcb.four_tuple: tcb.state for tcb in loop.host.stack.tcbs()}
+
+    def _running(self, *, ever: bool = False) -> "_Loop":
+        if self._thread is None or (self._stopping and not ever):
+            raise EngineStateError("the engine does not run")
+        return self._loop
+
+    def __repr__(self) -> str:
+        state = "new" if self._thread is None else "stopped" if self._stopping else "running"
+        where = self._interface or type(self._link).__name__
+        return f"<xsocket.Engine on {where} {' '.join(self.addresses)}: {state}>"
+
+    def _pool_event(self, event: PoolEvent, four_tuple: FourTuple | None) -> None:
+        if self.trace is not None:
+            name = event.name.lower()
+            self.trace.record(
+                Event(kind=EventKind.POOL, at_ns=time.time_ns(), four_tuple=four_tuple, pool_event=name)
+            )
+
+
+class _FairLock:
+    """A lock that is had in turn: whoever waits gets it before the one who has just let go and asks again.
+
+    With a plain lock a busy loop starves the consumers: it takes the lock back before a waiter has woken.
+    """
+
+    def __init__(self) -> None:
+        self._gate = threading.Lock()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._gate:
+            self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+class _Loop:
+    """The loop of the engine's thread, and the calls of its connections' owners (`xsocket.connection.Calls`).
+
+    Args:
+        link: Where frames come from and go to.
+        clock: Where `now` comes from.
+        lock: Held around everything that touches the host.
+        host_for: Makes the host, given the link, this object and what to tell changes to.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        clock: Clock,
+        lock: _FairLock,
+        host_for: Callable[[Link, Calls, Callable[[FourTuple], None]], Host],
+    ) -> None:
+        self.link = link
+        self._now = clock.now
+        self._lock = lock
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._bell, select.POLLIN)
+        self._poll.register(link.fileno(), select.POLLIN)
+        self._sleeps_until = -inf
+        self._waiting: dict[FourTuple, list[Callable[[], object]]] = {}
+        self._abandoned: deque[Tcb] = deque()
+        self.host = host_for(link, self, self._ring)
+        self.host.announce(self._now())
+
+    # The engine's thread
+
+    def turn(self) -> None:
+        """Do one round: take all frames that are ready, or sleep until there are some or a timer runs out."""
+        frames = self._receive()
+        for start in range(0, len(frames), FRAMES_PER_TURN):
+            with self._lock:
+                self.host.receive(self._now(), frames[start : start + FRAMES_PER_TURN])
+                self._send()
+        with self._lock:
+            now = self._now()
+            while self._abandoned:
+                self.host.release(now, self._abandoned.popleft())
+            self.host.timers_fired(now)
+            self._send()
+            self._sleeps_until = -inf if frames or self._abandoned else self.host.deadline
+        if self._sleeps_until > now:
+            self._sleep(self._sleeps_until - now)
+
+    def _receive(self) -> list[Frame]:
+        try:
+            return self.link.receive()
+        except LinkDownError:
+            return []  # said once; frames come again when the interface is up
+
+    def _sleep(self, seconds: float) -> None:
+        self._poll.poll(None if seconds == inf else max(1, min(int(seconds * 1000) + 1, 3_600_000)))
+        self._sleeps_until = -inf
+        try:
+            os.eventfd_read(self._bell)
+        except BlockingIOError:
+            pass
+
+    def wake(self) -> None:
+        """Let the thread's sleep end; any thread may call it."""
+        os.eventfd_write(self._bell, 1)
+
+    def shut_down(self) -> None:
+        """Reset what is left, wake everybody, let go of the link."""
+        self.host.pool.close()
+        with self._lock:
+            self.host.abort_all(self._now())
+            self._send()
+            for four_tuple in list(self._waiting):
+                self._ring(four_tuple)
+            self.link.close()
+            os.close(self._bell)
+            self._bell = -1
+
+    def _send(self) -> None:
+        frames = self.host.take_frames()
+        if frames:
+            self.link.send(frames)
+
+    def _ring(self, four_tuple: FourTuple) -> None:
+        """Let whoever waits for a change of this connection look again."""
+        bells = self._waiting.pop(four_tuple, None)
+        if bells is not None:
+            for ring in bells:
+                ring()
+
+    # Calls
+
+    def _call(self, call: Callable[[float], T]) -> T:
+        """Run *call* with `now` under the lock, send what it brings about, mind an earlier timer."""
+        with self._lock:
+            result = call(self._now())
+            if self._bell != -1:
+                self._send()
+                if self.host.deadline < self._sleeps_until:
+                    self.wake()
+            return result
+
+    def connect(self, remote: str, port: int, local: str | None, local_port: int | None) -> Tcb:
+        """Choose the 4-tuple and send the SYN; raises as `Engine.connect` does."""
+        host = self.host
+
+        def call(now: float) -> Tcb:
+            source = canonical_address(local) if local is not None else host.local_address_for(remote)
+            if source not in host.ingress.addresses:
+                raise BadAddressError(f"{source} is not one of the engine's addresses")
+            candidates = (local_port,) if local_port is not None else _ephemeral_ports()
+            chosen = host.free_port(source, remote, port, candidates)
+            return host.connect(now, FourTuple(source, chosen, remote, port))
+
+        return self._call(call)
+
+    def has_opened(self, tcb: Tcb) -> bool | None:
+        """Whether the handshake is complete; None while it is under way; raises what ended it."""
+        if tcb.established_at is not None:
+            return True
+        _raise_error(tcb)
+        return None
+
+    def receive(self, tcb: Tcb, most: int, *, peek: bool) -> bytes | None:
+        """See `Calls.receive`."""
+        if peek:
+            return self._call(lambda _now: tcb.receiving.peek(most) if tcb.receiving else _end_of(tcb))
+        return self._call(lambda now: self.host.receive_text(now, tcb, most) if tcb.unread else _end_of(tcb))
+
+    def send(self, tcb: Tcb, text: memoryview) -> int | None:
+        """See `Calls.send`."""
+
+        def call(now: float) -> int | None:
+            _raise_error(tcb)
+            if not tcb.writable:
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+            return self.host.send(now, tcb, text) or None
+
+        return self._call(call)
+
+    def shutdown(self, tcb: Tcb) -> None:
+        """See `Calls.shutdown`."""
+        self._call(lambda now: self.host.close(now, tcb))
+
+    def release(self, tcb: Tcb) -> None:
+        """See `Calls.release`."""
+        self._call(lambda now: self.host.release(now, tcb))
+
+    def abort(self, tcb: Tcb) -> None:
+        """See `Calls.abort`."""
+        self._call(lambda now: self.host.abort(now, tcb))
+
+    def abandon(self, tcb: Tcb) -> None:
+        """See `Calls.abandon`: a destructor may run while this very thread holds the lock."""
+        self._abandoned.append(tcb)
+        if self._bell != -1:
+            self.wake()
+
+    def snapshot(self, tcb: Tcb) -> Info:
+        """See `Calls.snapshot`."""
+        return self._call(lambda _now: snapshot(tcb))
+
+    # Waiting
+
+    def wait(self, tcb: Tcb, attempt: Callable[[], T | None], timeout: float | None) -> T | None:
+        """See `Calls.wait`."""
+        result = attempt()
+        if result is not None or timeout == 0:
+            return result
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            bell = threading.Lock()
+            bell.acquire()
+            self._watch(tcb.four_tuple, bell.release)
+            try:
+                result = attempt()
+                if result is not None:
+                    return result
+                if not bell.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
+                    return attempt()
+            finally:
+                self._unwatch(tcb.four_tuple, bell.release)
+
+    async def wait_async(self, tcb: Tcb, attempt: Callable[[], T | None], timeout: float | None) -> T | None:
+        """See `Calls.wait_async`."""
+        import asyncio  # here, for it costs a third of what `import xsocket` may take
+
+        result = attempt()
+        if result is not None or timeout == 0:
+            return result
+        loop = asyncio.get_running_loop()
+        scope = asyncio.timeout(timeout)
+        try:
+            async with scope:
+                while True:
+                    changed = loop.create_future()
+                    ring = _bell_for(loop, changed)
+                    self._watch(tcb.four_tuple, ring)
+                    try:
+                        result = attempt()
+                        if result is not None:
+                            return result
+                        await changed
+                    finally:
+                        self._unwatch(tcb.four_tuple, ring)
+        except TimeoutError:
+            if not scope.expired():
+                raise  # the connection's own: its peer no longer answers
+            return attempt()
+
+    def _watch(self, four_tuple: FourTuple, ring: Callable[[], object]) -> None:
+        with self._lock:
+            self._waiting.setdefault(four_tuple, []).append(ring)
+
+    def _unwatch(self, four_tuple: FourTuple, ring: Callable[[], object]) -> None:
+        with self._lock:
+            bells = self._waiting.get(four_tuple)
+            if bells is not None and ring in bells:
+                bells.remove(ring)
+                if not bells:
+                    del self._waiting[four_tuple]
+
+
+def _bell_for(loop: "asyncio.AbstractEventLoop", changed: "asyncio.Future[None]") -> Callable[[], object]:
+    """Return what wakes the task that awaits *changed*, from any thread."""
+
+    def settle() -> None:
+        if not changed.done():
+            changed.set_result(None)
+
+    def ring() -> None:
+        try:
+            loop.call_soon_threadsafe(settle)
+        except RuntimeError:
+            pass  # the loop was closed, and its tasks with it
+
+    return ring
+
+
+def _ephemeral_ports() -> Iterable[int]:
+    """Every ephemeral port, from a random one on (RFC 6056 section 3.3.1)."""
+    first = secrets.randbelow(len(EPHEMERAL_PORTS))
+    yield from EPHEMERAL_PORTS[first:]
+    yield from EPHEMERAL_PORTS[:first]
+
+
+def _end_of(tcb: Tcb) -> bytes | None:
+    """What a read gives when there is no text: None to wait, or the end of the stream; raises an error once."""
+    _raise_error(tcb)
+    return b"" if tcb.peer_finished else None
+
+
+def _raise_error(tcb: Tcb) -> None:
+    """Raise what ended the connection, once, as a socket's pending error is."""
+    error, tcb.error = tcb.error, None
+    if error is not None:
+        number = ERRNO[error]
+        raise error(number, os.strerror(number))
+
+
+ERRNO: Final[dict[type[OSError], int]] = {
+    ConnectionRefusedError: errno.ECONNREFUSED,
+    ConnectionResetError: errno.ECONNRESET,
+    ConnectionAbortedError: errno.ECONNABORTED,
+    TimeoutError: errno.ETIMEDOUT,
+    HostUnreachableError: errno.EHOSTUNREACH,
+}
+"""The error number that a socket's user would see."""

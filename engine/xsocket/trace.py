@@ -1,0 +1,130 @@
+"""A trace: everything that happened in an engine, in order, as objects and as JSON lines.
+
+The runtime writes it, from the core's actions and the pool's events; tools read it. Bounded.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from xsocket.fourtuple import FourTuple
+from xsocket.reasons import DropReason
+from xsocket.segment import Segment
+from xsocket.state import State, Timer, Trigger
+
+
+class EventKind(Enum):
+    """What sort of thing happened."""
+
+    RECEIVED = "received"
+    SENT = "sent"
+    MOVED = "moved"
+    TIMER = "timer"
+    DROPPED = "dropped"
+    POOL = "pool"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened. Fields that do not belong to its kind are None.
+
+    Attributes:
+        kind: Which sort.
+        at_ns: When, in nanoseconds of Unix time; for a received frame by the kernel's clock.
+        four_tuple: The connection, as the engine names it; None for a frame that had none.
+        segment: RECEIVED, SENT, DROPPED: the segment.
+        frame: RECEIVED, SENT, and DROPPED before it was decoded: the frame's octets.
+        before, after: MOVED: the states. RECEIVED: the states before and after the segment was processed.
+            SENT: both are the state in which it was sent.
+        trigger: MOVED: what moved it.
+        rule: MOVED, SENT: the RFC section; a bare number is one of RFC 9293.
+        timer: TIMER: which one ran out.
+        reason: DROPPED: why.
+        pool_event: POOL: what happened, such as ``put`` or ``claimed``.
+    """
+
+    kind: EventKind
+    at_ns: int
+    four_tuple: FourTuple | None = None
+    segment: Segment | None = None
+    frame: bytes | None = None
+    before: State | None = None
+    after: State | None = None
+    trigger: Trigger | None = None
+    rule: str | None = None
+    timer: Timer | None = None
+    reason: DropReason | None = None
+    pool_event: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values that JSON can hold, without what is None; octets in hexadecimal."""
+        plain: dict[str, Any] = {"kind": self.kind.value, "at_ns": self.at_ns}
+        if self.four_tuple is not None:
+            plain["four_tuple"] = list(self.four_tuple)
+        if self.segment is not None:
+            plain["segment"] = _segment_as_dict(self.segment)
+        if self.frame is not None:
+            plain["frame"] = self.frame.hex()
+        for name in ("before", "after", "trigger", "timer"):
+            value = getattr(self, name)
+            if value is not None:
+                plain[name] = value.value
+        if self.reason is not None:
+            plain["reason"], plain["reason_rule"] = self.reason.name, self.reason.value
+        for name in ("rule", "pool_event"):
+            if getattr(self, name) is not None:
+                plain[name] = getattr(self, name)
+        return plain
+
+
+def _segment_as_dict(segment: Segment) -> dict[str, Any]:
+    return {
+        "flags": segment.letters,
+        "seq": segment.seq,
+        "ack": segment.ack,
+        "window": segment.window,
+        "length": len(segment.payload),
+        "options": segment.options.hex(),
+        "payload": segment.payload.hex(),
+    }
+
+
+class Trace:
+    """The last *limit* events, oldest first. Any thread may read it while the engine writes.
+
+    Attributes:
+        forgotten: How many older events made room for newer ones.
+    """
+
+    def __init__(self, limit: int = 100_000, listener: Callable[[Event], None] | None = None) -> None:
+        """Keep at most *limit* events; *listener*, if any, is called with each in the engine's thread."""
+        self._events: deque[Event] = deque(maxlen=limit)
+        self._listener = listener
+        self.forgotten = 0
+
+    def record(self, event: Event) -> None:
+        """Add *event*."""
+        if len(self._events) == self._events.maxlen:
+            self.forgotten += 1
+        self._events.append(event)
+        if self._listener is not None:
+            self._listener(event)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __iter__(self) -> Iterator[Event]:
+        """Iterate over a snapshot."""
+        return iter(self._events.copy())
+
+    def of(self, four_tuple: FourTuple) -> list[Event]:
+        """Return the events of one connection."""
+        return [event for event in self if event.four_tuple == four_tuple]
+
+    def json_lines(self) -> Iterator[str]:
+        """Yield each event as one line of JSON, without the newline."""
+        for event in self:
+            yield json.dumps(event.as_dict(), separators=(",", ":"))
