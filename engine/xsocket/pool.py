@@ -447,8 +447,8 @@ class ConnectionPool(Generic[C]):
         self._claims.discard(ticket)
 
     def _undo(self, ticket: Ticket[C]) -> list[Ticket[C]]:
-        """Take *ticket* out, or return its connection; return the tickets to ring."""
-        outcome = ticket.outcome
+        """Take *ticket* out, or return its connection, once; return the tickets to ring."""
+        outcome, ticket.outcome = ticket.outcome, None
         if outcome is None:
             self._claims.discard(ticket)
             return []

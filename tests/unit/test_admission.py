@@ -7,10 +7,12 @@ from xsocket.errors import BadAddressError, BadConfigError
 from xsocket.fourtuple import FourTuple
 from xsocket.segment import SYN, Segment
 
+V4 = "10.0.0.1"
+V6 = "fd00::1"
 A_SYN = Segment(seq=1, acknowledgment=0, flags=SYN)
 
 
-def decide(policy: AdmissionPolicy, port: int, source: str = "10.0.0.1") -> Verdict:
+def decide(policy: AdmissionPolicy, port: int, source: str = V4) -> Verdict:
     local = "fd00::2" if ":" in source else "10.0.0.2"
     return policy.decide(FourTuple(local, port, source, 40_000), A_SYN)
 
@@ -18,23 +20,23 @@ def decide(policy: AdmissionPolicy, port: int, source: str = "10.0.0.1") -> Verd
 @pytest.mark.parametrize(
     ("arguments", "port", "source", "verdict"),
     [
-        pytest.param({}, 1, "10.0.0.1", Verdict.ADMIT, id="no argument admits all"),
-        pytest.param({"ports": "80,8000-8099"}, 8050, "10.0.0.1", Verdict.ADMIT, id="an admitted port"),
-        pytest.param({"ports": "80,8000-8099"}, 81, "10.0.0.1", Verdict.REFUSE, id="another port"),
-        pytest.param({"ports": []}, 80, "10.0.0.1", Verdict.REFUSE, id="no port at all"),
-        pytest.param({"sources": "10.0.0.0/24"}, 80, "10.0.0.1", Verdict.ADMIT, id="an admitted source"),
+        pytest.param({}, 1, V4, Verdict.ADMIT, id="no argument admits all"),
+        pytest.param({"ports": "80,8000-8099"}, 8050, V4, Verdict.ADMIT, id="an admitted port"),
+        pytest.param({"ports": "80,8000-8099"}, 81, V4, Verdict.REFUSE, id="another port"),
+        pytest.param({"ports": []}, 80, V4, Verdict.REFUSE, id="no port at all"),
+        pytest.param({"sources": "10.0.0.0/24"}, 80, V4, Verdict.ADMIT, id="an admitted source"),
         pytest.param({"sources": "10.0.0.0/24"}, 80, "10.0.1.1", Verdict.REFUSE, id="another source"),
-        pytest.param({"sources": "10.0.0.0/24"}, 80, "fd00::1", Verdict.REFUSE, id="another family"),
-        pytest.param({"ports": 80, "sources": "fd00::/64"}, 80, "fd00::1", Verdict.ADMIT, id="both fit"),
-        pytest.param({"ports": 80, "sources": "fd00::/64"}, 81, "fd00::1", Verdict.REFUSE, id="the port does not"),
-        pytest.param({"ports": 80, "otherwise": "ignore"}, 81, "10.0.0.1", Verdict.IGNORE, id="port, ignored"),
+        pytest.param({"sources": "10.0.0.0/24"}, 80, V6, Verdict.REFUSE, id="another family"),
+        pytest.param({"ports": 80, "sources": "fd00::/64"}, 80, V6, Verdict.ADMIT, id="both fit"),
+        pytest.param({"ports": 80, "sources": "fd00::/64"}, 81, V6, Verdict.REFUSE, id="the port does not"),
+        pytest.param({"ports": 80, "otherwise": "ignore"}, 81, V4, Verdict.IGNORE, id="port, ignored"),
         pytest.param(
-            {"sources": "fd00::/64", "otherwise": "ignore"}, 80, "10.0.0.1", Verdict.IGNORE, id="source, ignored"
+            {"sources": "fd00::/64", "otherwise": "ignore"}, 80, V4, Verdict.IGNORE, id="source, ignored"
         ),
-        pytest.param({"ports": 80, "ignored_ports": 23}, 80, "10.0.0.1", Verdict.ADMIT, id="open"),
-        pytest.param({"ports": 80, "ignored_ports": 23}, 81, "10.0.0.1", Verdict.REFUSE, id="closed"),
-        pytest.param({"ports": 80, "ignored_ports": 23}, 23, "10.0.0.1", Verdict.IGNORE, id="filtered"),
-        pytest.param({"ignored_ports": "20-23"}, 23, "10.0.0.1", Verdict.IGNORE, id="ignored though all are open"),
+        pytest.param({"ports": 80, "ignored_ports": 23}, 80, V4, Verdict.ADMIT, id="open"),
+        pytest.param({"ports": 80, "ignored_ports": 23}, 81, V4, Verdict.REFUSE, id="closed"),
+        pytest.param({"ports": 80, "ignored_ports": 23}, 23, V4, Verdict.IGNORE, id="filtered"),
+        pytest.param({"ignored_ports": "20-23"}, 23, V4, Verdict.IGNORE, id="ignored, not open"),
     ],
 )
 def test_admission(arguments: dict[str, Any], port: int, source: str, verdict: Verdict) -> None:

@@ -18,7 +18,7 @@ KEY6 = FourTuple("fd00::2", 80, "fd00::1", 40_000)
         pytest.param(Pattern(remote="10.0.0.1"), True, False, id="remote address"),
         pytest.param(Pattern(remote="10.0.0.2"), False, False, id="our own address as remote"),
         pytest.param(Pattern(remote="10.0.0.0/24"), True, False, id="remote network"),
-        pytest.param(Pattern(remote=["10.0.0.0/24", "fd00::/64"]), True, True, id="networks of both families"),
+        pytest.param(Pattern(remote=["10.0.0.0/24", "fd00::/64"]), True, True, id="both families"),
         pytest.param(Pattern(remote=[]), False, False, id="no remote at all"),
         pytest.param(Pattern(local="fd00::2"), False, True, id="local address"),
         pytest.param(Pattern(remote_port="32768-65535"), True, True, id="remote ports"),

@@ -1,7 +1,7 @@
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-import netaddr
+import netaddr  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
 from xsocket.errors import BadAddressError
