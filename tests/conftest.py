@@ -1,0 +1,75 @@
+"""For every test: where labs are recorded, whether namespaces can be made, the proof that none is left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from xsocket_netns import LabError, Namespace, ensure_privileges, privileges, registry
+
+REQUIRED = "XSOCKET_REQUIRE_NETNS"  # set to 1 where a skip for want of namespaces would be a lie
+
+_refusal = pytest.StashKey[str | None]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Enter a user namespace where that is needed: now, while there is one thread and no worker process."""
+    config.stash[_refusal] = _refusal_of_this_machine()
+
+
+def _refusal_of_this_machine() -> str | None:
+    try:
+        if privileges.missing_capabilities():
+            refusal = privileges.user_namespace_refusal()
+            if refusal is not None:
+                return str(refusal)
+            ensure_privileges(restart=False)
+        Namespace.create().close()
+    except LabError as error:
+        return str(error)
+    return None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs namespaces where there are none, or fail it where they are required."""
+    refusal = item.config.stash[_refusal]
+    if refusal is None or item.get_closest_marker("netns") is None:
+        return
+    if os.environ.get(REQUIRED) == "1":
+        pytest.fail(f"{REQUIRED}=1, and this machine makes no namespaces: {refusal}", pytrace=False)
+    pytest.skip(f"no namespaces here: {refusal}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runtime_directory() -> Iterator[Path]:
+    """A place for records and namespace names that no other process of this machine uses."""
+    directory = Path(tempfile.mkdtemp(prefix="xsocket-tests-"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(registry.RUNTIME_VARIABLE, str(directory))
+        yield directory
+        left = _labs_and_namespaces(directory)
+    shutil.rmtree(directory)
+    assert not left, f"left behind at the end: {left}"
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind(request: pytest.FixtureRequest, runtime_directory: Path) -> Iterator[None]:
+    """Fail a test after which there are labs, namespaces or mounts that were not there before it."""
+    if request.node.get_closest_marker("netns") is None:
+        yield
+        return
+    before = _labs_and_namespaces(runtime_directory)
+    yield
+    left = _labs_and_namespaces(runtime_directory) - before
+    assert not left, f"left behind: {left}"
+
+
+def _labs_and_namespaces(runtime: Path) -> set[str]:
+    named = {str(path) for kind in ("labs", "netns") for path in (runtime / kind).glob("*")}
+    mounts = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    return named | {mount for mount in mounts if mount.startswith(f"{runtime}/netns/")}
