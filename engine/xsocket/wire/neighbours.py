@@ -41,6 +41,7 @@ ANNOUNCEMENTS: Final = 2
 ANNOUNCE_INTERVAL_S: Final = 2.0
 DEFEND_INTERVAL_S: Final = 10.0
 LINK_LOCAL: Final = "fe80:"
+LIMITED_BROADCAST: Final = "255.255.255.255"
 REMEMBERED_DESTINATIONS: Final = 65_536
 
 
@@ -235,7 +236,7 @@ class Neighbours:
 
     def next_hop(self, address: str) -> str | None:
         """Return *address* itself if it is on the link, else its family's gateway; None without a route."""
-        if address in self._own or _is_group_or_unspecified(address):
+        if address in self._own or not self._is_station(address):
             return None
         if self._on_link(address):
             return address
@@ -261,6 +262,18 @@ class Neighbours:
         return len(self._entries)
 
     # The table
+
+    def _is_station(self, address: str) -> bool:
+        """Whether a packet to *address* goes to one station, and we have an address to send it from."""
+        parsed = ip_address(address)
+        same_family = [interface for interface in self._interfaces if interface.version == parsed.version]
+        if not same_family or parsed.is_multicast or parsed.is_unspecified or address == LIMITED_BROADCAST:
+            return False
+        return not any(
+            parsed == interface.network.broadcast_address
+            for interface in same_family
+            if interface.version == 4 and interface.network.prefixlen < 31  # RFC 3021: /31 has none
+        )
 
     def _on_link(self, address: str) -> bool:
         if address.startswith(LINK_LOCAL):
@@ -349,7 +362,7 @@ class Neighbours:
         """Somebody on the link asked for one of our addresses, so will hear from us soon."""
         entry = self._entries.get(address)
         if entry is None:
-            if not self._on_link(address) or _is_group_or_unspecified(address):
+            if not self._is_station(address) or not self._on_link(address):
                 return []
             if not self._make_room():
                 self.drops[DropReason.NEIGHBOUR_TABLE_FULL] += 1
@@ -504,8 +517,3 @@ class Neighbours:
 
 def _family(address: str) -> int:
     return 6 if ":" in address else 4
-
-
-def _is_group_or_unspecified(address: str) -> bool:
-    parsed = ip_address(address)
-    return parsed.is_multicast or parsed.is_unspecified or address == "255.255.255.255"
