@@ -10,7 +10,7 @@ from errno import ENETUNREACH
 from typing import NamedTuple
 
 from xsocket.actions import Action, Changed, Deleted, Dropped, Established, Moved, Received, Send, TimerFired
-from xsocket.admission import AdmissionPolicy
+from xsocket.admission import Admission, AdmissionPolicy
 from xsocket.config import TcpConfig
 from xsocket.connection import Calls, Connection
 from xsocket.errors import AddressInUseError, BadAddressError, HostUnreachableError
@@ -136,6 +136,11 @@ class Host:
         due = self.neighbours.deadline
         return self.stack.deadline if due is None else min(self.stack.deadline, due)
 
+    @property
+    def has_frames(self) -> bool:
+        """Whether there are frames to send; any thread may ask."""
+        return bool(self._outbox)
+
     def take_frames(self) -> list[bytes]:
         """Return the frames to send, oldest first, and forget them."""
         frames, self._outbox = self._outbox, []
@@ -201,13 +206,21 @@ class Host:
         self._perform(now, self.stack.close(now, tcb))
 
     def release(self, now: float, tcb: Tcb) -> None:
-        """Finish sending, and nobody will read: the pool may give the 4-tuple to another."""
-        self.pool.remove(tcb.four_tuple)
+        """Finish sending, and nobody will read any more."""
         self._perform(now, self.stack.release(now, tcb))
 
     def abort(self, now: float, tcb: Tcb) -> None:
         """Reset a connection."""
         self._perform(now, self.stack.abort(tcb))
+
+    def refuse_all(self) -> None:
+        """Admit nobody any more."""
+        self.stack.admission = Admission(ports=())
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether a connection that its user has closed has text or a FIN that was not acknowledged."""
+        return any(tcb.user_gone and tcb.state in _UNFINISHED for tcb in self.stack.tcbs())
 
     def abort_all(self, now: float) -> None:
         """Reset every connection there is."""
@@ -343,3 +356,6 @@ class Host:
         assert self._trace is not None
         stamp = at_ns if at_ns is not None else self._wall_ns()
         self._trace.record(Event(kind=kind, at_ns=stamp, four_tuple=four_tuple, **fields))  # type: ignore[arg-type]
+
+
+_UNFINISHED = frozenset({State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})

@@ -3,7 +3,8 @@
     frame -> Link -> codec -> Stack -> Tcb -> ConnectionPool -> consumer
 
 One thread turns the loop: take all frames that are ready, feed the stack, fire timers, carry out the actions.
-Consumers' calls run in their own threads, one at a time, under the same lock; they send at once.
+A consumer's call that wants an answer (read, write) runs in its own thread, under the lock; one that wants none
+(close, abort) is posted to the loop, for consumers who queue at a lock cost the engine half its speed.
 """
 
 import errno
@@ -12,6 +13,7 @@ import secrets
 import select
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
@@ -37,8 +39,8 @@ from xsocket.wire.packet_link import PacketLink
 if TYPE_CHECKING:
     import asyncio
 
-FRAMES_PER_TURN: Final = 128
-"""How many frames are processed before consumers may have the lock, and their answers go out."""
+FRAMES_PER_TURN: Final = 64
+"""How many frames are processed before consumers may have the lock, and the answers go out."""
 EPHEMERAL_PORTS: Final = range(32_768, 61_000)
 """Local ports for active opens: Linux's ip_local_port_range."""
 
@@ -100,6 +102,7 @@ class Engine:
         self._lock = _FairLock()
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._linger_s = 0.0
         self._failure: XsocketError | None = None
 
     # Life
@@ -137,15 +140,21 @@ class Engine:
             wall_ns=time.time_ns,
         )
 
-    def stop(self) -> None:
-        """Reset every connection, close the pool, end the thread. Safe to call twice.
+    def stop(self, linger: float = 2.0) -> None:
+        """Close the pool, let closed connections finish, reset the others, end the thread. Safe to call twice.
+
+        Args:
+            linger: How long, in seconds, connections that their owners have closed may go on sending what
+                they were given; a kernel would do so after its process has ended.
 
         Raises:
             XsocketError: What ended the loop before, such as an interface that went away.
         """
         if self._thread is None or self._stopping:
             return
+        self._linger_s = linger
         self._stopping = True
+        self.pool.close()
         self._loop.wake()
         self._thread.join()
         if self._failure is not None:
@@ -168,6 +177,7 @@ class Engine:
         try:
             while not self._stopping:
                 self._loop.turn()
+            self._loop.finish(self._linger_s)
         except XsocketError as failure:
             self._failure = failure
         finally:
@@ -286,33 +296,40 @@ class _Loop:
         self._now = clock.now
         self._lock = lock
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._bell)  # connections may outlive the loop and ring it
         self._poll = select.poll()
         self._poll.register(self._bell, select.POLLIN)
         self._poll.register(link.fileno(), select.POLLIN)
         self._sleeps_until = -inf
+        self._sending = threading.Lock()
         self._waiting: dict[FourTuple, list[Callable[[], object]]] = {}
-        self._abandoned: deque[Tcb] = deque()
+        self._posted: deque[tuple[Callable[[float, Tcb], None], Tcb]] = deque()
+        self._over = False
         self.host = host_for(link, self, self._ring)
         self.host.announce(self._now())
 
     # The engine's thread
 
-    def turn(self) -> None:
-        """Do one round: take all frames that are ready, or sleep until there are some or a timer runs out."""
+    def turn(self, until: float = inf) -> None:
+        """Do one round: take all frames that are ready, or sleep for some, for a timer, or for *until*."""
         frames = self._receive()
         for start in range(0, len(frames), FRAMES_PER_TURN):
             with self._lock:
                 self.host.receive(self._now(), frames[start : start + FRAMES_PER_TURN])
-                self._send()
+            self._flush()
         with self._lock:
             now = self._now()
-            while self._abandoned:
-                self.host.release(now, self._abandoned.popleft())
+            self._carry_out_posted(now)
             self.host.timers_fired(now)
-            self._send()
-            self._sleeps_until = -inf if frames or self._abandoned else self.host.deadline
-        if self._sleeps_until > now:
+            self._sleeps_until = -inf if frames else min(until, self.host.deadline)
+        self._flush()
+        if self._sleeps_until > now and not self._posted:
             self._sleep(self._sleeps_until - now)
+
+    def _carry_out_posted(self, now: float) -> None:
+        while self._posted:
+            call, tcb = self._posted.popleft()
+            call(now, tcb)
 
     def _receive(self) -> list[Frame]:
         try:
@@ -329,25 +346,47 @@ class _Loop:
             pass
 
     def wake(self) -> None:
-        """Let the thread's sleep end; any thread may call it."""
+        """Let the thread's sleep end; any thread may call it, and takes no lock for it."""
         os.eventfd_write(self._bell, 1)
+
+    def finish(self, linger_s: float) -> None:
+        """Turn on until every connection that was closed has sent all it had, for *linger_s* seconds at most."""
+        until = self._now() + linger_s
+        with self._lock:
+            self.host.refuse_all()
+        while self._now() < until:
+            with self._lock:
+                self._carry_out_posted(self._now())
+                if not self.host.is_closing:
+                    break
+            self.turn(until)
 
     def shut_down(self) -> None:
         """Reset what is left, wake everybody, let go of the link."""
         self.host.pool.close()
         with self._lock:
-            self.host.abort_all(self._now())
-            self._send()
+            now = self._now()
+            self._carry_out_posted(now)
+            self.host.abort_all(now)
+            self._over = True
             for four_tuple in list(self._waiting):
                 self._ring(four_tuple)
+        self._flush()
+        with self._sending:
             self.link.close()
-            os.close(self._bell)
-            self._bell = -1
 
-    def _send(self) -> None:
-        frames = self.host.take_frames()
-        if frames:
-            self.link.send(frames)
+    def _flush(self) -> None:
+        """Send what the host has to send, in order and without holding up who wants the lock.
+
+        One thread sends at a time. Another does not wait for it: whoever is sending looks again when done.
+        """
+        while self.host.has_frames and self._sending.acquire(blocking=False):
+            try:
+                with self._lock:
+                    frames = self.host.take_frames()
+                self.link.send(frames)
+            finally:
+                self._sending.release()
 
     def _ring(self, four_tuple: FourTuple) -> None:
         """Let whoever waits for a change of this connection look again."""
@@ -359,14 +398,27 @@ class _Loop:
     # Calls
 
     def _call(self, call: Callable[[float], T]) -> T:
-        """Run *call* with `now` under the lock, send what it brings about, mind an earlier timer."""
+        """Run *call* with `now` under the lock; send what it brings about, mind an earlier timer.
+
+        While the loop turns it does both itself before it sleeps, many frames to a system call.
+        """
         with self._lock:
             result = call(self._now())
-            if self._bell != -1:
-                self._send()
-                if self.host.deadline < self._sleeps_until:
-                    self.wake()
-            return result
+            asleep = self._sleeps_until != -inf and not self._over
+            must_wake = asleep and self.host.deadline < self._sleeps_until
+        if asleep:
+            self._flush()
+        if must_wake:
+            self.wake()
+        return result
+
+    def _post(self, call: Callable[[float, Tcb], None], tcb: Tcb) -> None:
+        """Let the loop run *call*; takes no lock, so that a destructor may do it."""
+        if self._over:
+            return
+        self._posted.append((call, tcb))
+        if self._sleeps_until != -inf:
+            self.wake()
 
     def connect(self, remote: str, port: int, local: str | None, local_port: int | None) -> Tcb:
         """Choose the 4-tuple and send the SYN; raises as `Engine.connect` does."""
@@ -408,21 +460,21 @@ class _Loop:
 
     def shutdown(self, tcb: Tcb) -> None:
         """See `Calls.shutdown`."""
-        self._call(lambda now: self.host.close(now, tcb))
+        self._post(self.host.close, tcb)
 
     def release(self, tcb: Tcb) -> None:
         """See `Calls.release`."""
-        self._call(lambda now: self.host.release(now, tcb))
+        self.host.pool.remove(tcb.four_tuple)
+        self._post(self.host.release, tcb)
 
     def abort(self, tcb: Tcb) -> None:
         """See `Calls.abort`."""
-        self._call(lambda now: self.host.abort(now, tcb))
+        self.host.pool.remove(tcb.four_tuple)
+        self._post(self.host.abort, tcb)
 
     def abandon(self, tcb: Tcb) -> None:
-        """See `Calls.abandon`: a destructor may run while this very thread holds the lock."""
-        self._abandoned.append(tcb)
-        if self._bell != -1:
-            self.wake()
+        """See `Calls.abandon`: a destructor may run while this very thread holds a lock."""
+        self._post(self.host.release, tcb)
 
     def snapshot(self, tcb: Tcb) -> Info:
         """See `Calls.snapshot`."""

@@ -174,7 +174,8 @@ class Stack:
             tcb = self._new(now, four_tuple, passive=True, reopened=reopened)
             out += machine.open_passive(tcb, now, segment)
             self._half_open[four_tuple] = tcb
-            self._most_half_open = max(self._most_half_open, len(self._half_open))
+            if len(self._half_open) > self._most_half_open:
+                self._most_half_open = len(self._half_open)
             self._schedule(tcb)
 
     def _may_open(self, four_tuple: FourTuple, segment: Segment, out: list[Action]) -> bool:
@@ -201,7 +202,8 @@ class Stack:
         mss = self._mss[four_tuple.family]
         tcb = Tcb(four_tuple, self.config, iss=iss, ts_offset=ts_offset, rcv_mss=mss, passive=passive)
         self._tcbs[four_tuple] = tcb
-        self._most_tcbs = max(self._most_tcbs, len(self._tcbs))
+        if len(self._tcbs) > self._most_tcbs:
+            self._most_tcbs = len(self._tcbs)
         return tcb
 
     # Calls

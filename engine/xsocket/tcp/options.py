@@ -261,6 +261,9 @@ def for_syn(mss: int, shift: int | None, sack_permitted: bool, timestamps: tuple
         sack_permitted: Whether to offer selective acknowledgment.
         timestamps: TSval and TSecr, None to leave the option out.
     """
+    if timestamps is not None and sack_permitted and shift is not None:
+        first, second, third = _LINUX_SYN_KINDS
+        return _LINUX_SYN.pack(first, mss, second, *timestamps, third, shift)
     parts = [b"\x02\x04", mss.to_bytes(2, "big")]
     if timestamps is not None:
         parts.append(b"\x04\x02\x08\x0a" if sack_permitted else _LINUX_TIMESTAMPS)
