@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
 from xsocket_netns import kernel, privileges, registry
@@ -33,7 +32,11 @@ def become(record: LabRecord, host: str, argv: Sequence[str]) -> NoReturn:
         NamespaceError: The host's namespace is gone.
     """
     path = record.host_namespace(host)
-    if record.user_namespace and record.owner is not None and not _same_mounts(record.owner.pid):
+    if (
+        record.user_namespace
+        and record.owner is not None
+        and not privileges.shares_mounts_with(record.owner.pid)
+    ):
         privileges.join_user_namespace(record.owner.pid)
     with Namespace.open(path) as namespace:
         try:
@@ -48,11 +51,3 @@ def become(record: LabRecord, host: str, argv: Sequence[str]) -> NoReturn:
     except OSError as error:
         registry.drop_process(record.name, Process.current())
         raise CommandNotFoundError(f"cannot run {argv[0]}: {error.strerror}") from error
-
-
-def _same_mounts(pid: int) -> bool:
-    here, there = (Path(f"/proc/{who}/ns/mnt") for who in ("self", pid))
-    try:
-        return here.readlink() == there.readlink()
-    except OSError:
-        return False

@@ -81,7 +81,8 @@ class Lab:
 
     Args:
         name: What `xsocket lab list` calls it; made up when left out.
-        persistent: Whether it stays when the block ends without an error, until `xsocket lab clean`.
+        persistent: Whether it stays when the block ends without an error, until `xsocket lab clean`. In a
+            user namespace it lives in the process that made it, and `clean` ends that; see `holder.keep`.
     """
 
     def __init__(self, name: str | None = None, *, persistent: bool = False) -> None:

@@ -43,10 +43,10 @@ def in_user_namespace() -> bool:
 def ensure_privileges(*, restart: bool = True) -> None:
     """Return once this process may make namespaces; call it first of all.
 
-    Root returns at once. An ordinary user's process moves into new user, mount and network namespaces, in which
-    it appears as root and owns every network namespace it makes. While it has one thread it can do so where it
-    stands. The kernel refuses that to a process with several (`unshare(2)`), which therefore starts itself
-    again, once, from its own command line: what it did before is done twice.
+    Root returns at once. An ordinary user's process moves into new user, mount and network namespaces, in
+    which it appears as root and owns every network namespace it makes. While it has one thread it can do so
+    where it stands. The kernel refuses that to a process with several (`unshare(2)`), which therefore starts
+    itself again, once, from its own command line: what it did before is done twice.
 
     Args:
         restart: Whether it may start itself again; False raises instead.
@@ -74,8 +74,9 @@ def enter_user_namespace() -> None:
     """Move this process, which must have one thread, into user, mount and network namespaces of its own.
 
     The caller's user and group become root there. The directory that names namespaces gets a file system that
-    only this process and its children see, so nothing is left of it after them. The network namespace, with lo
-    and nothing else, is what a thread returns to from a lab's host: going back to the machine's own is forbidden.
+    only this process and its children see, so nothing is left of it after them. The network namespace, with
+    lo and nothing else, is what a thread returns to from a lab's host: going back to the machine's own is
+    forbidden.
 
     Raises:
         PrivilegeError: The kernel refused; the process must not carry on as if nothing had happened.
@@ -97,6 +98,15 @@ def enter_user_namespace() -> None:
     _remember_inside(runtime)
     with Namespace.open(Path("/proc/self/ns/net")) as own:
         netlink.on(own, netlink.set_up(netlink.LOOPBACK_INDEX))
+
+
+def shares_mounts_with(pid: int) -> bool:
+    """Return whether the process *pid* sees the same names of namespaces as this one."""
+    here, there = (Path(f"/proc/{process}/ns/mnt") for process in ("self", pid))
+    try:
+        return here.readlink() == there.readlink()
+    except OSError:
+        return False
 
 
 def join_user_namespace(pid: int) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from xsocket_netns import privileges, registry
 from xsocket_netns.errors import LabError, LabInUseError, LabRefusedError
 from xsocket_netns.namespace import unpin
+from xsocket_netns.processes import Process
 from xsocket_netns.registry import LabRecord, LabState
 
 _OURS = re.compile(re.escape(registry.NAMESPACE_PREFIX) + r"[0-9a-f]{8}-")
@@ -22,8 +23,7 @@ class Removed:
 
     Attributes:
         labs: The names of the labs that are gone.
-        namespaces: How many namespaces were removed by name; those of a killed user namespace went by
-            themselves.
+        namespaces: How many namespaces were removed; those of a killed ordinary user's process went with it.
         kept: The names of the labs that running processes own.
     """
 
@@ -60,15 +60,16 @@ def clean(names: Sequence[str] = (), *, everything: bool = False) -> Removed:
 
 
 def remove(record: LabRecord) -> int:
-    """Remove a lab of another process; return how many namespaces were removed by name."""
+    """Remove a lab of another process; return how many namespaces were removed."""
     owner = record.owner
     if not record.user_namespace or owner is None or not owner.is_running():
         return remove_from_here(record)
-    if record.persistent:
-        owner.end(grace_s=_HOLDER_GRACE_S)  # the holder: its namespaces end with it
-    else:
+    if record.persistent and owner != Process.current():
+        owner.end(grace_s=_HOLDER_GRACE_S)  # it holds the namespaces, which end with it
+    elif not privileges.shares_mounts_with(owner.pid):
         _unpin_from_inside(record, owner.pid)
-    return remove_from_here(record)
+    remove_from_here(record)
+    return len(record.namespaces())
 
 
 def remove_from_here(record: LabRecord) -> int:

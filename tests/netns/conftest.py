@@ -70,7 +70,8 @@ def lab() -> Iterator[Lab]:
 def environment(runtime_directory: Path) -> dict[str, str]:
     """The environment of a program that imports our packages."""
     del runtime_directory  # it is set by now
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, SOURCES))}
+    inherited = filter(None, [os.environ.get("PYTHONPATH")])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([*map(str, SOURCES), *inherited])}
 
 
 @pytest.fixture(scope="session")

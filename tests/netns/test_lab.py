@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -243,16 +244,11 @@ def test_programs_end_with_the_lab_and_so_do_their_children() -> None:
         argv = ["sh", "-c", "sleep 1000 & echo $!; wait"]
         child = lab.host("alone").popen(argv, stdout=subprocess.PIPE)
         assert child.stdout is not None
-        grandchild = int(child.stdout.readline())
+        grandchild = os.pidfd_open(int(child.stdout.readline()))
     assert child.returncode is not None
-    assert not _is_running(grandchild)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    ended, _, _ = select.select([grandchild], [], [], PATIENCE_S)
+    os.close(grandchild)
+    assert ended
 
 
 def test_a_forked_child_leaves_the_lab_alone(lab: Lab) -> None:

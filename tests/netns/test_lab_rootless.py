@@ -68,6 +68,28 @@ command = [sys.executable, *sys.argv[1:]]
 os.execvp("setpriv", ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command])
 """
 
+HOLD = """\
+import signal
+from xsocket_netns import Lab, ensure_privileges
+
+ensure_privileges()
+with Lab("held") as lab:
+    print(lab.host("alone").popen(["sleep", "1000"]).pid, flush=True)
+    signal.pause()
+"""
+
+CLEAN_ANOTHER_PROCESS = f"""\
+import signal, subprocess, sys
+
+holding = subprocess.Popen([sys.executable, "-c", {HOLD!r}], stdout=subprocess.PIPE, text=True)
+holding.stdout.readline()
+command = [sys.executable, "-m", "xsocket_tools.cli", "lab"]
+for arguments in (["clean"], ["exec", "held", "alone", "id", "-u"], ["clean", "--all"]):
+    subprocess.run([*command, *arguments], check=True)
+holding.send_signal(signal.SIGINT)
+print(holding.communicate(timeout=10)[0], holding.returncode)
+"""
+
 RUN_A_NETNS_TEST = """\
 import os, sys, tempfile
 from pathlib import Path
@@ -124,6 +146,17 @@ def test_clean_after_the_holder_was_killed(as_ordinary_user: Run, parsed: Parsed
     assert [lab["state"] for lab in listed] == ["leftover"]
     removed = parsed(as_ordinary_user("-m", "xsocket_tools.cli", "lab", "clean", "--json"))
     assert removed["labs"] == [made["name"]]
+
+
+def test_another_process_may_enter_a_running_lab_and_remove_it_when_it_must(as_ordinary_user: Run) -> None:
+    done = as_ordinary_user("-u", "-c", CLEAN_ANOTHER_PROCESS)
+    assert done.stdout.splitlines() == [
+        "Removed 0 lab(s), 0 namespace(s).",
+        "Kept, in use by running processes: held (--all removes them too).",
+        "0",
+        "Removed 1 lab(s), 1 namespace(s).",
+        " -2",
+    ]
 
 
 def test_up_reports_what_went_wrong_in_the_holder(as_ordinary_user: Run) -> None:

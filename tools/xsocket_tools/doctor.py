@@ -32,18 +32,6 @@ _PATIENCE_S = 2.0
 _NEAR, _FAR = netlink.Device("near", "02:00:00:00:00:01"), netlink.Device("far", "02:00:00:00:00:02")
 
 
-class Check(NamedTuple):
-    """One thing to try.
-
-    `attempt` returns a few words about what was found, and raises whatever stands in the way.
-    """
-
-    name: str
-    needed: bool
-    attempt: Callable[[], str]
-    remedy: str
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What came of a check; `needed` ones must be `ok` for the demo to run."""
@@ -53,6 +41,32 @@ class Finding:
     needed: bool
     detail: str
     remedy: str | None
+
+
+class Check(NamedTuple):
+    """One thing to try.
+
+    `attempt` returns a few words about what was found, and raises whatever stands in the way. An empty
+    `remedy` leaves it to the error that it raises.
+    """
+
+    name: str
+    needed: bool
+    attempt: Callable[[], str]
+    remedy: str
+
+    def tried(self) -> Finding:
+        """Do it. Whatever a library or the kernel raises, the answer is no."""
+        try:
+            return Finding(self.name, True, self.needed, self.attempt(), None)
+        except LabError as error:
+            return Finding(self.name, False, self.needed, error.message, self.remedy or error.remedy)
+        except Exception as error:
+            return Finding(self.name, False, self.needed, str(error), self.remedy or LabError.remedy)
+
+    def not_tried(self, reason: Check) -> Finding:
+        """Say that it was left out because *reason* failed."""
+        return Finding(self.name, False, self.needed, f"not tried: no {reason.name}", reason.remedy)
 
 
 @click.command()
@@ -79,24 +93,11 @@ def doctor(as_json: bool) -> int:
 def examine() -> Iterator[Finding]:
     """Try everything, in order. The process may be in a user namespace afterwards."""
     for check in BEFORE_PRIVILEGES:
-        yield _tried(check)
-    entered = _tried(PRIVILEGES)
+        yield check.tried()
+    entered = PRIVILEGES.tried()
     yield entered
     for check in WITH_PRIVILEGES:
-        yield _tried(check) if entered.ok else _untried(check)
-
-
-def _tried(check: Check) -> Finding:
-    try:
-        return Finding(check.name, True, check.needed, check.attempt(), None)
-    except LabError as error:
-        return Finding(check.name, False, check.needed, error.message, check.remedy or error.remedy)
-    except Exception as error:  # whatever a library or the kernel says, the answer is no
-        return Finding(check.name, False, check.needed, str(error), check.remedy or LabError.remedy)
-
-
-def _untried(check: Check) -> Finding:
-    return Finding(check.name, False, check.needed, "not tried: no privileges", PRIVILEGES.remedy)
+        yield check.tried() if entered.ok else check.not_tried(PRIVILEGES)
 
 
 def _python() -> str:
