@@ -81,8 +81,12 @@ class TcpConfig:
     )  # fmt: skip
 
     # Options offered and taken
-    window_scaling: bool = _rule(True, "Offer and accept window scale", rfc="7323 section 2", linux="tcp_window_scaling")
-    timestamps: bool = _rule(True, "Offer and accept timestamps", rfc="7323 section 3", linux="tcp_timestamps")
+    window_scaling: bool = _rule(
+        True, "Offer and accept window scale", rfc="7323 section 2", linux="tcp_window_scaling"
+    )
+    timestamps: bool = _rule(
+        True, "Offer and accept timestamps", rfc="7323 section 3", linux="tcp_timestamps"
+    )
     sack: bool = _rule(True, "Offer and accept selective acknowledgment", rfc="2018", linux="tcp_sack")
 
     # The stream

@@ -57,7 +57,9 @@ class Calls(Protocol):
         """Call *attempt* now and at each change until it gives something; None after *timeout* seconds."""
         ...
 
-    def wait_async(self, tcb: Tcb, attempt: Callable[[], T | None], timeout: float | None) -> Awaitable[T | None]:
+    def wait_async(
+        self, tcb: Tcb, attempt: Callable[[], T | None], timeout: float | None
+    ) -> Awaitable[T | None]:
         """The same for asyncio: suspends the task instead of the thread."""
         ...
 

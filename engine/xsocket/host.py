@@ -238,7 +238,10 @@ class Host:
         if not hops:
             return
         for tcb in self.stack.tcbs():
-            if tcb.state is State.SYN_SENT and self.neighbours.next_hop(tcb.four_tuple.remote_address) in hops:
+            if (
+                tcb.state is State.SYN_SENT
+                and self.neighbours.next_hop(tcb.four_tuple.remote_address) in hops
+            ):
                 self._perform(now, self.stack.give_up(tcb, HostUnreachableError))
 
     # One output
@@ -352,7 +355,9 @@ class Host:
         elif isinstance(action, Dropped):
             self._record(EventKind.DROPPED, key, segment=action.segment, reason=action.reason)
 
-    def _record(self, kind: EventKind, four_tuple: FourTuple, at_ns: int | None = None, **fields: object) -> None:
+    def _record(
+        self, kind: EventKind, four_tuple: FourTuple, at_ns: int | None = None, **fields: object
+    ) -> None:
         assert self._trace is not None
         stamp = at_ns if at_ns is not None else self._wall_ns()
         self._trace.record(Event(kind=kind, at_ns=stamp, four_tuple=four_tuple, **fields))  # type: ignore[arg-type]

@@ -24,7 +24,13 @@ from xsocket.admission import Admission, AdmissionPolicy
 from xsocket.clock import Clock, MonotonicClock
 from xsocket.config import TcpConfig
 from xsocket.connection import Calls, Connection
-from xsocket.errors import BadAddressError, EngineStateError, HostUnreachableError, LinkDownError, XsocketError
+from xsocket.errors import (
+    BadAddressError,
+    EngineStateError,
+    HostUnreachableError,
+    LinkDownError,
+    XsocketError,
+)
 from xsocket.fourtuple import FourTuple, canonical_address
 from xsocket.host import Host, HostCounters
 from xsocket.pool import ConnectionPool, PoolEvent, PoolStatistics

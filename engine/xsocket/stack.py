@@ -147,7 +147,12 @@ class Stack:
         return True
 
     def _receive_stranger(
-        self, now: float, four_tuple: FourTuple, segment: Segment, out: list[Action], reopened: Tcb | None = None
+        self,
+        now: float,
+        four_tuple: FourTuple,
+        segment: Segment,
+        out: list[Action],
+        reopened: Tcb | None = None,
     ) -> None:
         """RFC 9293 sections 3.10.7.1 and 3.10.7.2: no TCB. Admission says whether that is CLOSED or LISTEN."""
         reason = guards.in_closed(segment)
@@ -285,7 +290,9 @@ class Stack:
         self._pushed += 1
         heappush(self._timers, (tcb.deadline, self._pushed, tcb))
         if len(self._timers) > 2 * len(self._tcbs) + 1024:
-            self._timers = [entry for entry in self._timers if entry[0] == entry[2].scheduled and entry[2].timer]
+            self._timers = [
+                entry for entry in self._timers if entry[0] == entry[2].scheduled and entry[2].timer
+            ]
             heapify(self._timers)
 
     # Tables

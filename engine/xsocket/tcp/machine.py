@@ -13,6 +13,7 @@ from xsocket.segment import FIN, SYN, Segment
 from xsocket.seqnum import add, distance, later, precedes, precedes_or_is
 from xsocket.state import Reply, State, Timer, Trigger
 from xsocket.tcp import guards, output, rto
+from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.options import MAX_SHIFT, Parsed, parse
 from xsocket.tcp.stream import ReceiveQueue, SendQueue
 from xsocket.tcp.table import TABLE, Move
@@ -71,7 +72,7 @@ def send(tcb: Tcb, now: float, text: memoryview) -> tuple[int, list[Action]]:
     """
     if tcb.sending is None:
         tcb.sending = SendQueue(tcb.snd_nxt)
-        tcb.congestion = output.new_congestion(tcb)
+        tcb.congestion = NewReno(tcb.snd_mss, tcb.config.initial_cwnd)
     taken = min(len(text), tcb.config.wmem - len(tcb.sending))
     out: list[Action] = []
     if taken > 0:
@@ -220,20 +221,34 @@ def _send_again(tcb: Tcb, now: float, timer: Timer, out: list[Action]) -> None:
     elif timer is Timer.PERSIST:
         output.probe(tcb, now, out)
     else:
-        if tcb.congestion is not None:
-            tcb.congestion.timed_out(tcb.snd_una, tcb.snd_nxt, first=tcb.retries == 1)
-        if tcb.snd_una == tcb.iss:
-            output.retransmit_first(tcb, now, out, "3.8.1")
-        else:
-            tcb.resend = tcb.snd_una
-            output.transmit(tcb, now, out)
+        _send_after_timeout(tcb, now, out)
+
+
+def _send_after_timeout(tcb: Tcb, now: float, out: list[Action]) -> None:
+    """RFC 6298 section 5.4, with everything held for lost (RFC 6675 section 5.1)."""
+    queue = tcb.retransmission
+    if tcb.snd_una == tcb.iss:  # a CLOSE in SYN-RECEIVED: the SYN comes before the FIN
+        out.append(output.syn_ack(tcb, now, "3.8.1"))
+        return
+    assert queue is not None, "the retransmission timer runs for something"
+    if tcb.congestion is not None:
+        tcb.congestion.timed_out(queue.pipe, tcb.snd_nxt, first=tcb.retries == 1)
+    queue.lose_all()
+    sent = queue.first()
+    assert sent is not None, "the retransmission timer runs for something"
+    output.resend(tcb, now, sent, out, "RFC 6298 5.4")
 
 
 # What a trigger does beside moving: one function each, in the order of section 3.10.7
 
 
 def _wrong_ack(
-    tcb: Tcb, now: float, segment: Segment, options: Parsed, trigger: Trigger, out: list[Action]  # noqa: ARG001
+    tcb: Tcb,
+    now: float,
+    segment: Segment,
+    options: Parsed,
+    trigger: Trigger,
+    out: list[Action],  # noqa: ARG001
 ) -> None:
     """An ACK of what was never sent: before ESTABLISHED a reset answers it, after it an acknowledgment."""
     step = move(tcb, trigger, out)
@@ -245,7 +260,12 @@ def _wrong_ack(
 
 
 def _was_reset(
-    tcb: Tcb, now: float, segment: Segment, options: Parsed, trigger: Trigger, out: list[Action]  # noqa: ARG001
+    tcb: Tcb,
+    now: float,
+    segment: Segment,
+    options: Parsed,
+    trigger: Trigger,
+    out: list[Action],  # noqa: ARG001
 ) -> None:
     opening = tcb.state in (State.SYN_SENT, State.SYN_RECEIVED)
     move(tcb, trigger, out)
@@ -280,14 +300,24 @@ def _crossing_syn(
 
 
 def _syn_again(
-    tcb: Tcb, now: float, segment: Segment, options: Parsed, trigger: Trigger, out: list[Action]  # noqa: ARG001
+    tcb: Tcb,
+    now: float,
+    segment: Segment,
+    options: Parsed,
+    trigger: Trigger,
+    out: list[Action],  # noqa: ARG001
 ) -> None:
     step = move(tcb, trigger, out)
     out.append(output.syn_ack(tcb, now, step.rule))
 
 
 def _gone(
-    tcb: Tcb, now: float, segment: Segment, options: Parsed, trigger: Trigger, out: list[Action]  # noqa: ARG001
+    tcb: Tcb,
+    now: float,
+    segment: Segment,
+    options: Parsed,
+    trigger: Trigger,
+    out: list[Action],  # noqa: ARG001
 ) -> None:
     """Give the 4-tuple back to LISTEN, or to the SYN that reopens it."""
     move(tcb, trigger, out)
@@ -340,7 +370,12 @@ def _ack_of_fin(
 
 
 def _fin_in_time_wait(
-    tcb: Tcb, now: float, segment: Segment, options: Parsed, trigger: Trigger, out: list[Action]  # noqa: ARG001
+    tcb: Tcb,
+    now: float,
+    segment: Segment,
+    options: Parsed,
+    trigger: Trigger,
+    out: list[Action],  # noqa: ARG001
 ) -> None:
     step = move(tcb, trigger, out)
     tcb.start_timer(Timer.TIME_WAIT, now, tcb.config.time_wait_s)
@@ -436,6 +471,7 @@ def _process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: l
             _note_duplicate(tcb, now, out)
         if tcb.snd_wnd != was:
             _window_changed(tcb, now, was)
+    _find_losses(tcb, options)
     output.transmit(tcb, now, out)
     _watch_closed_window(tcb, now)
 
@@ -445,14 +481,20 @@ def _advance(tcb: Tcb, now: float, ack: int, options: Parsed, out: list[Action])
     count = distance(tcb.snd_una, ack)
     tcb.snd_una = ack
     tcb.retries = tcb.unanswered = 0
-    if tcb.resend is not None and precedes(tcb.resend, ack):
-        tcb.resend = ack
-    if tcb.resend is not None and not precedes(tcb.resend, tcb.snd_nxt):
-        tcb.resend = None
+    if tcb.retransmission is not None:
+        tcb.retransmission.acknowledge(ack)
     if tcb.sending is not None and tcb.sending.acknowledge(ack):
         out.append(Changed(tcb.four_tuple))
-    if tcb.congestion is not None and tcb.congestion.acknowledged(count, ack) and tcb.flight:
-        output.retransmit_first(tcb, now, out, "RFC 6582 3.2 step 3")
+    if tcb.congestion is not None:
+        recovering = tcb.congestion.recover is not None
+        tcb.congestion.acknowledged(count, ack)
+        if (
+            recovering
+            and tcb.congestion.recover is not None
+            and not tcb.sack
+            and tcb.retransmission is not None
+        ):
+            tcb.retransmission.lose_first()  # RFC 6582 section 3.2 step 3, partial acknowledgment
     if tcb.flight:
         tcb.start_retransmission(now)  # RFC 6298 section 5.3
     elif tcb.timer in (Timer.RETRANSMISSION, Timer.PERSIST):
@@ -484,7 +526,8 @@ def _window_changed(tcb: Tcb, now: float, was: int) -> None:
     """Go over between retransmission and persist timer when the window shuts or opens."""
     if (was == 0) != (tcb.snd_wnd == 0) and tcb.flight and tcb.timer in (Timer.RETRANSMISSION, Timer.PERSIST):
         tcb.retries = tcb.unanswered = 0
-        tcb.resend = tcb.snd_una if was == 0 else tcb.resend
+        if was == 0 and tcb.retransmission is not None:
+            tcb.retransmission.lose_all()  # it fell on a closed window
         tcb.start_retransmission(now)
 
 
@@ -504,8 +547,30 @@ def _note_duplicate(tcb: Tcb, now: float, out: list[Action]) -> None:
         # RFC 9293 section 3.8.6.1, MUST-37: as long as probes are answered the connection stays open,
         # unless nobody is left to care.
         tcb.unanswered = tcb.unanswered if tcb.user_gone else 0
-    elif tcb.congestion is not None and tcb.congestion.duplicate(tcb.snd_una, tcb.snd_nxt, tcb.config.reordering):
-        output.retransmit_first(tcb, now, out, "RFC 5681 3.2")
+    elif tcb.congestion is not None and tcb.retransmission is not None:
+        tcb.congestion.duplicates += 1
+        if not tcb.sack and tcb.congestion.duplicates == _loss_threshold(tcb):
+            tcb.congestion.lost(tcb.retransmission.pipe, tcb.snd_nxt)
+            tcb.retransmission.lose_first()
+
+
+def _find_losses(tcb: Tcb, options: Parsed) -> None:
+    """RFC 6675 section 5: take in what the peer holds, and hold for lost what that overtook."""
+    queue = tcb.retransmission
+    if not tcb.sack or queue is None or not queue or tcb.congestion is None:
+        return
+    queue.note_blocks(options.sack)
+    under_way = queue.pipe
+    if queue.find_losses(_loss_threshold(tcb)):
+        tcb.congestion.lost(under_way, tcb.snd_nxt)
+
+
+def _loss_threshold(tcb: Tcb) -> int:
+    """DupThresh, less when too few segments are under way to reach it (RFC 5827 section 3.1)."""
+    queue = tcb.retransmission
+    if queue is None or tcb.unsent or len(queue) > tcb.config.reordering:
+        return tcb.config.reordering
+    return max(1, len(queue) - 1)
 
 
 def _watch_closed_window(tcb: Tcb, now: float) -> None:

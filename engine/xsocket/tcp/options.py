@@ -281,5 +281,7 @@ def for_segment(timestamps: tuple[int, int] | None, blocks: tuple[tuple[int, int
     if blocks:
         room = (MAX_OCTETS - len(raw) - 4) // 8
         chosen = blocks[:room]
-        raw += bytes((NOP, NOP, SACK, 2 + 8 * len(chosen))) + b"".join(_TWO_WORDS.pack(*each) for each in chosen)
+        raw += bytes((NOP, NOP, SACK, 2 + 8 * len(chosen))) + b"".join(
+            _TWO_WORDS.pack(*each) for each in chosen
+        )
     return raw

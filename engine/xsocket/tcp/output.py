@@ -2,10 +2,10 @@
 
 from xsocket.actions import Action, Send
 from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
-from xsocket.seqnum import add, distance, precedes
+from xsocket.seqnum import add, distance
 from xsocket.state import State
-from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.options import for_segment, for_syn
+from xsocket.tcp.retransmission import RetransmissionQueue, Sent
 from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW, Tcb
 
 TIMESTAMP_OCTETS = 12
@@ -22,7 +22,9 @@ def syn(tcb: Tcb, now: float, rule: str) -> Send:
     """<SEQ=ISS><CTL=SYN>, with every option the rules let us offer."""
     rules = tcb.config
     stamps = (tcb.timestamp(now), 0) if rules.timestamps else None
-    options = for_syn(tcb.rcv_mss, window_shift(rules.rmem) if rules.window_scaling else None, rules.sack, stamps)
+    options = for_syn(
+        tcb.rcv_mss, window_shift(rules.rmem) if rules.window_scaling else None, rules.sack, stamps
+    )
     window = min(rules.rmem, MAX_UNSCALED_WINDOW)
     return Send(tcb.four_tuple, Segment(tcb.iss, 0, SYN, window, options), rule)
 
@@ -65,9 +67,8 @@ def reset(tcb: Tcb, rule: str) -> Send:
 
 
 def transmit(tcb: Tcb, now: float, out: list[Action]) -> None:
-    """Send what the windows allow: text lost to a timeout first, then new text, then the FIN."""
-    if tcb.resend is not None:
-        _go_back(tcb, now, out)
+    """Send what the windows allow: what was lost first, then new text, then the FIN."""
+    _send_lost(tcb, now, out)
     while (size := _next_size(tcb)) is not None:
         first = tcb.flight == 0
         _send_new(tcb, now, size, out)
@@ -75,12 +76,21 @@ def transmit(tcb: Tcb, now: float, out: list[Action]) -> None:
             tcb.start_retransmission(now)
 
 
-def retransmit_first(tcb: Tcb, now: float, out: list[Action], rule: str) -> None:
-    """Send the oldest unacknowledged segment again; that is the SYN, after a CLOSE in SYN-RECEIVED."""
-    if tcb.snd_una == tcb.iss:
-        out.append(syn_ack(tcb, now, rule))
+def _send_lost(tcb: Tcb, now: float, out: list[Action]) -> None:
+    queue = tcb.retransmission
+    if queue is None or tcb.congestion is None:
         return
-    out.append(Send(tcb.four_tuple, _again(tcb, now, tcb.snd_una, tcb.snd_mss), rule))
+    while (sent := queue.first_lost()) is not None:
+        if queue.pipe and queue.pipe + sent.size > tcb.congestion.cwnd:
+            return
+        resend(tcb, now, sent, out, "RFC 6675 5")
+
+
+def resend(tcb: Tcb, now: float, sent: Sent, out: list[Action], rule: str) -> None:
+    """Send a segment again."""
+    assert tcb.retransmission is not None
+    out.append(Send(tcb.four_tuple, _again(tcb, now, sent.seq, sent.size), rule))
+    tcb.retransmission.resent(sent)
     tcb.timed = None  # RFC 6298 section 3, Karn's algorithm
 
 
@@ -88,6 +98,7 @@ def probe(tcb: Tcb, now: float, out: list[Action]) -> None:
     """Send one octet (or the FIN) against a closed window: RFC 9293 section 3.8.6.1."""
     if tcb.flight:
         out.append(Send(tcb.four_tuple, _again(tcb, now, tcb.snd_una, 1), "3.8.6.1"))
+        tcb.timed = None
     else:
         _send_new(tcb, now, min(1, tcb.unsent), out)
 
@@ -100,14 +111,14 @@ def window_update(tcb: Tcb, now: float, out: list[Action]) -> None:
 
 def _next_size(tcb: Tcb) -> int | None:
     """How much new text to send now; 0 for a bare FIN, None for nothing."""
-    if tcb.state not in _SENDS or tcb.resend is not None:
+    if tcb.state not in _SENDS:
         return None
     unsent = tcb.unsent
     if not unsent:
         return 0 if tcb.closing and not tcb.fin_sent else None
-    window = min(tcb.snd_wnd, tcb.congestion.allowance if tcb.congestion is not None else tcb.snd_wnd)
-    usable = window - tcb.flight
-    size = min(unsent, tcb.snd_mss, usable)
+    size = min(unsent, tcb.snd_mss, tcb.snd_wnd - tcb.flight)
+    if tcb.congestion is not None and tcb.retransmission is not None:
+        size = min(size, tcb.congestion.allowance - in_network(tcb, tcb.retransmission))
     if size <= 0:
         return None
     # RFC 9293 section 3.8.6.2.1, silly window avoidance: a full segment, or all there is, or half the window.
@@ -128,9 +139,14 @@ def _send_new(tcb: Tcb, now: float, size: int, out: list[Action]) -> None:
         flags |= FIN
         tcb.fin_sent = True
         tcb.snd_nxt = add(tcb.snd_nxt, 1)
+    if tcb.retransmission is None:
+        tcb.retransmission = RetransmissionQueue()
+    tcb.retransmission.append(seq, tcb.snd_nxt)
     if tcb.timed is None and not tcb.timestamps:
         tcb.timed = (tcb.snd_nxt, now)
-    out.append(Send(tcb.four_tuple, segment_from(tcb, now, seq, flags, payload), "3.10.2" if payload else "3.10.4"))
+    out.append(
+        Send(tcb.four_tuple, segment_from(tcb, now, seq, flags, payload), "3.10.2" if payload else "3.10.4")
+    )
 
 
 def _again(tcb: Tcb, now: float, seq: int, most: int) -> Segment:
@@ -142,22 +158,11 @@ def _again(tcb: Tcb, now: float, seq: int, most: int) -> Segment:
     return segment_from(tcb, now, seq, flags, payload)
 
 
-def _go_back(tcb: Tcb, now: float, out: list[Action]) -> None:
-    """After a timeout, send again from `Tcb.resend` as far as the congestion window allows."""
-    assert tcb.resend is not None
-    window = max(tcb.congestion.cwnd if tcb.congestion is not None else tcb.snd_mss, 1)
-    window = min(window, max(tcb.snd_wnd, 1))
-    while precedes(tcb.resend, tcb.snd_nxt) and distance(tcb.snd_una, tcb.resend) < window:
-        segment = _again(tcb, now, tcb.resend, tcb.snd_mss)
-        out.append(Send(tcb.four_tuple, segment, "RFC 6298 5.4"))
-        tcb.resend = add(tcb.resend, segment.length)
-    if not precedes(tcb.resend, tcb.snd_nxt):
-        tcb.resend = None
-
-
-def new_congestion(tcb: Tcb) -> NewReno:
-    """Return the congestion window a connection starts with."""
-    return NewReno(tcb.snd_mss, tcb.config.initial_cwnd)
+def in_network(tcb: Tcb, queue: RetransmissionQueue) -> int:
+    """Return how many octets are under way; without SACK each duplicate acknowledgment says one segment left."""
+    if tcb.sack or tcb.congestion is None:
+        return queue.pipe
+    return max(0, queue.pipe - tcb.congestion.duplicates * tcb.snd_mss)
 
 
 _SENDS = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})

@@ -47,11 +47,17 @@ _OPENING: Final[dict[tuple[State, Trigger], Move]] = {
     (State.SYN_RECEIVED, Trigger.RST_FOR_US): Move(State.CLOSED, None, "3.10.7.4 second"),
     (State.SYN_RECEIVED, Trigger.SYN_INSTEAD): Move(State.CLOSED, None, "3.10.7.4 fourth"),
     (State.SYN_RECEIVED, Trigger.UNACCEPTABLE): Move(State.SYN_RECEIVED, Reply.ACK, "3.10.7.4 first"),
-    (State.SYN_RECEIVED, Trigger.RST_IN_WINDOW): Move(State.SYN_RECEIVED, Reply.CHALLENGE_ACK, "3.10.7.4 second, 3)"),
+    (State.SYN_RECEIVED, Trigger.RST_IN_WINDOW): Move(
+        State.SYN_RECEIVED, Reply.CHALLENGE_ACK, "3.10.7.4 second, 3)"
+    ),
     # The first check would answer a bare ACK; the SYN+ACK may be what was lost, and Linux repeats it.
     (State.SYN_RECEIVED, Trigger.SYN_AGAIN): Move(State.SYN_RECEIVED, Reply.SYN_ACK, "3.8.1"),
-    (State.SYN_RECEIVED, Trigger.SYN_ACK_OF_OURS): Move(State.ESTABLISHED, None, "3.5 figure 7, appendix A.2"),
-    (State.SYN_RECEIVED, Trigger.SYN_IN_WINDOW): Move(State.SYN_RECEIVED, Reply.CHALLENGE_ACK, "3.10.7.4 fourth"),
+    (State.SYN_RECEIVED, Trigger.SYN_ACK_OF_OURS): Move(
+        State.ESTABLISHED, None, "3.5 figure 7, appendix A.2"
+    ),
+    (State.SYN_RECEIVED, Trigger.SYN_IN_WINDOW): Move(
+        State.SYN_RECEIVED, Reply.CHALLENGE_ACK, "3.10.7.4 fourth"
+    ),
     (State.SYN_RECEIVED, Trigger.WRONG_ACK): Move(State.SYN_RECEIVED, Reply.RST, "3.10.7.4 fifth"),
     (State.SYN_RECEIVED, Trigger.ACK_OF_SYN): Move(State.ESTABLISHED, None, "3.10.7.4 fifth"),
     (State.SYN_RECEIVED, Trigger.CLOSE): Move(State.FIN_WAIT_1, Reply.FIN, "3.10.4"),

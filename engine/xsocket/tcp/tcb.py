@@ -8,6 +8,7 @@ from xsocket.fourtuple import FourTuple
 from xsocket.seqnum import MASK, add, distance
 from xsocket.state import State, Timer
 from xsocket.tcp.congestion import NewReno
+from xsocket.tcp.retransmission import RetransmissionQueue
 from xsocket.tcp.rto import RoundTrip, backed_off
 from xsocket.tcp.stream import ReceiveQueue, SendQueue
 
@@ -41,6 +42,7 @@ class Tcb:
         last_ack_sent: Last.ACK.sent (RFC 7323 section 4.3).
         sending: Text not acknowledged or not sent yet; None while there never was any.
         receiving: Text not read yet; None while there never was any.
+        retransmission: Segments sent and not acknowledged; None while nothing was sent. SYNs are not in it.
         congestion: The congestion window; None while nothing was sent.
         closing: Whether the user has asked for a FIN.
         fin_sent: Whether that FIN has gone out at least once; it then holds the last number before SND.NXT.
@@ -53,7 +55,6 @@ class Tcb:
         round_trip: What was measured of the path.
         retries: Retransmissions since the peer last acknowledged something new; they double the timeout.
         unanswered: Those of them since the peer last answered at all; they end in giving up.
-        resend: Next number to send again after a timeout; None when there is nothing to send again.
         timed: Number and instant of the segment whose round trip is being timed, without timestamps.
         ack_due: Whether an acknowledgment is owed and waits for the batch to end.
         invalid_at: When an unacceptable segment was last answered.
@@ -82,7 +83,7 @@ class Tcb:
         "rcv_nxt",
         "rcv_wscale",
         "receiving",
-        "resend",
+        "retransmission",
         "retries",
         "round_trip",
         "rto_s",
@@ -108,7 +109,14 @@ class Tcb:
     )
 
     def __init__(
-        self, four_tuple: FourTuple, config: TcpConfig, *, iss: int, ts_offset: int, rcv_mss: int, passive: bool
+        self,
+        four_tuple: FourTuple,
+        config: TcpConfig,
+        *,
+        iss: int,
+        ts_offset: int,
+        rcv_mss: int,
+        passive: bool,
     ) -> None:
         self.four_tuple = four_tuple
         self.config = config
@@ -124,6 +132,7 @@ class Tcb:
         self.sending: SendQueue | None = None
         self.receiving: ReceiveQueue | None = None
         self.congestion: NewReno | None = None
+        self.retransmission: RetransmissionQueue | None = None
         self.closing = self.fin_sent = self.user_gone = self.ack_due = False
         self.fin_at: int | None = None
         self.error: type[OSError] | None = None
@@ -133,7 +142,6 @@ class Tcb:
         self.rto_s = config.initial_rto_s
         self.round_trip: RoundTrip | None = None
         self.retries = self.unanswered = 0
-        self.resend: int | None = None
         self.timed: tuple[int, float] | None = None
         self.invalid_at: float | None = None
         self.established_at: float | None = None
@@ -268,7 +276,5 @@ def snapshot(tcb: Tcb) -> Info:
 
 
 _HANDSHAKE = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
-_AFTER_PEERS_FIN = frozenset(
-    {State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, State.TIME_WAIT, State.CLOSED}
-)
+_AFTER_PEERS_FIN = frozenset({State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, State.TIME_WAIT, State.CLOSED})
 _BEFORE_OUR_FIN = frozenset({State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT})

@@ -1,14 +1,17 @@
 """A cable in memory: two Links joined without sockets or namespaces, for two engines in one process."""
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
 
 from xsocket.wire.ethernet import HEADER_OCTETS, TAG_OCTETS
 from xsocket.wire.link import Frame, LinkStatistics
 
-DEFAULT_CAPACITY = 4096
+DEFAULT_CAPACITY: Final = 4096
 
 
 class MemoryLink:
@@ -25,6 +28,8 @@ class MemoryLink:
         self._peer: MemoryLink | None = None
         self._arrived: deque[Frame] = deque()
         self._event = -1
+        # Not for the frames: so that the peer's thread never writes to a descriptor just closed here.
+        self._open = threading.Lock()
         self._closed = False
         self._received = self._sent = self._overflowed = self._failures = 0
 
@@ -45,9 +50,10 @@ class MemoryLink:
 
     def receive(self) -> list[Frame]:
         """Return all frames that are ready, oldest first."""
-        if self._event >= 0 and self._arrived:
+        if self._event >= 0:
             # Clear before draining: a frame that arrives in between sets it again.
-            os.eventfd_read(self._event)
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._event)
         frames = [self._arrived.popleft() for _ in range(len(self._arrived))]
         self._received += len(frames)
         return frames
@@ -69,7 +75,9 @@ class MemoryLink:
             return
         self._arrived.append(frame)
         if self._event >= 0:
-            os.eventfd_write(self._event, 1)
+            with self._open:
+                if self._event >= 0:
+                    os.eventfd_write(self._event, 1)
 
     def fileno(self) -> int:
         """Return an eventfd that polls readable while frames are ready; made at the first call."""
@@ -87,8 +95,9 @@ class MemoryLink:
         """Unplug this end; safe to call twice."""
         self._closed = True
         self._arrived.clear()
-        if self._event >= 0:
-            os.close(self._event)
+        with self._open:
+            if self._event >= 0:
+                os.close(self._event)
             self._event = -1
 
 
