@@ -30,7 +30,6 @@ def address_octets(text: str) -> bytes:
 
     Raises:
         BadAddressError: It is not an address.
-
     """
     try:
         return inet_pton(AF_INET6 if ":" in text else AF_INET, text)
@@ -43,7 +42,6 @@ def parse_interfaces(addresses: Iterable[str]) -> list[Interface]:
 
     Raises:
         BadAddressError: One is not an address, is multicast, unspecified or loopback, or carries a zone.
-
     """
     return [_parse_interface(text) for text in addresses]
 

@@ -22,7 +22,6 @@ def internet_checksum(data: bytes, pseudo_header: int = 0) -> int:
     Args:
         data: The octets covered.
         pseudo_header: Sum of the pseudo-header's words, or 0 where the protocol has none.
-
     """
     value = int.from_bytes(data)
     if len(data) & 1:

@@ -49,7 +49,6 @@ class TcpPacket(NamedTuple):
         ethernet: The frame's header.
         ip: The packet's header.
         trailer: Ethernet padding as sent.
-
     """
 
     four_tuple: FourTuple
@@ -69,7 +68,6 @@ def decode(data: bytes, checksum_ready: bool = True) -> Packet | DropReason:
         data: The frame without FCS.
         checksum_ready: False when the transport checksum is still to be computed by hardware: not verified
             then.
-
     """
     if len(data) < 54:
         return _decode_general(data, checksum_ready)
@@ -222,7 +220,6 @@ def encode_segment(
         ident: IPv4 identification. With "don't fragment", which is always set, it may be constant (RFC 6864
             section 4.1).
         tos: DSCP and ECN.
-
     """
     local, local_port, remote, remote_port = four_tuple
     seq, acknowledgment, _, window, options, payload, urgent = segment

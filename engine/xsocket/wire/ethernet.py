@@ -27,7 +27,6 @@ class Ethernet(NamedTuple):
         destination: Station or group address, six octets.
         source: Station address, six octets.
         tag: Tag control information of an 802.1Q tag: priority, DEI and VLAN identifier; None without a tag.
-
     """
 
     destination: bytes

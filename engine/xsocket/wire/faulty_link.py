@@ -17,7 +17,6 @@ class FaultRates(NamedTuple):
         duplicate: Probability that a frame arrives twice.
         reorder: Probability that a frame changes places with the next one. The last frame before a silence
             waits for the next one, however long that takes.
-
     """
 
     drop_every: int = 0
@@ -90,7 +89,6 @@ class FaultyLink:
 
     Raises:
         BadConfigError: A rate is outside its range.
-
     """
 
     def __init__(

@@ -48,7 +48,6 @@ class IcmpPacket(NamedTuple):
         body: Everything behind the checksum: for an echo its identifier, sequence number and data; for an
             error four octets and the packet it quotes.
         trailer: Ethernet padding as sent.
-
     """
 
     ethernet: Ethernet

@@ -39,7 +39,6 @@ class Ingress:
 
     Raises:
         BadAddressError: An address is not one.
-
     """
 
     def __init__(self, mac: bytes, addresses: Iterable[str]) -> None:

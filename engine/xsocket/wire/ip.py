@@ -45,7 +45,6 @@ class Ipv4(NamedTuple):
         ident: Identification, 0 to 65,535.
         flags: Three bits: reserved (4), don't fragment (2), more fragments (1).
         options: As sent, padding included; a multiple of four octets, 40 at most.
-
     """
 
     source: str
@@ -68,7 +67,6 @@ class Ipv6(NamedTuple):
         flow_label: 20 bits (RFC 6437).
         extensions: The extension headers as sent, one after the other.
         next_header: The type of the first of them; None without any.
-
     """
 
     source: str

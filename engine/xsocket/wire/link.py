@@ -12,7 +12,6 @@ class Frame(NamedTuple):
         at_ns: When it arrived, in nanoseconds of Unix time, by the kernel's clock where there is one.
         checksum_ready: False when the sender's kernel left the TCP checksum to hardware that is not there
             (TP_STATUS_CSUMNOTREADY), so that the field holds no checksum to verify.
-
     """
 
     data: bytes
@@ -29,7 +28,6 @@ class LinkStatistics(NamedTuple):
         dropped_by_kernel: Frames for us that the receive buffer had no room for.
         truncated: Frames that arrived cut and were thrown away.
         send_failures: Frames that the kernel refused to send.
-
     """
 
     received: int = 0
@@ -57,7 +55,6 @@ class Link(Protocol):
 
         Raises:
             EnvironmentRefusedError: What it stands on went down or away. Frames from the network never raise.
-
         """
         ...
 

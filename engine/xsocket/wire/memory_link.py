@@ -115,7 +115,6 @@ def memory_pair(
         capacity: Frames at most that wait at each end; more are dropped and counted.
         macs: The station addresses of the two ends.
         now_ns: Clock for the time of arrival, in nanoseconds; give a virtual one for virtual time.
-
     """
     left, right = (MemoryLink(mac, mtu, capacity, now_ns) for mac in macs)
     left.join(right)

@@ -41,7 +41,6 @@ class NdPacket(NamedTuple):
             advertisement.
         solicited: Advertisement: it answers a solicitation of ours.
         override: Advertisement: its link-layer address replaces what is known.
-
     """
 
     ethernet: Ethernet

@@ -59,7 +59,6 @@ class NeighbourPolicy(NamedTuple):
             sources cannot shut out stations that ask for us.
         waiting_per_address: Frames at most that wait for one address; the newest are kept.
         waiting_in_all: Frames at most that wait.
-
     """
 
     attempts: int = 3
@@ -115,7 +114,6 @@ class Neighbours:
 
     Raises:
         BadAddressError: An address is not one, or a gateway is not on the link.
-
     """
 
     def __init__(
@@ -186,7 +184,6 @@ class Neighbours:
 
         Returns:
             The frames to send now: the packet, or a request for the station's address, or nothing.
-
         """
         prefix = self.frame_for(now, address)
         if prefix is not None:

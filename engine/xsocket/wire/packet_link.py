@@ -65,7 +65,6 @@ class PacketLink:
         CaptureError: The kernel gives no packet socket, mostly for want of CAP_NET_RAW.
         NoSuchInterfaceError: There is no such interface, or it is not an Ethernet.
         BadAddressError: An address is not one.
-
     """
 
     def __init__(
@@ -119,7 +118,6 @@ class PacketLink:
         Raises:
             LinkDownError: The interface was set down. Said once; frames come again when it is up.
             NoSuchInterfaceError: The interface was removed. The Link is closed then.
-
         """
         if self._closed:
             return []

@@ -45,7 +45,6 @@ class ReceiveRing:
 
     Raises:
         CaptureError: The kernel has no memory for even a small ring.
-
     """
 
     def __init__(self, packet_socket: socket.socket, slots: int) -> None:

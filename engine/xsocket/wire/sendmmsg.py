@@ -49,7 +49,6 @@ class BatchSender:
     Args:
         fileno: The socket's descriptor.
         largest: The largest frame that will be sent, in octets.
-
     """
 
     def __init__(self, fileno: int, largest: int) -> None:

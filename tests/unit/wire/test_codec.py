@@ -235,21 +235,21 @@ def ethernet() -> Layer:
     return Ether(src=PEER, dst=US)
 
 
-def ipv4(**fields: object) -> Layer:
-    return IP(**({"src": "10.0.0.1", "dst": "10.0.0.2"} | fields))
+def ipv4(**fields: Layer) -> Layer:
+    return IP(**{"src": "10.0.0.1", "dst": "10.0.0.2", **fields})
 
 
-def ipv6(**fields: object) -> Layer:
-    return IPv6(**({"src": "fd00::1", "dst": "fd00::2"} | fields))
+def ipv6(**fields: Layer) -> Layer:
+    return IPv6(**{"src": "fd00::1", "dst": "fd00::2", **fields})
 
 
-def arp(**fields: object) -> Layer:
-    return ARP(**({"hwsrc": PEER, "psrc": "10.0.0.1"} | fields))
+def arp(**fields: Layer) -> Layer:
+    return ARP(**{"hwsrc": PEER, "psrc": "10.0.0.1", **fields})
 
 
-def syn(ip: Layer | None = None, **fields: object) -> bytes:
+def syn(ip: Layer | None = None, **fields: Layer) -> bytes:
     """One valid SYN with some fields changed."""
-    return bytes(ethernet() / (ip or ipv4()) / TCP(**({"sport": 40_000, "dport": 80, "flags": "S"} | fields)))
+    return bytes(ethernet() / (ip or ipv4()) / TCP(**{"sport": 40_000, "dport": 80, "flags": "S", **fields}))
 
 
 @pytest.mark.parametrize("padding", [b"", bytes(18)], ids=["bare", "padded"])

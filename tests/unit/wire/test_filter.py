@@ -60,7 +60,7 @@ def run(program: list[Instruction], frame: bytes) -> int:
             return operand
 
 
-def v4(destination: str, **fields: object) -> Layer:
+def v4(destination: str, **fields: Layer) -> Layer:
     return IP(src="10.0.0.1", dst=destination, **fields)
 
 

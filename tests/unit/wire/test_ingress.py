@@ -59,16 +59,16 @@ def tcp() -> Layer:
     return TCP(sport=40_000, dport=80, flags="S")
 
 
-def arp(**fields: object) -> Layer:
-    return ARP(**({"hwsrc": PEER, "psrc": "10.0.0.1"} | fields))
+def arp(**fields: Layer) -> Layer:
+    return ARP(**{"hwsrc": PEER, "psrc": "10.0.0.1", **fields})
 
 
-def ns(target: str = "fd00::2", **fields: object) -> Layer:
+def ns(target: str = "fd00::2", **fields: Layer) -> Layer:
     return ICMPv6ND_NS(tgt=target, **fields)
 
 
-def na(target: str = "fd00::1", **fields: object) -> Layer:
-    return ICMPv6ND_NA(tgt=target, **({"R": 0, "S": 1, "O": 1} | fields))
+def na(target: str = "fd00::1", **fields: Layer) -> Layer:
+    return ICMPv6ND_NA(**{"tgt": target, "R": 0, "S": 1, "O": 1, **fields})
 
 
 def nd(destination: str = "fd00::2", source: str = "fd00::1", hop_limit: int = 255) -> Layer:

@@ -1,0 +1,87 @@
+"""A bad cable loses, doubles and reorders what its rates and its seed say."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from xsocket.errors import BadConfigError
+from xsocket.wire.faulty_link import FaultCounts, FaultRates, FaultyLink
+from xsocket.wire.memory_link import memory_pair
+
+Through = Callable[..., tuple[list[int], FaultCounts]]
+
+FRAMES = [bytes(12) + b"\x08\x00" + number.to_bytes(2) for number in range(1_000)]
+
+
+def numbers(frames: list[bytes]) -> list[int]:
+    return [int.from_bytes(frame[14:]) for frame in frames]
+
+
+def sent_through(rates: FaultRates, seed: int = 1) -> tuple[list[int], FaultCounts]:
+    near, far = memory_pair()
+    bad = FaultyLink(near, rates, FaultRates(), seed=seed)
+    bad.send(FRAMES)
+    return numbers([frame.data for frame in far.receive()]), bad.outgoing
+
+
+def received_through(rates: FaultRates, seed: int = 1) -> tuple[list[int], FaultCounts]:
+    near, far = memory_pair()
+    bad = FaultyLink(near, FaultRates(), rates, seed=seed)
+    far.send(FRAMES)
+    return numbers([frame.data for frame in bad.receive()]), bad.incoming
+
+
+both_ways = pytest.mark.parametrize("through", [sent_through, received_through], ids=["sent", "received"])
+
+
+@both_ways
+def test_every_tenth_frame_is_lost(through: Through) -> None:
+    arrived, counts = through(FaultRates(drop_every=10))
+    assert arrived == [number for number in range(1_000) if number % 10 != 9]
+    assert counts == FaultCounts(dropped=100)
+
+
+@both_ways
+def test_random_loss_is_that_of_its_seed(through: Through) -> None:
+    arrived, counts = through(FaultRates(loss=0.2))
+    assert through(FaultRates(loss=0.2)) == (arrived, counts)
+    assert through(FaultRates(loss=0.2), seed=2) != (arrived, counts)
+    assert 150 < counts.dropped == 1_000 - len(arrived) < 250
+
+
+@both_ways
+def test_duplicates_follow_their_originals(through: Through) -> None:
+    arrived, counts = through(FaultRates(duplicate=0.1))
+    assert 50 < counts.duplicated == len(arrived) - 1_000 < 150
+    assert arrived == sorted(arrived)
+
+
+@both_ways
+def test_reordered_frames_change_places_with_the_next(through: Through) -> None:
+    arrived, counts = through(FaultRates(reorder=0.1))
+    backward = [(before, after) for before, after in pairwise(arrived) if after < before]
+    assert 50 < counts.reordered < 150
+    assert all(after == before - 1 for before, after in backward)
+    assert len(backward) in (counts.reordered, counts.reordered - 1)  # the last one may still wait
+
+
+def test_a_good_cable_changes_nothing() -> None:
+    assert sent_through(FaultRates()) == (list(range(1_000)), FaultCounts())
+
+
+def test_both_directions_fail_alike_by_default() -> None:
+    near, far = memory_pair()
+    bad = FaultyLink(near, FaultRates(drop_every=2))
+    bad.send(FRAMES[:4])
+    far.send(FRAMES[:4])
+    assert len(far.receive()) == len(bad.receive()) == 2
+    assert (bad.outgoing, bad.incoming) == (FaultCounts(2), FaultCounts(2))
+
+
+@pytest.mark.parametrize(
+    "rates", [FaultRates(drop_every=-1), FaultRates(loss=1.5), FaultRates(duplicate=-0.1)], ids=str
+)
+def test_rates_outside_their_range_are_refused(rates: FaultRates) -> None:
+    with pytest.raises(BadConfigError):
+        FaultyLink(memory_pair()[0], rates)
