@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
@@ -200,6 +201,35 @@ async def test_a_pattern_that_matched_none_of_a_long_row_waits() -> None:
     assert await claim is connection
 
 
+class Meddling(Pattern):
+    """A pattern that meddles with the pool as it is compared with one connection."""
+
+    def matches(self, four_tuple: FourTuple) -> bool:
+        if four_tuple == meddled:
+            meddle.pop()()
+        return Pattern.matches(self, four_tuple)
+
+
+meddled = key(50_000)
+meddle: list[Callable[[], object]] = []
+
+
+def test_a_claim_served_while_it_looks_through_a_long_row_takes_no_second() -> None:
+    pool, sooner = pool_of(*(held(port) for port in range(40_000, 42_000)), held(50_000)), held(50_001)
+    meddle.append(lambda: pool.put(sooner))
+    assert pool.claim(Meddling(remote_port="50000-50001"), timeout=0) is sooner
+    assert meddled in pool
+    assert pool.statistics().claimed == 1
+
+
+def test_a_claim_that_looks_through_a_long_row_takes_nothing_that_another_took_first() -> None:
+    pool = pool_of(*(held(port) for port in range(40_000, 42_000)), held(50_000))
+    meddle.append(lambda: pool.claim(meddled, 0))
+    with pytest.raises(ClaimTimeout):
+        pool.claim(Meddling(remote_port=50_000), timeout=0)
+    assert pool.statistics().claimed == 1
+
+
 # Arguments
 
 
@@ -333,10 +363,11 @@ def test_the_4_tuple_may_be_claimed_again_once_its_owner_let_go() -> None:
 
 
 def test_a_successor_is_claimed_even_if_nobody_said_that_the_first_died() -> None:
-    successor = held()
-    pool = pool_of(held())
+    first, successor = held(), held()
+    pool = pool_of(first)
     pool.claim(timeout=0)
     pool.put(successor)
+    assert not pool.give_back(first)
     assert pool.claim(key(), 0) is successor
 
 
@@ -368,7 +399,8 @@ def test_what_is_given_back_is_the_next() -> None:
 )
 def test_what_is_given_back_is_the_next_in_each_index(wanted: Pattern) -> None:
     connections = [held(port) for port in range(40_000, 40_003)]
-    pool = pool_of(*connections)
+    others = [held(port, port=443, remote="10.0.0.9") for port in range(40_000, 40_005)]
+    pool = pool_of(*others, *connections)
     pool.give_back(pool.claim(key(40_002), 0))
     assert pool.claim(wanted, 0) is connections[2]
     assert pool.claim(wanted, 0) is connections[0]
@@ -537,6 +569,18 @@ def test_a_claim_whose_coroutine_is_thrown_away_waits_no_more() -> None:
     del claim
     gc.collect()
     assert pool.statistics().waiting_claims == 0
+    loop.close()
+
+
+def test_a_coroutine_thrown_away_within_a_method_of_the_pool_does_not_block_it() -> None:
+    # The garbage collector may do this anywhere; here the observer does, which runs under the lock.
+    doomed: list[Coroutine[Any, Any, Held]] = []
+    pool = Pool(observer=lambda _event, _four_tuple: doomed.clear())
+    doomed.append(pool.claim_async(Pattern(443)))
+    loop = started(doomed[0])
+    pool.put(held())
+    assert not doomed
+    assert len(pool) == 1
     loop.close()
 
 
@@ -862,3 +906,28 @@ def test_put_costs_the_same_however_many_claims_wait(
         return lines
 
     assert asyncio.run(cost(3)) == asyncio.run(cost(3000))
+
+
+def test_nothing_is_kept_of_connections_that_left() -> None:
+    def come_and_go(start: int) -> None:
+        for number in range(start, start + 1000):
+            remote = f"10.2.{number >> 8}.{number & 255}"
+            pair = [Held(FourTuple.trusted("10.0.0.2", number, remote, port)) for port in (1, 2)]
+            for connection in pair:
+                pool.put(connection)
+            for connection in pair:
+                pool.claim(connection.four_tuple, 0)
+                pool.remove(connection.four_tuple)
+
+    pool = Pool()
+    tracemalloc.start()
+    try:
+        come_and_go(1)
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        come_and_go(10_001)
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 50 * 1000  # 50 octets for each remote address would be a leak
