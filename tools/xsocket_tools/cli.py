@@ -29,6 +29,7 @@ class Subcommand(NamedTuple):
 
 
 SUBCOMMANDS = {
+    "bench": Subcommand("xsocket_tools.bench:bench", "Measure performance against Linux in the same run."),
     "doctor": Subcommand(
         "xsocket_tools.doctor:doctor", "Say what this machine allows, and how to allow the rest."
     ),
