@@ -5,6 +5,7 @@ and end in ``_s``. Values only; what a rule does stands where the machine applie
 """
 
 from dataclasses import dataclass, field, fields
+from math import inf
 from typing import Any, Literal, NamedTuple, get_args
 
 from xsocket.errors import BadConfigError
@@ -20,8 +21,8 @@ class Rule(NamedTuple):
     rfc: str
     linux: str | None
     unit: str
-    low: float | None
-    high: float | None
+    low: float
+    high: float
 
 
 def _rule(  # noqa: PLR0913
@@ -31,8 +32,8 @@ def _rule(  # noqa: PLR0913
     rfc: str,
     linux: str | None = None,
     unit: str = "",
-    low: float | None = None,
-    high: float | None = None,
+    low: float = -inf,
+    high: float = inf,
 ) -> Any:  # noqa: ANN401
     return field(default=default, metadata={"rule": Rule(what, rfc, linux, unit, low, high)})
 
@@ -157,5 +158,5 @@ def _check(name: str, value: object, kind: object, rule: Rule) -> None:
     allowed = (int, float) if kind is float else (int,)
     if isinstance(value, bool) or not isinstance(value, allowed):
         raise BadConfigError(f"{name} is a number of {rule.unit}, not {value!r}")
-    if (rule.low is not None and value < rule.low) or (rule.high is not None and value > rule.high):
+    if not (rule.low <= value <= rule.high):  # so that NaN is refused, too
         raise BadConfigError(f"{name} is {value} {rule.unit}, outside {rule.low} to {rule.high}")

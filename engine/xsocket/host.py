@@ -7,7 +7,7 @@ time. Not safe for threads: the runtime holds a lock around it.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from errno import ENETUNREACH
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from xsocket.actions import Action, Changed, Deleted, Dropped, Established, Moved, Received, Send, TimerFired
 from xsocket.admission import Admission, AdmissionPolicy
@@ -100,6 +100,13 @@ class Host:
         self._outbox: list[bytes] = []
         self._drops: Counter[DropReason] = Counter()
         self._received = self._sent = self._resets = self._established = 0
+        self._performers: dict[type, Callable[[float, Any, list[Action]], None]] = {
+            Send: self._on_send,
+            Changed: self._on_changed,
+            Established: self._on_established,
+            Deleted: self._on_deleted,
+            Dropped: self._on_dropped,
+        }
 
     # Three inputs
 
@@ -252,20 +259,21 @@ class Host:
             self._perform_traced(now, actions, frames)
             return
         for action in actions:
-            self._perform_one(now, action, actions)
+            kind = type(action)
+            if kind in self._performers:
+                self._performers[kind](now, action, actions)
 
-    def _perform_one(self, now: float, action: Action, actions: list[Action]) -> None:
-        kind = type(action)
-        if kind is Send:
-            self._transmit(now, action.four_tuple, action.segment)  # type: ignore[union-attr, arg-type]
-        elif kind is Changed:
-            self._on_change(action.four_tuple)
-        elif kind is Established:
-            self._put(action.four_tuple, actions)
-        elif kind is Deleted:
-            self.pool.remove(action.four_tuple)
-        elif kind is Dropped:
-            self._drops[action.reason] += 1  # type: ignore[union-attr]
+    def _on_send(self, now: float, action: Send, _: list[Action]) -> None:
+        self._transmit(now, action.four_tuple, action.segment)
+
+    def _on_changed(self, _now: float, action: Changed, _: list[Action]) -> None:
+        self._on_change(action.four_tuple)
+
+    def _on_deleted(self, _now: float, action: Deleted, _: list[Action]) -> None:
+        self.pool.remove(action.four_tuple)
+
+    def _on_dropped(self, _now: float, action: Dropped, _: list[Action]) -> None:
+        self._drops[action.reason] += 1
 
     def _transmit(self, now: float, four_tuple: FourTuple, segment: Segment) -> bytes:
         self._sent += 1
@@ -281,9 +289,10 @@ class Host:
         self._outbox += self.neighbours.enqueue(now, remote, packet)
         return packet
 
-    def _put(self, four_tuple: FourTuple, actions: list[Action]) -> None:
+    def _on_established(self, _now: float, action: Established, actions: list[Action]) -> None:
         """Hand an established connection to the pool; whoever opened one actively has it already."""
         self._established += 1
+        four_tuple = action.four_tuple
         tcb = self.stack.tcb(four_tuple)
         if tcb is None or not tcb.passive:
             return
@@ -291,7 +300,8 @@ class Host:
         if left_over is not None:
             loser = self.stack.tcb(left_over.four_tuple)
             if loser is not None:
-                actions.append(Dropped(loser.four_tuple, None, DropReason.POOL_FULL_EVICTED))
+                reason = DropReason.POOL_FULL_REFUSED if loser is tcb else DropReason.POOL_FULL_EVICTED
+                actions.append(Dropped(loser.four_tuple, None, reason))
                 actions += self.stack.abort(loser)
 
     def _drop(self, reason: DropReason, frame: Frame) -> None:
@@ -313,7 +323,8 @@ class Host:
                 self._record_sent(action, self._transmit(now, action.four_tuple, action.segment))
             else:
                 self._record_other(action)
-                self._perform_one(now, action, actions)
+                if type(action) in self._performers:
+                    self._performers[type(action)](now, action, actions)
 
     def _record_received(self, action: Received, frame: Frame) -> None:
         self._record(

@@ -11,7 +11,6 @@ class DropReason(Enum):
     NOT_OUR_MAC = "Ethernet: for another station"
     UNKNOWN_ETHERTYPE = "Ethernet: neither IPv4, IPv6 nor ARP"
     OTHER_VLAN = "IEEE 802.1Q: tagged for a VLAN; this host knows only priority tags"
-    TRUNCATED_BY_KERNEL = "AF_PACKET: the frame did not fit and was cut"
     ARP_MALFORMED = "RFC 826: bad hardware, protocol, length or operation"
     ARP_NOT_FOR_US = "RFC 826: target is not one of our addresses"
     # IPv4 and IPv6

@@ -160,7 +160,8 @@ class Engine:
             return
         self._linger_s = linger
         self._stopping = True
-        self.pool.close()
+        for unclaimed in self.pool.close():
+            unclaimed.abort()
         self._loop.wake()
         self._thread.join()
         if self._failure is not None:
@@ -369,7 +370,8 @@ class _Loop:
 
     def shut_down(self) -> None:
         """Reset what is left, wake everybody, let go of the link."""
-        self.host.pool.close()
+        for unclaimed in self.host.pool.close():
+            unclaimed.abort()
         with self._lock:
             now = self._now()
             self._carry_out_posted(now)

@@ -53,8 +53,12 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--concurrency", multiple=True, type=click.IntRange(1, 4096), default=(1, 64), show_default=True)
-@click.option("--seconds", type=click.FloatRange(0.1, 60), default=2.0, show_default=True, help="Of each run.")
+@click.option(
+    "--concurrency", multiple=True, type=click.IntRange(1, 4096), default=(1, 64), show_default=True
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 60), default=2.0, show_default=True, help="Of each run."
+)
 @click.option(
     "--rounds", type=click.IntRange(1, 99), default=3, show_default=True, help="Runs of each server, in turn."
 )
@@ -66,7 +70,9 @@ def bench() -> None:
     help="Connections in the pool for the memory figure; 0 leaves it out.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
-def handshakes(concurrency: tuple[int, ...], seconds: float, rounds: int, waiting: int, as_json: bool) -> None:
+def handshakes(
+    concurrency: tuple[int, ...], seconds: float, rounds: int, waiting: int, as_json: bool
+) -> None:
     """Compare the engine with Linux listen and a Python accept loop, under one load source.
 
     A client connects, waits until the server resets the connection, and connects again. Both servers take
@@ -150,7 +156,12 @@ def _as_object(pairs: dict[int, list[tuple[Run, Run]]], pool: dict[str, float] |
         }
         for level, runs in pairs.items()
     ]
-    targets = {"ratio_at_64": TARGET_RATIO, "octets_each": TARGET_OCTETS, "put_us": TARGET_US, "claim_us": TARGET_US}
+    targets = {
+        "ratio_at_64": TARGET_RATIO,
+        "octets_each": TARGET_OCTETS,
+        "put_us": TARGET_US,
+        "claim_us": TARGET_US,
+    }
     return {"levels": levels, "pool": pool, "targets": targets}
 
 

@@ -4,7 +4,7 @@ from xsocket.actions import Action, Send
 from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
 from xsocket.seqnum import add, distance
 from xsocket.state import State
-from xsocket.tcp.options import for_segment, for_syn
+from xsocket.tcp.options import MAX_SHIFT, for_segment, for_syn
 from xsocket.tcp.retransmission import RetransmissionQueue, Sent
 from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW, Tcb
 
@@ -41,10 +41,7 @@ def syn_ack(tcb: Tcb, now: float, rule: str) -> Send:
 
 def window_shift(rmem: int) -> int:
     """Return the smallest shift count that lets the window field express *rmem* octets, at most 14."""
-    shift = 0
-    while rmem >> shift > MAX_UNSCALED_WINDOW and shift < 14:
-        shift += 1
-    return shift
+    return min(MAX_SHIFT, max(0, rmem.bit_length() - 16))
 
 
 def segment_from(tcb: Tcb, now: float, seq: int, flags: int, payload: bytes = b"") -> Segment:
