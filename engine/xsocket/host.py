@@ -23,12 +23,15 @@ from xsocket.state import State
 from xsocket.tcp.tcb import Tcb
 from xsocket.trace import Event, EventKind, Trace
 from xsocket.wire.codec import TcpPacket, encode_segment
+from xsocket.wire.ethernet import IPV4, IPV6, Ethernet, build_ethernet
 from xsocket.wire.ingress import Ingress
 from xsocket.wire.link import Frame
 from xsocket.wire.neighbours import Neighbours
 
 IP_AND_TCP_OCTETS = {4: 40, 6: 60}
 """Header octets without options: what the MTU exceeds the MSS by (RFC 9293 section 3.7.1)."""
+UNKNOWN_STATION = bytes(6)
+"""What the trace shows as destination of a frame that waits for the neighbour's station address."""
 
 
 class HostCounters(NamedTuple):
@@ -70,7 +73,7 @@ class Host:
         BadAddressError: An address is not one.
     """
 
-    def __init__(  # noqa: PLR0913  # it is put together in one place, by name
+    def __init__(
         self,
         *,
         mac: bytes,
@@ -98,6 +101,10 @@ class Host:
         self._trace = trace
         self._wall_ns = wall_ns
         self._outbox: list[bytes] = []
+        self._unaddressed = {
+            version: build_ethernet(Ethernet(UNKNOWN_STATION, mac), ethertype)
+            for version, ethertype in ((4, IPV4), (6, IPV6))
+        }
         self._drops: Counter[DropReason] = Counter()
         self._received = self._sent = self._resets = self._established = 0
         self._performers: dict[type, Callable[[float, Any, list[Action]], None]] = {
@@ -276,6 +283,7 @@ class Host:
         self._drops[action.reason] += 1
 
     def _transmit(self, now: float, four_tuple: FourTuple, segment: Segment) -> bytes:
+        """Send *segment*; return its frame, which may have to wait for the neighbour's station address."""
         self._sent += 1
         if segment.flags & RST:
             self._resets += 1
@@ -287,7 +295,7 @@ class Host:
             return frame
         packet = encode_segment(b"", four_tuple, segment)
         self._outbox += self.neighbours.enqueue(now, remote, packet)
-        return packet
+        return self._unaddressed[four_tuple.family] + packet
 
     def _on_established(self, _now: float, action: Established, actions: list[Action]) -> None:
         """Hand an established connection to the pool; whoever opened one actively has it already."""
@@ -308,7 +316,13 @@ class Host:
         self._drops[reason] += 1
         if self._trace is not None:
             self._trace.record(
-                Event(kind=EventKind.DROPPED, at_ns=frame.at_ns, frame=frame.data, reason=reason)
+                Event(
+                    kind=EventKind.DROPPED,
+                    at_ns=frame.at_ns,
+                    frame=frame.data,
+                    checksum_ready=frame.checksum_ready,
+                    reason=reason,
+                )
             )
 
     # The trace
@@ -316,12 +330,18 @@ class Host:
     def _perform_traced(self, now: float, actions: list[Action], frames: Sequence[Frame]) -> None:
         """Do as `_perform` does, and record each action; each `Received` belongs to the next of *frames*."""
         waiting = iter(frames)
+        # The actions of a whole batch are carried out at its end, when a TCB may be further than at the time.
+        states: dict[FourTuple, State] = {}
         for action in actions:
             if isinstance(action, Received):
+                states[action.four_tuple] = action.before
                 self._record_received(action, next(waiting))
             elif isinstance(action, Send):
-                self._record_sent(action, self._transmit(now, action.four_tuple, action.segment))
+                frame = self._transmit(now, action.four_tuple, action.segment)
+                self._record_sent(action, frame, states.get(action.four_tuple))
             else:
+                if isinstance(action, Moved):
+                    states[action.four_tuple] = action.after
                 self._record_other(action)
                 if type(action) in self._performers:
                     self._performers[type(action)](now, action, actions)
@@ -333,13 +353,15 @@ class Host:
             at_ns=frame.at_ns,
             segment=action.segment,
             frame=frame.data,
+            checksum_ready=frame.checksum_ready,
             before=action.before,
             after=action.after,
         )
 
-    def _record_sent(self, action: Send, frame: bytes) -> None:
-        tcb = self.stack.tcb(action.four_tuple)
-        state = tcb.state if tcb is not None else State.CLOSED
+    def _record_sent(self, action: Send, frame: bytes, state: State | None) -> None:
+        if state is None:
+            tcb = self.stack.tcb(action.four_tuple)
+            state = tcb.state if tcb is not None else State.CLOSED
         self._record(
             EventKind.SENT,
             action.four_tuple,

@@ -6,9 +6,8 @@ The runtime writes it, from the core's actions and the pool's events; tools read
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
@@ -27,8 +26,7 @@ class EventKind(Enum):
     POOL = "pool"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happened. Fields that do not belong to its kind are None.
 
     Attributes:
@@ -36,7 +34,9 @@ class Event:
         at_ns: When, in nanoseconds of Unix time; for a received frame by the kernel's clock.
         four_tuple: The connection, as the engine names it; None for a frame that had none.
         segment: RECEIVED, SENT, DROPPED: the segment.
-        frame: RECEIVED, SENT, and DROPPED before it was decoded: the frame's octets.
+        frame: RECEIVED, SENT, and DROPPED before it was decoded: the frame's octets. A SENT one that had to
+            wait for the neighbour's station address has zeroes in its place.
+        checksum_ready: Whether the transport checksum in *frame* means anything; see `Frame.checksum_ready`.
         before, after: MOVED: the states. RECEIVED: the states before and after the segment was processed.
             SENT: both are the state in which it was sent.
         trigger: MOVED: what moved it.
@@ -51,6 +51,7 @@ class Event:
     four_tuple: FourTuple | None = None
     segment: Segment | None = None
     frame: bytes | None = None
+    checksum_ready: bool = True
     before: State | None = None
     after: State | None = None
     trigger: Trigger | None = None
@@ -68,6 +69,8 @@ class Event:
             plain["segment"] = _segment_as_dict(self.segment)
         if self.frame is not None:
             plain["frame"] = self.frame.hex()
+        if not self.checksum_ready:
+            plain["checksum_ready"] = False
         for name in ("before", "after", "trigger", "timer"):
             value = getattr(self, name)
             if value is not None:
