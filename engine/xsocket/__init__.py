@@ -35,9 +35,9 @@ from xsocket.trace import Event, EventKind, Trace
 
 __all__ = [
     "AddressInUseError",
-    "AlreadyClaimedError",
     "Admission",
     "AdmissionPolicy",
+    "AlreadyClaimedError",
     "BadAddressError",
     "BadConfigError",
     "CallerError",

@@ -20,7 +20,7 @@ class Send(NamedTuple):
 
 
 class Received(NamedTuple):
-    """A segment was processed; the state before and after. Only when a trace is kept, ahead of what came of it."""
+    """A segment was processed, from state to state. Only when a trace is kept; what came of it follows."""
 
     four_tuple: FourTuple
     segment: Segment

@@ -25,7 +25,7 @@ class Verdict(Enum):
 class AdmissionPolicy(Protocol):
     """Anything that decides per SYN. The engine's thread asks, once a SYN, and waits for the answer."""
 
-    def decide(self, four_tuple: FourTuple, segment: Segment) -> Verdict:
+    def decide(self, four_tuple: FourTuple, segment: Segment) -> Verdict:  # other policies read it
         """Return what to do with *segment*, a SYN for *four_tuple* (local end first). Must not raise."""
         ...
 

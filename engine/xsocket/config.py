@@ -1,4 +1,4 @@
-"""`TcpConfig`: every rule of the machine that can be switched, with its RFC section, Linux name, unit and range.
+"""`TcpConfig`: every rule of the machine that can be switched, with RFC section, Linux name, unit and range.
 
 A rule is named after its Linux sysctl without the ``tcp_`` prefix where one exists; durations are in seconds
 and end in ``_s``. Values only; what a rule does stands where the machine applies it.
@@ -25,7 +25,7 @@ class Rule(NamedTuple):
     high: float
 
 
-def _rule(  # noqa: PLR0913
+def _rule(
     default: Any,  # noqa: ANN401
     what: str,
     *,
@@ -64,12 +64,13 @@ class TcpConfig:
         rfc="4987 section 3.3", linux="tcp_max_syn_backlog", unit="connections", low=1, high=1 << 24,
     )  # fmt: skip
     half_open_policy: HalfOpenPolicy = _rule(
-        "ignore", "What becomes of a SYN when the half-open table is full: ignore it, refuse it with a reset, or evict the oldest",
+        "ignore", "What becomes of a SYN when the half-open table is full: ignore, refuse with a reset, "
+        "or evict the oldest",
         rfc="4987 section 3.3", linux=None,
     )  # fmt: skip
     pool_capacity: int = _rule(
-        65_536, "How many established connections may wait in the pool", rfc="", linux="net.core.somaxconn is its kin",
-        unit="connections", low=1, high=1 << 24,
+        65_536, "How many established connections may wait in the pool",
+        rfc="", linux="net.core.somaxconn is its kin", unit="connections", low=1, high=1 << 24,
     )  # fmt: skip
     pool_policy: PoolPolicy = _rule(
         "ignore", "What becomes of a handshake that completes when the pool is full: refuse it with a reset, "
@@ -92,7 +93,7 @@ class TcpConfig:
 
     # The stream
     rmem: int = _rule(
-        262_144, "Receive buffer: the most text held for the user, in order or not, and the largest window offered",
+        262_144, "Receive buffer: the most text held for the user, and the largest window offered",
         rfc="9293 section 3.8.6", linux="tcp_rmem (SO_RCVBUF)", unit="octets", low=256, high=1 << 30,
     )  # fmt: skip
     wmem: int = _rule(

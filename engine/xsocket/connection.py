@@ -203,7 +203,7 @@ class Connection:
         return self._wait(self._writer(view)) if view else 0
 
     def sendall(self, data: "bytes | bytearray | memoryview") -> None:
-        """Give all of *data* to the send queue; raises what `send` raises, and then tells nothing of how much went."""
+        """Give all of *data* to the send queue; after an error nobody knows how much went."""
         view = memoryview(data).cast("B")
         while view:
             view = view[self._wait(self._writer(view)) :]
@@ -246,7 +246,7 @@ class Connection:
             self._calls.shutdown(self._tcb)
 
     def close(self) -> None:
-        """Give the connection up: text sent before goes out, then FIN. Unread text makes it a reset, as in Linux.
+        """Give it up: what was sent goes out, then FIN. Unread text makes that a reset, as in Linux.
 
         Files made by `makefile` keep it open until they are closed. Closing twice is harmless.
         """
@@ -346,7 +346,7 @@ class _ConnectionFile(io.RawIOBase):
         super().__init__()
         self._connection = connection
         self._reading, self._writing = reading, writing
-        connection._files += 1  # noqa: SLF001
+        connection._files += 1
 
     def readable(self) -> bool:
         return self._reading
@@ -369,7 +369,7 @@ class _ConnectionFile(io.RawIOBase):
     def close(self) -> None:
         if not self.closed:
             super().close()
-            self._connection._file_closed()  # noqa: SLF001
+            self._connection._file_closed()
 
 
 def _socket_address(address: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:

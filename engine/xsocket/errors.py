@@ -31,7 +31,10 @@ class WaitError(XsocketError):
 class BadAddressError(CallerError, ValueError):
     """An address, network or port is not one."""
 
-    remedy = 'Write addresses like "10.0.0.2" or "fd00::2", networks like "10.0.0.0/24", ports like "80,8000-8099".'
+    remedy = (
+        'Write addresses like "10.0.0.2" or "fd00::2", networks like "10.0.0.0/24", '
+        'ports like "80,8000-8099".'
+    )
 
 
 class BadConfigError(CallerError, ValueError):

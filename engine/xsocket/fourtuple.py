@@ -37,12 +37,13 @@ class FourTuple(_Fields):
     `FourTuple.trusted` skips the checks for values that come out of a decoded packet.
 
     Raises:
-        BadAddressError: An address is not one, the two are of different families, or a port is not 1 to 65,535.
+        BadAddressError: An address is not one, they are of different families, or a port is not 1 to 65,535.
     """
 
     __slots__ = ()
 
     def __new__(cls, local_address: str, local_port: int, remote_address: str, remote_port: int) -> Self:
+        """Make one from any spelling of the addresses; raises `BadAddressError` as the class says."""
         local, remote = canonical_address(local_address), canonical_address(remote_address)
         if (":" in local) != (":" in remote):
             raise BadAddressError(f"{local} and {remote} are of different families")

@@ -3,8 +3,8 @@
     frame -> Link -> codec -> Stack -> Tcb -> ConnectionPool -> consumer
 
 One thread turns the loop: take all frames that are ready, feed the stack, fire timers, carry out the actions.
-A consumer's call that wants an answer (read, write) runs in its own thread, under the lock; one that wants none
-(close, abort) is posted to the loop, for consumers who queue at a lock cost the engine half its speed.
+A consumer's call that wants an answer (read, write) runs in its own thread, under the lock; one that wants
+none (close, abort) is posted to the loop, for consumers who queue at a lock cost the engine half its speed.
 """
 
 import errno
@@ -16,6 +16,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
@@ -67,8 +68,7 @@ class Engine:
 
     Args:
         interface: Of the current network namespace, such as ``"veth0"``; opened by `start`.
-        addresses: The engine's own, with prefix lengths. It answers ARP and neighbour discovery for them. They
-            must not be the kernel's too, for the kernel would reset what it does not know.
+        addresses: The engine's own, with prefix lengths; it answers ARP and NDP for them. They must not be the kernel's too, for the kernel would reset what it does not know.
         gateway: Where packets for other networks go: one address, or one for each IP version.
         admission: Judges each SYN; everything is admitted without one.
         config: The rules; see `TcpConfig`.
@@ -80,7 +80,7 @@ class Engine:
         BadAddressError: An address is not one.
     """
 
-    def __init__(  # noqa: PLR0913  # each is a choice of its own, all but two by name only
+    def __init__(
         self,
         interface: str | None = None,
         addresses: Iterable[str] = (),
@@ -147,7 +147,7 @@ class Engine:
         )
 
     def stop(self, linger: float = 2.0) -> None:
-        """Close the pool, let closed connections finish, reset the others, end the thread. Safe to call twice.
+        """Close the pool, let closed connections finish, reset the rest, end the thread. Safe to call twice.
 
         Args:
             linger: How long, in seconds, connections that their owners have closed may go on sending what
@@ -206,7 +206,7 @@ class Engine:
         Args:
             remote_address: Where to.
             remote_port: 1 to 65,535.
-            timeout: Seconds to wait; None waits until the SYN was sent as often as `TcpConfig.syn_retries` says.
+            timeout: Seconds to wait; None waits until `TcpConfig.syn_retries` SYNs went unanswered.
             local_address: One of the engine's own; the first of the right version without it.
             local_port: Any that is free (RFC 6056 section 3.3.1) without it.
 
@@ -347,17 +347,15 @@ class _Loop:
     def _sleep(self, seconds: float) -> None:
         self._poll.poll(None if seconds == inf else max(1, min(int(seconds * 1000) + 1, 3_600_000)))
         self._sleeps_until = -inf
-        try:
+        with suppress(BlockingIOError):
             os.eventfd_read(self._bell)
-        except BlockingIOError:
-            pass
 
     def wake(self) -> None:
         """Let the thread's sleep end; any thread may call it, and takes no lock for it."""
         os.eventfd_write(self._bell, 1)
 
     def finish(self, linger_s: float) -> None:
-        """Turn on until every connection that was closed has sent all it had, for *linger_s* seconds at most."""
+        """Turn on until every closed connection has sent all it had, for *linger_s* seconds at most."""
         until = self._now() + linger_s
         with self._lock:
             self.host.refuse_all()
@@ -557,10 +555,8 @@ def _bell_for(loop: "asyncio.AbstractEventLoop", changed: "asyncio.Future[None]"
             changed.set_result(None)
 
     def ring() -> None:
-        try:
+        with suppress(RuntimeError):  # the loop was closed, and its tasks with it
             loop.call_soon_threadsafe(settle)
-        except RuntimeError:
-            pass  # the loop was closed, and its tasks with it
 
     return ring
 
@@ -573,7 +569,7 @@ def _ephemeral_ports() -> Iterable[int]:
 
 
 def _end_of(tcb: Tcb) -> bytes | None:
-    """What a read gives when there is no text: None to wait, or the end of the stream; raises an error once."""
+    """What a read gives when there is no text: None to wait, or the stream's end; raises an error once."""
     _raise_error(tcb)
     return b"" if tcb.peer_finished else None
 

@@ -52,7 +52,7 @@ class Segment(NamedTuple):
 
     @property
     def ack(self) -> int | None:
-        """SEG.ACK; None exactly when the ACK bit is clear, so nobody reads a number the sender did not mean."""
+        """SEG.ACK; None exactly when the ACK bit is clear: the sender did not mean the number."""
         return self.acknowledgment if self.flags & ACK else None
 
     @property

@@ -154,7 +154,7 @@ class Stack:
         out: list[Action],
         reopened: Tcb | None = None,
     ) -> None:
-        """RFC 9293 sections 3.10.7.1 and 3.10.7.2: no TCB. Admission says whether that is CLOSED or LISTEN."""
+        """RFC 9293 sections 3.10.7.1 and 3.10.7.2: no TCB. Admission says whether to be CLOSED or LISTEN."""
         reason = guards.in_closed(segment)
         if reason is not None:
             out.append(Dropped(four_tuple, segment, reason))

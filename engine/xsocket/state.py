@@ -1,4 +1,4 @@
-"""The machine's vocabulary: states, triggers, replies, timers. Data only; the table is in `xsocket.tcp.table`."""
+"""The machine's vocabulary: states, triggers, replies, timers. The table is in `xsocket.tcp.table`."""
 
 from enum import Enum
 

@@ -1,4 +1,4 @@
-"""The load source of the benches: ordinary kernel clients that connect, wait for the server to hang up, and go.
+"""The load source of the benches: ordinary kernel clients that connect, wait for the server to reset, and go.
 
 Runs as a process of its own inside a lab's client: ``python -m xsocket_tools.load --help``. It does the same
 whoever answers, so that two servers can be compared.
@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
         established: Connections that were established and ended by the server.
         failed: Connections that were not, by error name.
         seconds: From the first SYN to the last end.
-        latencies_us: For each established one, microseconds from SYN to established, in order of establishment.
+        latencies_us: For each established one, microseconds from SYN to established, in that order.
     """
 
     established: int

@@ -1,7 +1,7 @@
-"""The two servers that the benches compare: Linux ``listen`` with an ``accept`` loop, and an engine with a claimer.
+"""The servers that the benches compare: Linux ``listen`` with an ``accept`` loop, and an engine.
 
-Each runs as a process of its own inside a lab's server: ``python -m xsocket_tools.servers linux 10.0.0.3 80``.
-Both take every connection and reset it, one thread, no more work than that; they end with their standard input.
+Each is a process of its own inside a lab's server: ``python -m xsocket_tools.servers linux 10.0.0.3 80``.
+Both take every connection and reset it in one thread, no more; they end with their standard input.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Congestion control: slow start, avoidance, recovery (RFC 5681, 6582, 6675). Counts octets, sends nothing."""
+"""Congestion control: slow start, avoidance, recovery (RFC 5681, 6582, 6675). It counts octets only."""
 
 from xsocket.seqnum import precedes
 
@@ -50,7 +50,7 @@ class NewReno:
             self.recover, self._slow_start = snd_nxt, False
 
     def timed_out(self, pipe: int, snd_nxt: int, *, first: bool) -> None:
-        """Note that the retransmission timer ran out (RFC 5681 section 3.1); *first* for the same text."""
+        """Note that the retransmission timer ran out (RFC 5681 section 3.1), *first* for this text."""
         if first:
             self.ssthresh = max(pipe // 2, 2 * self._mss)
         self.cwnd = self._mss
@@ -58,7 +58,7 @@ class NewReno:
         self.recover, self._slow_start = snd_nxt, True
 
     def _grow(self, count: int) -> None:
-        """Count octets, not acknowledgments (RFC 3465): our peers and we acknowledge many segments at once."""
+        """Count octets, not acknowledgments (RFC 3465): both ends acknowledge many segments at once."""
         if self.cwnd < self.ssthresh:
             self.cwnd += min(count, self.ssthresh - self.cwnd)
         else:

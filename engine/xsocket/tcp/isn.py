@@ -24,6 +24,8 @@ def choose(now: float, four_tuple: FourTuple, secret: bytes) -> tuple[int, int]:
         four_tuple: The connection.
         secret: `SECRET_OCTETS` octets that no peer knows, the same for the life of the engine.
     """
-    digest = blake2s(("%s %d %s %d" % four_tuple).encode(), key=secret, digest_size=8).digest()
+    local, local_port, remote, remote_port = four_tuple
+    name = f"{local} {local_port} {remote} {remote_port}"
+    digest = blake2s(name.encode(), key=secret, digest_size=8).digest()
     clock = int(now * TICKS_PER_SECOND)
     return (int.from_bytes(digest[:4], "big") + clock) & MASK, int.from_bytes(digest[4:], "big")

@@ -1,4 +1,4 @@
-"""Segments the machine sends: which, with which numbers, windows and options. Changes only what sending changes."""
+"""Segments the machine sends: which, with which numbers, windows and options. Changes SND.NXT."""
 
 from xsocket.actions import Action, Send
 from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
@@ -12,7 +12,7 @@ TIMESTAMP_OCTETS = 12
 
 
 def reset_for(segment: Segment) -> Segment:
-    """Return the reset that makes sense to the sender of *segment*: RFC 9293 section 3.5.2, groups 1 and 2."""
+    """Return the reset that the sender of *segment* will accept: RFC 9293 section 3.5.2, groups 1 and 2."""
     if segment.flags & ACK:
         return Segment(segment.acknowledgment, 0, RST)
     return Segment(0, add(segment.seq, segment.length), RST | ACK)
@@ -156,7 +156,7 @@ def _again(tcb: Tcb, now: float, seq: int, most: int) -> Segment:
 
 
 def in_network(tcb: Tcb, queue: RetransmissionQueue) -> int:
-    """Return how many octets are under way; without SACK each duplicate acknowledgment says one segment left."""
+    """Return how many octets are under way; without SACK each duplicate says that one segment left."""
     if tcb.sack or tcb.congestion is None:
         return queue.pipe
     return max(0, queue.pipe - tcb.congestion.duplicates * tcb.snd_mss)

@@ -1,7 +1,7 @@
 """The transition table: what a trigger does in a state, and the rule that says so.
 
-Every change of state of every connection is a row here; `xsocket.tcp.machine.move` is the only function that
-reads it, and the diagram in `docs/reference/states.md` is drawn from it. A pair that is missing cannot happen:
+Every change of state of every connection is a row here; `move` is the only function that reads it, and the
+diagram in `docs/reference/states.md` is drawn from it. A pair that is missing cannot happen:
 the guards never make that trigger in that state.
 """
 

@@ -1,4 +1,4 @@
-"""The transmission control block: what one connection remembers, by the RFC's names. Data and small sums only."""
+"""The transmission control block: what one connection remembers, by the RFC's names. Data and small sums."""
 
 from math import inf
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class Tcb:
         state: Where it stands.
         passive: Whether a passive open made it: a SYN came first.
         iss, irs: Initial sequence numbers, ours and the peer's.
-        snd_una, snd_nxt: Oldest number not acknowledged; next number to send, however often text was sent again.
+        snd_una, snd_nxt: Oldest number not acknowledged; next number that was never sent.
         snd_wnd, snd_wl1, snd_wl2: The peer's window, and the segment that last updated it.
         max_snd_wnd: The largest window the peer ever offered (RFC 5961 section 5).
         snd_mss: Largest text we may send in one segment, options of every segment deducted.
