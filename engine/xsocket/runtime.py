@@ -68,7 +68,8 @@ class Engine:
 
     Args:
         interface: Of the current network namespace, such as ``"veth0"``; opened by `start`.
-        addresses: The engine's own, with prefix lengths; it answers ARP and NDP for them. They must not be the kernel's too, for the kernel would reset what it does not know.
+        addresses: The engine's own, with prefix lengths; it answers ARP and neighbour discovery for them.
+            They must not be the kernel's too, for the kernel would reset what it does not know.
         gateway: Where packets for other networks go: one address, or one for each IP version.
         admission: Judges each SYN; everything is admitted without one.
         config: The rules; see `TcpConfig`.
