@@ -215,5 +215,6 @@ def _print(pairs: dict[int, list[tuple[Run, Run]]], pool: dict[str, float] | Non
     if pool is not None:
         screen.print(
             f"{pool['connections']:,.0f} connections wait in the pool: "
-            f"{pool['octets_each']:,.0f} octets each, put {pool['put_us']:.1f} us, exact claim {pool['claim_us']:.1f} us"
+            f"{pool['octets_each']:,.0f} octets each, "
+            f"put {pool['put_us']:.1f} us, exact claim {pool['claim_us']:.1f} us"
         )
