@@ -1,0 +1,183 @@
+"""SEGMENT ARRIVES: RFC 9293 section 3.10.7, over one TCB. The guards say what it is; here is what it does."""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from xsocket.actions import Action, Dropped, Send
+from xsocket.reasons import DropReason
+from xsocket.segment import FIN, Segment
+from xsocket.seqnum import add
+from xsocket.state import Reply, State, Timer, Trigger
+from xsocket.tcp import guards, handshake, output, receiver, sender
+from xsocket.tcp.options import Parsed, parse
+from xsocket.tcp.tcb import Tcb
+from xsocket.tcp.transition import delete, move
+
+
+class _Arrival(NamedTuple):
+    """A segment whose trigger is known, and where what it brings about is noted."""
+
+    tcb: Tcb
+    now: float
+    segment: Segment
+    options: Parsed
+    trigger: Trigger
+    out: list[Action]
+
+
+def receive_segment(tcb: Tcb, now: float, segment: Segment) -> list[Action]:
+    """Process one segment addressed to this connection.
+
+    Args:
+        tcb: In any state but CLOSED and LISTEN: those have no TCB here (`xsocket.stack` answers for them).
+        now: Monotonic instant in seconds at which the segment arrived.
+        segment: Already decoded; its checksum has been verified.
+
+    Returns:
+        Actions in the order they must be carried out. An acknowledgment that is merely owed is left to
+        `flush`, so that one answers a whole batch (RFC 9293 section 3.10.7.4, MUST-58 and MUST-59).
+
+    Never raises for any segment.
+    """
+    out: list[Action] = []
+    options = parse(segment.options)
+    if tcb.state is State.SYN_SENT:
+        verdict: Trigger | DropReason | None = guards.in_syn_sent(tcb, segment)
+    else:
+        verdict = guards.in_other_states(tcb, segment, options)
+    if isinstance(verdict, DropReason):
+        out.append(Dropped(tcb.four_tuple, segment, verdict))
+        if verdict is DropReason.ACK_TOO_OLD:
+            _answer_invalid(tcb, now, segment, "RFC 5961 5.2", out)
+    elif verdict is None:
+        sender.process_ack(tcb, now, segment, options, out)
+        receiver.process_text(tcb, now, segment, out)
+    else:
+        _ON_TRIGGER[verdict](_Arrival(tcb, now, segment, options, verdict, out))
+    return out
+
+
+def _answer_invalid(tcb: Tcb, now: float, segment: Segment, rule: str, out: list[Action]) -> None:
+    """Acknowledge what was not acceptable; if it has no text, then not too often (RFC 5961 section 7)."""
+    if not segment.payload and not segment.flags & FIN:
+        limit = tcb.config.invalid_ratelimit_s
+        if tcb.invalid_at is not None and now - tcb.invalid_at < limit:
+            out.append(Dropped(tcb.four_tuple, segment, DropReason.CHALLENGE_RATE))
+            return
+        tcb.invalid_at = now
+    out.append(output.ack(tcb, now, rule))
+
+
+# What a trigger does beside moving: one function each, in the order of section 3.10.7
+
+
+def _wrong_ack(at: _Arrival) -> None:
+    """An ACK of what was never sent: before ESTABLISHED a reset answers it, after it an acknowledgment."""
+    step = move(at.tcb, at.trigger, at.out)
+    if step.reply is Reply.RST:
+        at.out.append(Send(at.tcb.four_tuple, output.reset_for(at.segment), step.rule))
+    else:
+        _answer_invalid(at.tcb, at.now, at.segment, step.rule, at.out)
+        at.out.append(Dropped(at.tcb.four_tuple, at.segment, DropReason.ACK_UNSENT))
+
+
+def _was_reset(at: _Arrival) -> None:
+    opening = at.tcb.state in (State.SYN_SENT, State.SYN_RECEIVED)
+    move(at.tcb, at.trigger, at.out)
+    delete(at.tcb, ConnectionRefusedError if opening else ConnectionResetError, at.out)
+
+
+def _established_by_syn_ack(at: _Arrival) -> None:
+    """Our SYN is acknowledged by a SYN: SYN-SENT, or SYN-RECEIVED in a simultaneous open."""
+    simultaneous = at.tcb.state is State.SYN_RECEIVED
+    step = move(at.tcb, at.trigger, at.out)
+    if not simultaneous:
+        handshake.take_syn(at.tcb, at.segment, at.options)
+    handshake.complete(at.tcb, at.now, at.segment, at.out)
+    if step.reply is Reply.ACK:
+        at.tcb.ack_due = True
+    receiver.process_text(at.tcb, at.now, at.segment, at.out)
+
+
+def _crossing_syn(at: _Arrival) -> None:
+    """SYN-SENT and a SYN without ACK: simultaneous open (RFC 9293 section 3.5 figure 7)."""
+    step = move(at.tcb, at.trigger, at.out)
+    handshake.take_syn(at.tcb, at.segment, at.options)
+    at.tcb.retries = at.tcb.unanswered = 0
+    at.out.append(output.syn_ack(at.tcb, at.now, step.rule))
+    at.tcb.start_retransmission(at.now)
+    if at.segment.payload:
+        handshake.hold_early_text(at.tcb, add(at.segment.seq, 1), at.segment.payload)
+
+
+def _syn_again(at: _Arrival) -> None:
+    step = move(at.tcb, at.trigger, at.out)
+    at.out.append(output.syn_ack(at.tcb, at.now, step.rule))
+
+
+def _gone(at: _Arrival) -> None:
+    """Give the 4-tuple back to LISTEN, or to the SYN that reopens it."""
+    move(at.tcb, at.trigger, at.out)
+    delete(at.tcb, None, at.out)
+
+
+def _unacceptable(at: _Arrival) -> None:
+    """Segments that are answered by an acknowledgment and otherwise ignored."""
+    step = move(at.tcb, at.trigger, at.out)
+    reason = _WHY_UNACCEPTABLE.get(at.trigger, DropReason.OUTSIDE_WINDOW)
+    if at.trigger is Trigger.UNACCEPTABLE and not guards.is_fresh(at.tcb, at.options):
+        reason = DropReason.PAWS
+    at.out.append(Dropped(at.tcb.four_tuple, at.segment, reason))
+    _answer_invalid(at.tcb, at.now, at.segment, step.rule, at.out)
+
+
+_WHY_UNACCEPTABLE: Final = {
+    Trigger.RST_IN_WINDOW: DropReason.RST_CHALLENGED,
+    Trigger.SYN_IN_WINDOW: DropReason.SYN_CHALLENGED,
+}
+
+
+def _third_segment(at: _Arrival) -> None:
+    """SYN-RECEIVED and the ACK of our SYN: established, then on with text and FIN."""
+    move(at.tcb, at.trigger, at.out)
+    sender.note_timestamp(at.tcb, at.segment, at.options)
+    handshake.complete(at.tcb, at.now, at.segment, at.out)
+    receiver.process_text(at.tcb, at.now, at.segment, at.out)
+
+
+def _ack_of_fin(at: _Arrival) -> None:
+    sender.process_ack(at.tcb, at.now, at.segment, at.options, at.out)
+    move(at.tcb, at.trigger, at.out)
+    if at.tcb.state is State.CLOSED:
+        delete(at.tcb, None, at.out)
+        return
+    if at.tcb.state is State.TIME_WAIT:
+        at.tcb.start_timer(Timer.TIME_WAIT, at.now, at.tcb.config.time_wait_s)
+    elif at.tcb.user_gone:
+        at.tcb.start_timer(Timer.ORPHAN, at.now, at.tcb.config.fin_timeout_s)
+    else:
+        at.tcb.stop_timer()
+    receiver.process_text(at.tcb, at.now, at.segment, at.out)
+
+
+def _fin_in_time_wait(at: _Arrival) -> None:
+    step = move(at.tcb, at.trigger, at.out)
+    at.tcb.start_timer(Timer.TIME_WAIT, at.now, at.tcb.config.time_wait_s)
+    at.out.append(output.ack(at.tcb, at.now, step.rule))
+
+
+_ON_TRIGGER: Final[dict[Trigger, Callable[[_Arrival], None]]] = {
+    Trigger.WRONG_ACK: _wrong_ack,
+    Trigger.RST_FOR_US: _was_reset,
+    Trigger.SYN_ACK_OF_OURS: _established_by_syn_ack,
+    Trigger.SYN: _crossing_syn,
+    Trigger.SYN_AGAIN: _syn_again,
+    Trigger.SYN_INSTEAD: _gone,
+    Trigger.SYN_REOPENS: _gone,
+    Trigger.UNACCEPTABLE: _unacceptable,
+    Trigger.RST_IN_WINDOW: _unacceptable,
+    Trigger.SYN_IN_WINDOW: _unacceptable,
+    Trigger.ACK_OF_SYN: _third_segment,
+    Trigger.ACK_OF_FIN: _ack_of_fin,
+    Trigger.FIN: _fin_in_time_wait,
+}

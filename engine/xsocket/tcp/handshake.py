@@ -1,0 +1,59 @@
+"""What the handshake settles: the peer's numbers, window and options, and the text that came too early."""
+
+from typing import Final
+
+from xsocket.actions import Action, Established
+from xsocket.segment import SYN, Segment
+from xsocket.seqnum import add
+from xsocket.tcp import output, receiver, sender
+from xsocket.tcp.options import MAX_SHIFT, Parsed
+from xsocket.tcp.stream import ReceiveQueue
+from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW, Tcb
+
+DEFAULT_MSS: Final = {4: 536, 6: 1220}
+"""What a peer takes that sends no MSS option: RFC 9293 section 3.7.1 (MUST-15)."""
+MIN_MSS: Final = 48
+"""The least we send at once whatever the peer says; Linux: TCP_MIN_SND_MSS."""
+
+
+def take_syn(tcb: Tcb, syn: Segment, options: Parsed) -> None:
+    """Note what the peer's SYN says: IRS, window, and the options both ends want."""
+    rules = tcb.config
+    tcb.irs, tcb.rcv_nxt = syn.seq, add(syn.seq, 1)
+    tcb.rcv_adv = add(tcb.rcv_nxt, min(rules.rmem, MAX_UNSCALED_WINDOW))
+    tcb.snd_wnd = tcb.max_snd_wnd = syn.window
+    tcb.snd_wl1, tcb.snd_wl2 = syn.seq, syn.acknowledgment
+    tcb.sack = rules.sack and options.sack_permitted
+    if rules.window_scaling and options.window_scale is not None:
+        tcb.scaled = True
+        tcb.snd_wscale = min(options.window_scale, MAX_SHIFT)
+        tcb.rcv_wscale = output.window_shift(rules.rmem)
+    mss = options.mss if options.mss else DEFAULT_MSS[tcb.four_tuple.family]
+    tcb.snd_mss = max(MIN_MSS, min(mss, tcb.rcv_mss))
+    if rules.timestamps and options.ts_val is not None:
+        tcb.timestamps, tcb.ts_recent = True, options.ts_val
+        tcb.snd_mss = max(MIN_MSS, tcb.snd_mss - output.TIMESTAMP_OCTETS)
+
+
+def hold_early_text(tcb: Tcb, seq: int, text: bytes) -> None:
+    """Keep the text of a SYN until the handshake is complete (RFC 9293 section 3.10.7.2 third)."""
+    tcb.receiving = ReceiveQueue()
+    tcb.receiving.hold(seq, text[: tcb.rcv_wnd])
+
+
+def complete(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> None:
+    """Enter ESTABLISHED: our SYN is acknowledged, the window is known, nothing waits for a timer."""
+    sender.measure(tcb, now, segment.acknowledgment)
+    if tcb.retries and tcb.round_trip is None:
+        tcb.rto_s = max(tcb.rto_s, 3.0)  # RFC 6298 section 5.7
+    tcb.snd_una = segment.acknowledgment
+    tcb.retries = tcb.unanswered = 0
+    shift = 0 if segment.flags & SYN else tcb.snd_wscale
+    tcb.snd_wnd = segment.window << shift
+    tcb.max_snd_wnd = max(tcb.max_snd_wnd, tcb.snd_wnd)
+    tcb.snd_wl1, tcb.snd_wl2 = segment.seq, segment.acknowledgment
+    tcb.stop_timer()
+    tcb.established_at = now
+    out.append(Established(tcb.four_tuple))
+    if tcb.receiving is not None:
+        receiver.join_early_text(tcb, now, out)

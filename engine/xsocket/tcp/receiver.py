@@ -1,0 +1,92 @@
+"""The receiving side: the seventh and eighth step of RFC 9293 section 3.10.7.4, text and FIN."""
+
+from typing import Final
+
+from xsocket.actions import Action, Changed, Dropped
+from xsocket.reasons import DropReason
+from xsocket.segment import FIN, SYN, Segment
+from xsocket.seqnum import add, distance, precedes
+from xsocket.state import Reply, State, Timer, Trigger
+from xsocket.tcp import output
+from xsocket.tcp.stream import ReceiveQueue
+from xsocket.tcp.tcb import Tcb
+from xsocket.tcp.transition import delete, move
+
+TEXT_ARRIVES: Final = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
+"""The states before the peer's FIN, in which text is taken."""
+
+
+def join_early_text(tcb: Tcb, now: float, out: list[Action]) -> None:
+    """Take the text that was held until the handshake was complete."""
+    assert tcb.receiving is not None
+    before = tcb.rcv_nxt
+    tcb.rcv_nxt = tcb.receiving.append(tcb.rcv_nxt, b"")
+    if tcb.rcv_nxt != before:
+        tcb.ack_due = True
+        out.append(Changed(tcb.four_tuple))
+        _reach_fin(tcb, now, out)
+
+
+def process_text(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> None:
+    """Seventh and eighth: the text inside the window, then the FIN behind it."""
+    if not segment.payload and not segment.flags & FIN:
+        return
+    if tcb.state not in TEXT_ARRIVES:
+        if segment.payload:
+            out.append(Dropped(tcb.four_tuple, segment, DropReason.TEXT_AFTER_FIN))
+        return
+    seq = add(segment.seq, 1) if segment.flags & SYN else segment.seq
+    text, fin_at = segment.payload, None
+    if segment.flags & FIN:
+        fin_at = add(seq, len(text))
+    if precedes(seq, tcb.rcv_nxt):
+        text, seq = text[distance(seq, tcb.rcv_nxt) :], tcb.rcv_nxt
+    if text and tcb.user_gone:
+        _refuse_text(tcb, segment, out)
+        return
+    room = distance(seq, tcb.rcv_adv) if not precedes(tcb.rcv_adv, seq) else 0
+    if len(text) > room:
+        text, fin_at = text[:room], None
+    _take_text(tcb, now, segment, seq, text, out)
+    if fin_at is not None and tcb.fin_at is None:
+        tcb.fin_at = fin_at
+    _reach_fin(tcb, now, out)
+
+
+def _refuse_text(tcb: Tcb, segment: Segment, out: list[Action]) -> None:
+    """RFC 9293 section 3.6.1, SHLD-3: text after the user closed is lost, and the peer must know."""
+    step = move(tcb, Trigger.TEXT_FOR_NOBODY, out)
+    out.append(output.reset(tcb, step.rule))
+    out.append(Dropped(tcb.four_tuple, segment, DropReason.TEXT_AFTER_CLOSE))
+    delete(tcb, None, out)
+
+
+def _take_text(tcb: Tcb, now: float, segment: Segment, seq: int, text: bytes, out: list[Action]) -> None:
+    tcb.ack_due = True
+    if tcb.receiving is None:
+        if not text:
+            return
+        tcb.receiving = ReceiveQueue()
+    if seq == tcb.rcv_nxt:
+        if text:
+            tcb.rcv_nxt = tcb.receiving.append(seq, text)
+            out.append(Changed(tcb.four_tuple))
+        if tcb.receiving.has_gap:
+            out.append(output.ack(tcb, now, "RFC 5681 4.2"))
+        return
+    if text and not tcb.receiving.hold(seq, text):
+        out.append(Dropped(tcb.four_tuple, segment, DropReason.OUT_OF_ORDER_FULL))
+    out.append(output.ack(tcb, now, "RFC 5681 4.2"))  # at once: the peer counts duplicates
+
+
+def _reach_fin(tcb: Tcb, now: float, out: list[Action]) -> None:
+    """Eighth: act on the peer's FIN once all the text before it has come."""
+    if tcb.fin_at != tcb.rcv_nxt or tcb.state not in TEXT_ARRIVES:
+        return
+    tcb.fin_at = None
+    tcb.rcv_nxt = add(tcb.rcv_nxt, 1)
+    step = move(tcb, Trigger.FIN, out)
+    tcb.ack_due = step.reply is Reply.ACK
+    if tcb.state is State.TIME_WAIT:
+        tcb.start_timer(Timer.TIME_WAIT, now, tcb.config.time_wait_s)
+    out.append(Changed(tcb.four_tuple))

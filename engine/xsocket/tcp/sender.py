@@ -1,0 +1,146 @@
+"""The sending side: what an acceptable acknowledgment does, the fifth step of RFC 9293 section 3.10.7.4.
+
+Round trips are measured here, windows updated, losses found; what then fits the windows is sent.
+"""
+
+from typing import Final
+
+from xsocket.actions import Action, Changed
+from xsocket.segment import FIN, SYN, Segment
+from xsocket.seqnum import distance, later, precedes, precedes_or_is
+from xsocket.state import State, Timer
+from xsocket.tcp import output, rto
+from xsocket.tcp.options import Parsed
+from xsocket.tcp.tcb import Tcb
+
+_TEXT_GOES: Final = frozenset(
+    {State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK}
+)
+
+
+def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: list[Action]) -> None:
+    """Fifth, for an acceptable ACK: forget what is acknowledged, update the window, send what now fits."""
+    note_timestamp(tcb, segment, options)
+    ack = segment.acknowledgment
+    if precedes(tcb.snd_una, ack):
+        _advance(tcb, now, ack, options, out)
+        _update_window(tcb, segment)
+    else:
+        was = tcb.snd_wnd
+        _update_window(tcb, segment)
+        if _is_duplicate(tcb, segment, was):
+            _note_duplicate(tcb)
+        if tcb.snd_wnd != was:
+            _window_changed(tcb, now, was)
+    _find_losses(tcb, options)
+    output.transmit(tcb, now, out)
+    watch_closed_window(tcb, now)
+
+
+def _advance(tcb: Tcb, now: float, ack: int, options: Parsed, out: list[Action]) -> None:
+    measure(tcb, now, ack, options.ts_ecr if tcb.timestamps and options.ts_val is not None else None)
+    count = distance(tcb.snd_una, ack)
+    tcb.snd_una = ack
+    tcb.retries = tcb.unanswered = 0
+    if tcb.retransmission is not None:
+        tcb.retransmission.acknowledge(ack)
+    if tcb.sending is not None and tcb.sending.acknowledge(ack):
+        out.append(Changed(tcb.four_tuple))
+    if tcb.congestion is not None:
+        recovering = tcb.congestion.recover is not None
+        tcb.congestion.acknowledged(count, ack)
+        if (
+            recovering
+            and tcb.congestion.recover is not None
+            and not tcb.sack
+            and tcb.retransmission is not None
+        ):
+            tcb.retransmission.lose_first()  # RFC 6582 section 3.2 step 3, partial acknowledgment
+    if tcb.flight:
+        tcb.start_retransmission(now)  # RFC 6298 section 5.3
+    elif tcb.timer in (Timer.RETRANSMISSION, Timer.PERSIST):
+        tcb.stop_timer()  # RFC 6298 section 5.2
+
+
+def measure(tcb: Tcb, now: float, ack: int, echo: int | None = None) -> None:
+    """Take a round-trip sample: from the timed segment, or from the timestamp the peer echoes."""
+    sample: float | None = None
+    if tcb.timed is not None and precedes_or_is(tcb.timed[0], ack):
+        sample, tcb.timed = now - tcb.timed[1], None
+    elif echo is not None and echo:
+        sample = distance(echo, tcb.timestamp(now)) / 1000
+        sample = sample if sample < tcb.config.max_rto_s else None
+    if sample is not None:
+        tcb.round_trip = rto.measured(tcb.round_trip, sample)
+        tcb.rto_s = rto.timeout(tcb.round_trip, tcb.config.min_rto_s, tcb.config.max_rto_s)
+
+
+def _update_window(tcb: Tcb, segment: Segment) -> None:
+    seq, ack = segment.seq, segment.acknowledgment
+    if precedes(tcb.snd_wl1, seq) or (tcb.snd_wl1 == seq and precedes_or_is(tcb.snd_wl2, ack)):
+        tcb.snd_wnd = segment.window << tcb.snd_wscale
+        tcb.max_snd_wnd = max(tcb.max_snd_wnd, tcb.snd_wnd)
+        tcb.snd_wl1, tcb.snd_wl2 = seq, ack
+
+
+def _window_changed(tcb: Tcb, now: float, was: int) -> None:
+    """Go over between retransmission and persist timer when the window shuts or opens."""
+    if (was == 0) != (tcb.snd_wnd == 0) and tcb.flight and tcb.timer in (Timer.RETRANSMISSION, Timer.PERSIST):
+        tcb.retries = tcb.unanswered = 0
+        if was == 0 and tcb.retransmission is not None:
+            tcb.retransmission.lose_all()  # it fell on a closed window
+        tcb.start_retransmission(now)
+
+
+def _is_duplicate(tcb: Tcb, segment: Segment, window_before: int) -> bool:
+    """RFC 5681 section 2: the five conditions."""
+    return (
+        segment.acknowledgment == tcb.snd_una
+        and tcb.flight > 0
+        and not segment.payload
+        and not segment.flags & (SYN | FIN)
+        and tcb.snd_wnd == window_before
+    )
+
+
+def _note_duplicate(tcb: Tcb) -> None:
+    if tcb.timer is Timer.PERSIST:
+        # RFC 9293 section 3.8.6.1, MUST-37: as long as probes are answered the connection stays open,
+        # unless nobody is left to care.
+        tcb.unanswered = tcb.unanswered if tcb.user_gone else 0
+    elif tcb.congestion is not None and tcb.retransmission is not None:
+        tcb.congestion.duplicates += 1
+        if not tcb.sack and tcb.congestion.duplicates == _loss_threshold(tcb):
+            tcb.congestion.lost(tcb.retransmission.pipe, tcb.snd_nxt)
+            tcb.retransmission.lose_first()
+
+
+def _find_losses(tcb: Tcb, options: Parsed) -> None:
+    """RFC 6675 section 5: take in what the peer holds, and hold for lost what that overtook."""
+    queue = tcb.retransmission
+    if not tcb.sack or queue is None or not queue or tcb.congestion is None:
+        return
+    queue.note_blocks(options.sack)
+    under_way = queue.pipe
+    if queue.find_losses(_loss_threshold(tcb)):
+        tcb.congestion.lost(under_way, tcb.snd_nxt)
+
+
+def _loss_threshold(tcb: Tcb) -> int:
+    """DupThresh, less when too few segments are under way to reach it (RFC 5827 section 3.1)."""
+    queue = tcb.retransmission
+    if queue is None or tcb.unsent or len(queue) > tcb.config.reordering:
+        return tcb.config.reordering
+    return max(1, len(queue) - 1)
+
+
+def watch_closed_window(tcb: Tcb, now: float) -> None:
+    """Start the persist timer when the peer's window keeps text from going and nothing is in flight."""
+    if tcb.timer is None and tcb.unsent and tcb.state in _TEXT_GOES:
+        tcb.start_retransmission(now)
+
+
+def note_timestamp(tcb: Tcb, segment: Segment, options: Parsed) -> None:
+    """RFC 7323 section 4.3: keep the TSval of the segment that covers Last.ACK.sent."""
+    if tcb.timestamps and options.ts_val is not None and precedes_or_is(segment.seq, tcb.last_ack_sent):
+        tcb.ts_recent = later(tcb.ts_recent, options.ts_val)
