@@ -13,7 +13,6 @@ import secrets
 import select
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -22,6 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 
 from xsocket.admission import Admission, AdmissionPolicy
+from xsocket.bell import Bell
 from xsocket.clock import Clock, MonotonicClock
 from xsocket.config import TcpConfig
 from xsocket.connection import Calls, Connection
@@ -303,16 +303,15 @@ class _Loop:
         self.link = link
         self._now = clock.now
         self._lock = lock
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        weakref.finalize(self, os.close, self._bell)  # connections may outlive the loop and ring it
+        self._bell = Bell()
         self._poll = select.poll()
-        self._poll.register(self._bell, select.POLLIN)
+        self._poll.register(self._bell.fileno(), select.POLLIN)
         self._poll.register(link.fileno(), select.POLLIN)
         self._sleeps_until = -inf
         self._sending = threading.Lock()
         self._waiting: dict[FourTuple, list[Callable[[], object]]] = {}
         self._posted: deque[tuple[Callable[[float, Tcb], None], Tcb]] = deque()
-        self._over = False
+        self._rung = self._over = False
         self.host = host_for(link, self, self._ring)
         self.host.announce(self._now())
 
@@ -348,12 +347,14 @@ class _Loop:
     def _sleep(self, seconds: float) -> None:
         self._poll.poll(None if seconds == inf else max(1, min(int(seconds * 1000) + 1, 3_600_000)))
         self._sleeps_until = -inf
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._bell)
+        self._rung = False
+        self._bell.hush()
 
     def wake(self) -> None:
         """Let the thread's sleep end; any thread may call it, and takes no lock for it."""
-        os.eventfd_write(self._bell, 1)
+        if not self._rung:
+            self._rung = True
+            self._bell.ring()
 
     def finish(self, linger_s: float) -> None:
         """Turn on until every closed connection has sent all it had, for *linger_s* seconds at most."""
