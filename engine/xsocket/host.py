@@ -303,6 +303,7 @@ class Host:
         four_tuple = action.four_tuple
         tcb = self.stack.tcb(four_tuple)
         if tcb is None or not tcb.passive:
+            self._on_change(four_tuple)
             return
         left_over = self.pool.put(Connection(tcb, self._calls))
         if left_over is not None:

@@ -40,6 +40,7 @@ from xsocket.state import State
 from xsocket.tcp.isn import SECRET_OCTETS
 from xsocket.tcp.tcb import Info, Tcb, snapshot
 from xsocket.trace import Event, EventKind, Trace
+from xsocket.wire.address import parse_interfaces
 from xsocket.wire.link import Frame, Link, LinkStatistics
 from xsocket.wire.packet_link import PacketLink
 
@@ -78,7 +79,8 @@ class Engine:
         clock: Where the time comes from.
 
     Raises:
-        BadAddressError: An address is not one.
+        BadAddressError: An address is not one, or there is none.
+        EngineStateError: Neither an interface nor a link was given, or both.
     """
 
     def __init__(
@@ -96,10 +98,14 @@ class Engine:
         if (interface is None) == (link is None):
             raise EngineStateError("name an interface or give a link, one of the two")
         self.addresses = tuple(addresses)
+        if not parse_interfaces(self.addresses):
+            raise BadAddressError("an engine needs at least one address")
         self.config = config or TcpConfig()
         self.trace = trace
         self.pool: ConnectionPool[Connection] = ConnectionPool(
-            self.config.pool_capacity, self.config.pool_policy, observer=self._pool_event if trace else None
+            self.config.pool_capacity,
+            self.config.pool_policy,
+            observer=None if trace is None else self._pool_event,
         )
         self._interface = interface
         self._gateways = (gateway,) if isinstance(gateway, str) else tuple(gateway or ())
@@ -127,7 +133,11 @@ class Engine:
         if self._link is None:
             assert self._interface is not None
             self._link = PacketLink(self._interface, self.addresses)
-        self._loop = _Loop(self._link, self._clock, self._lock, self._host_for)
+        try:
+            self._loop = _Loop(self._link, self._clock, self._lock, self._host_for)
+        except BaseException:
+            self._link.close()
+            raise
         self._thread = threading.Thread(target=self._run, name="xsocket-engine", daemon=True)
         self._thread.start()
 

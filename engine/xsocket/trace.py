@@ -119,6 +119,10 @@ class Trace:
     def __len__(self) -> int:
         return len(self._events)
 
+    def __bool__(self) -> bool:
+        # An empty trace is still a trace: `if trace` asks whether there is one.
+        return True
+
     def __iter__(self) -> Iterator[Event]:
         """Iterate over a snapshot."""
         return iter(self._events.copy())

@@ -27,7 +27,8 @@ def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: li
         _update_window(tcb, segment)
     else:
         was = tcb.snd_wnd
-        _update_window(tcb, segment)
+        if ack == tcb.snd_una:  # an older one says nothing of the window now
+            _update_window(tcb, segment)
         if _is_duplicate(tcb, segment, was):
             _note_duplicate(tcb)
         if tcb.snd_wnd != was:
