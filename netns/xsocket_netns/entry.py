@@ -46,6 +46,7 @@ def become(record: LabRecord, host: str, argv: Sequence[str]) -> NoReturn:
     registry.note_process(record.name, Process.current())
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and exec would hand that on
         signal.signal(number, signal.SIG_DFL)
+    os.environ[registry.LAB_VARIABLE] = record.identity
     try:
         os.execvp(argv[0], list(argv))  # noqa: S606 - running what the caller names is the purpose
     except OSError as error:

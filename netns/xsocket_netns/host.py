@@ -8,21 +8,24 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 
-from xsocket_netns import netlink, registry
+from xsocket_netns import netlink, registry, threads
 from xsocket_netns.errors import (
     CommandFailedError,
     CommandTimeoutError,
+    LabClosedError,
     LabUsageError,
     NoSuchHostError,
     SysctlError,
 )
 from xsocket_netns.namespace import Namespace
 from xsocket_netns.processes import Process
+from xsocket_netns.registry import LabRecord
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,19 +71,21 @@ class Host:
     """A network namespace that a lab made. Any thread may use it.
 
     Args:
-        lab: The name under which processes are recorded.
+        lab: Whose host it is; its processes are noted and marked.
         name: What the lab calls it.
         namespace: Held open by this object from now on.
         path: Where the namespace is pinned.
     """
 
-    def __init__(self, lab: str, name: str, namespace: Namespace, path: Path) -> None:
+    def __init__(self, lab: LabRecord, name: str, namespace: Namespace, path: Path) -> None:
         self.name = name
         self.path = path
         self.interfaces: dict[str, Interface] = {}
         self.namespace = namespace
-        self._lab = lab
+        self._lab, self._identity = lab.name, lab.identity
         self._children: list[tuple[Process, subprocess.Popen[Any]]] = []
+        self._starting = threading.Lock()
+        self._ended = False
 
     def __repr__(self) -> str:
         return f"<Host {self.name} at {self.path} with {', '.join(self.interfaces) or 'no interface'}>"
@@ -153,15 +158,27 @@ class Host:
         text: bool = True,
     ) -> subprocess.Popen[Any]:
         """Start a program in the host. It leads a process group that ends with the lab, at the latest."""
-        with self.enter():
-            child = subprocess.Popen(  # noqa: S603 - running what the caller names is the purpose
-                argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env, text=text, process_group=0
+        marked = {**(os.environ if env is None else env), registry.LAB_VARIABLE: self._identity}
+
+        def spawn() -> subprocess.Popen[Any]:
+            return subprocess.Popen(  # noqa: S603 - running what the caller names is the purpose
+                argv, stdin=stdin, stdout=stdout, stderr=stderr, env=marked, text=text, process_group=0
             )
-        process = Process.of(child.pid, leads_group=True)
-        assert process is not None, "an unreaped child has an entry in /proc"
-        registry.note_process(self._lab, process)
-        self._children.append((process, child))
-        return child
+
+        with threads.uninterrupted():
+            return self.namespace.run(self._start, spawn)
+
+    def _start(self, spawn: Callable[[], subprocess.Popen[Any]]) -> subprocess.Popen[Any]:
+        """Start a child and remember it, in one step as seen by `end_processes`."""
+        with self._starting:
+            if self._ended:
+                raise LabClosedError(f"host {self.name} is closed")
+            child = spawn()
+            process = Process.of(child.pid, leads_group=True)
+            assert process is not None, "an unreaped child has an entry in /proc"
+            self._children.append((process, child))
+            registry.note_process(self._lab, process)
+            return child
 
     def sysctl(self, name: str, value: str | int | None = None) -> str:
         """Return a sysctl of the host, after setting it when *value* is given.
@@ -207,7 +224,9 @@ class Host:
             raise NoSuchHostError(f"host {self.name} has no interface {name}; it has: {known}") from None
 
     def end_processes(self) -> None:
-        """End what was started here and still runs."""
+        """End what was started here and still runs, and start nothing more."""
+        with self._starting:
+            self._ended = True
         for _, child in tuple(self._children):
             self._end(child)
 

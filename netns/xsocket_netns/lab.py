@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from xsocket_netns import kernel, netlink, privileges, registry, removal
+from xsocket_netns import kernel, netlink, privileges, registry, removal, threads
 from xsocket_netns.errors import (
     LabClosedError,
     LabNameError,
@@ -112,16 +112,20 @@ class Lab:
         record = LabRecord(
             self.name, self.identity, owner, persistent=self._persistent, user_namespace=inside
         )
-        registry.create(record)
-        self._maker = os.getpid()
-        self._record = record
+        try:
+            with threads.uninterrupted():
+                registry.create(record)
+                self._maker, self._record = os.getpid(), record
+        except BaseException:
+            self._close_for_certain()  # interrupted: the block will neither begin nor end
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None and self._persistent:
             self._let_go()
         else:
-            self.close()
+            self._close_for_certain()
 
     @property
     def hosts(self) -> Mapping[str, Host]:
@@ -140,17 +144,29 @@ class Lab:
         return self._record
 
     def close(self) -> None:
-        """End what runs in the hosts and remove everything. May be called twice."""
-        forked = self._maker != os.getpid()
-        record = self._record
+        """End what runs in the hosts and remove everything, also when interrupted. May be called twice."""
+        if self._maker == os.getpid():
+            with threads.uninterrupted():
+                self._remove()
+        else:
+            self._let_go()
+
+    def _close_for_certain(self) -> None:
+        """Close, also when the interrupt comes before the first step of closing."""
         try:
-            if not forked:
-                for host in self._all_hosts():
-                    host.end_processes()
+            self.close()
+        except BaseException:
+            self.close()
+            raise
+
+    def _remove(self) -> None:
+        record = self.record
+        try:
+            for host in self._all_hosts():
+                host.end_processes()
         finally:
             self._let_go()
-            if record is not None and not forked:
-                removal.remove_from_here(record)
+            removal.remove_from_here(record)
 
     def host(self, name: str) -> Host:
         """Make a host: a namespace with lo up, no other interface, and forwarding off.
@@ -158,7 +174,7 @@ class Lab:
         Raises:
             LabNameError: The lab has one of that name.
         """
-        with self._building:
+        with self._building, threads.uninterrupted():
             host = self._make_host(name, self.record.hosts)
             self._hosts[name] = host
             return host
@@ -208,7 +224,7 @@ class Lab:
         addresses = [()] * len(hosts) if addresses is None else addresses
         if len(addresses) != len(hosts):
             raise LabUsageError(f"{len(addresses)} lists of addresses for {len(hosts)} hosts")
-        with self._building:
+        with self._building, threads.uninterrupted():
             switch = self._make_host(name, self.record.bridges)
             self._switches[name] = switch
             _silence(switch)
@@ -232,7 +248,7 @@ class Lab:
         namespace = Namespace.create()
         try:
             namespace.pin(path)
-            host = Host(self.name, name, namespace, path)
+            host = Host(record, name, namespace, path)
             host.prepare()
         except BaseException:
             namespace.close()

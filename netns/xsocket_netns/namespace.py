@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Generic, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-from xsocket_netns import kernel
+from xsocket_netns import kernel, threads
 from xsocket_netns.errors import NamespaceError
 
 P = ParamSpec("P")
@@ -41,7 +40,8 @@ class Namespace:
             NamespaceError: The kernel refused (CAP_SYS_ADMIN is needed).
         """
         try:
-            return cls(_in_new_thread(_unshare_and_open))
+            with threads.uninterrupted():
+                return cls(threads.call(_unshare_and_open))
         except OSError as error:
             raise NamespaceError(f"cannot make a network namespace: {error.strerror}") from error
 
@@ -89,7 +89,7 @@ class Namespace:
             self._enter_for_good()
             return function(*args, **kwargs)
 
-        return _in_new_thread(inside)
+        return threads.call(inside)
 
     def pin(self, path: Path) -> None:
         """Keep the namespace under *path* until `unpin`, whoever ends (the way of `ip netns`).
@@ -118,37 +118,6 @@ def unpin(path: Path) -> None:
     with contextlib.suppress(OSError):  # EINVAL: pinned in a mount namespace that is gone, or not pinned yet
         kernel.umount(str(path))
     path.unlink(missing_ok=True)
-
-
-class _Call(Generic[T]):
-    """A function call that happens in a thread, and its outcome."""
-
-    def __init__(self, function: Callable[[], T]) -> None:
-        self._function = function
-        self._results: list[T] = []
-        self._error: BaseException | None = None
-
-    def __call__(self) -> None:
-        try:
-            self._results.append(self._function())
-        except BaseException as error:  # it is raised again in the thread that asked
-            self._error = error
-
-    def result(self) -> T:
-        if self._error is not None:
-            try:
-                raise self._error
-            finally:
-                self._error = None  # break the cycle error -> traceback -> frame -> self
-        return self._results[0]
-
-
-def _in_new_thread(function: Callable[[], T]) -> T:
-    call = _Call(function)
-    thread = threading.Thread(target=call, name="xsocket-netns", daemon=True)
-    thread.start()
-    thread.join()
-    return call.result()
 
 
 def _unshare_and_open() -> int:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from xsocket_netns import threads
 from xsocket_netns.errors import LabUsageError, LinkTimeoutError, NetlinkRefusedError
 from xsocket_netns.namespace import Namespace
 
@@ -43,7 +44,8 @@ def on(namespace: Namespace, action: Callable[[IPRoute], T]) -> T:
     Raises:
         NetlinkRefusedError: The kernel answered with an error.
     """
-    return namespace.run(_with_socket, action)
+    with threads.uninterrupted():
+        return namespace.run(_with_socket, action)
 
 
 def _with_socket(action: Callable[[IPRoute], T]) -> T:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import select
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +73,23 @@ class Process:
                 os.killpg(self.pid, number)
             else:
                 signal.pidfd_send_signal(handle, number)
+
+
+def with_variable(name: str, value: str) -> Iterator[Process]:
+    """Yield the processes, but for this one, that were started with an environment variable of that value.
+
+    Processes of other users, whose environment may not be read, are passed over.
+    """
+    wanted = f"{name}={value}".encode()
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        process = Process.of(int(entry.parent.name))
+        with contextlib.suppress(OSError):
+            if (
+                process is not None
+                and process.pid != os.getpid()
+                and wanted in entry.read_bytes().split(b"\0")
+            ):
+                yield process
 
 
 def _has_ended(handle: int, patience_s: float) -> bool:

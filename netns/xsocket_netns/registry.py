@@ -14,6 +14,7 @@ import contextlib
 import errno
 import json
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from xsocket_netns.processes import Process
 
 RUNTIME_VARIABLE = "XSOCKET_RUNTIME_DIR"
 NAMESPACE_PREFIX = "xs-"
+LAB_VARIABLE = "XSOCKET_LAB"  # what runs in a lab has the lab's identity in its environment
 
 _SYSTEM_RUNTIME = Path("/run/xsocket")
 _SYSTEM_NAMESPACES = Path("/run/netns")  # where `ip netns` looks too
@@ -135,9 +137,8 @@ def create(record: LabRecord) -> None:
     Raises:
         LabNameError: A lab of that name exists.
     """
-    maker = Process.current()
     directory = lab_directory(record.name)
-    unfinished = directory.parent / f".{maker.pid}.{maker.started}.{record.identity}"
+    unfinished = _hidden(directory)
     (unfinished / "processes").mkdir(parents=True)
     try:
         record.save(unfinished)
@@ -151,7 +152,7 @@ def create(record: LabRecord) -> None:
 
 
 def forget_unfinished() -> None:
-    """Remove what `create` left when its process was killed in the middle."""
+    """Remove what `create` and `forget` left when their process was killed in the middle."""
     for entry in _lab_directories():
         if entry.name.startswith("."):
             pid, started, _ = entry.name[1:].split(".")
@@ -160,8 +161,18 @@ def forget_unfinished() -> None:
 
 
 def forget(name: str) -> None:
-    """Remove the record of the lab *name*; its namespaces and processes must be gone."""
-    shutil.rmtree(lab_directory(name), ignore_errors=True)
+    """Remove the record of the lab *name*, all at once; its namespaces and processes must be gone."""
+    directory = lab_directory(name)
+    unfinished = _hidden(directory)
+    with contextlib.suppress(FileNotFoundError):  # another process was faster
+        directory.rename(unfinished)
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _hidden(directory: Path) -> Path:
+    """Return where this process puts a record together, or takes it apart, out of sight."""
+    worker = Process.current()
+    return directory.parent / f".{worker.pid}.{worker.started}.{secrets.token_hex(4)}"
 
 
 def lab_names() -> list[str]:

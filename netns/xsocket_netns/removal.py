@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from xsocket_netns import privileges, registry
 from xsocket_netns.errors import LabError, LabInUseError, LabRefusedError
 from xsocket_netns.namespace import unpin
-from xsocket_netns.processes import Process
+from xsocket_netns.processes import Process, with_variable
 from xsocket_netns.registry import LabRecord, LabState
 
 _OURS = re.compile(re.escape(registry.NAMESPACE_PREFIX) + r"[0-9a-f]{8}-")
@@ -62,6 +62,8 @@ def clean(names: Sequence[str] = (), *, everything: bool = False) -> Removed:
 def remove(record: LabRecord) -> int:
     """Remove a lab of another process; return how many namespaces were removed."""
     owner = record.owner
+    for process in with_variable(registry.LAB_VARIABLE, record.identity):
+        process.end()
     if not record.user_namespace or owner is None or not owner.is_running():
         return remove_from_here(record)
     if record.persistent and owner != Process.current():

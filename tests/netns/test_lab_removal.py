@@ -84,6 +84,18 @@ def test_clean_removes_what_a_killed_process_left(start: Start, xsocket: Run, pa
     assert parsed(xsocket("lab", "list", "--json")) == []
 
 
+def test_clean_ends_what_left_its_process_group(start: Start) -> None:
+    program = start(
+        HOLD_A_LAB.replace('["sleep", "1000"]', '["setsid", "sh", "-c", "echo away; exec sleep 1000"]')
+    )
+    assert program.stdout is not None
+    assert "away\n" in {program.stdout.readline(), program.stdout.readline()}
+    program.kill()
+    program.wait(PATIENCE_S)
+    clean()
+    assert program.stdout.read() == ""  # the end of the file: nobody is left to write
+
+
 def test_clean_keeps_the_lab_of_a_running_process(start: Start, xsocket: Run, parsed: Parsed) -> None:
     program = start(HOLD_A_LAB)
     sleeper = held(program)
