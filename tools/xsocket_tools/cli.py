@@ -30,6 +30,7 @@ class Subcommand(NamedTuple):
 
 SUBCOMMANDS = {
     "bench": Subcommand("xsocket_tools.bench:bench", "Measure performance against Linux in the same run."),
+    "demo": Subcommand("xsocket_tools.demo:demo", "Watch connections being claimed without a listener."),
     "doctor": Subcommand(
         "xsocket_tools.doctor:doctor", "Say what this machine allows, and how to allow the rest."
     ),
