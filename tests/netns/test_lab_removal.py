@@ -23,15 +23,18 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Parsed = Callable[["subprocess.CompletedProcess[str]"], Any]
 
 HOLD_A_LAB = """\
-import signal, sys
+import os, select, signal
 from xsocket_netns import Lab
 
+rung, ring = os.pipe()  # with `signal.pause`, a signal just before it would be waited for in vain
+os.set_blocking(ring, False)
+signal.set_wakeup_fd(ring)
 with Lab("held") as lab:
     client, server = lab.host("client"), lab.host("server")
     lab.link(client, server, addresses=(["10.0.0.1/24"], ["10.0.0.2/24"]))
     child = server.popen(["sleep", "1000"])
     print(child.pid, flush=True)
-    signal.pause()
+    select.select([rung], [], [])
 """
 
 HOLD_A_LAB_IN_A_COMMAND = f"""\
