@@ -2,42 +2,57 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?= tests
+PYTEST_OPTIONS ?=
 
-.PHONY: demo test check docs clean help
+.PHONY: help demo test check docs clean
+.DELETE_ON_ERROR:
 
 help:
-	@echo "make demo    200 Linux clients against the engine, in namespaces of its own"
-	@echo "make test    every test"
+	@echo "make demo    Linux clients against the engine, in network namespaces of its own"
+	@echo "make test    every test (some of them: make test TESTS=tests/unit PYTEST_OPTIONS=-x)"
 	@echo "make check   format, lint, types, import directions, docs"
+	@echo "make docs    the documentation, in docs/_build/html"
+	@echo "make clean   remove .venv and everything that was built"
 
 demo: $(VENV)/.installed
-	@$(BIN)/xsocket demo
+	@$(BIN)/python -m xsocket_tools.cli demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS) $(TESTS)
 
-check: $(VENV)/.installed-dev docs
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
+check: $(VENV)/.installed-dev
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory docs
 
 docs: $(VENV)/.installed-dev
-	$(BIN)/sphinx-build -q -n -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -q -n -W --keep-going -b html docs docs/_build/html
 
-$(VENV)/bin/python:
+# The stamps come last, so that an interrupted installation is begun anew.
+$(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "Xsocket needs Python 3.11 or newer; say which with: make PYTHON=python3.12 ..."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+		echo "error: Xsocket needs Python 3.11 or newer, and $(PYTHON) is not" >&2; \
+		echo "remedy: name one that is: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "error: $(PYTHON) cannot make virtual environments" >&2; \
+		echo "remedy: as root, apt-get install python3-venv (Debian, Ubuntu); or make PYTHON=..." >&2; exit 1; }
+	@echo "Making $(VENV) (once)"
+	@$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@touch $@ $(VENV)/.installed
+$(VENV)/.installed: $(VENV)/.made pyproject.toml
+	@echo "Installing Xsocket into $(VENV)"
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.made pyproject.toml
+	@echo "Installing Xsocket and what its tests need into $(VENV)"
+	@$(PIP) install --editable '.[dev]'
+	@touch $(VENV)/.installed $@
 
 clean:
-	rm -rf $(VENV) docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,119 @@
+"""Directives that write reference tables from the code, so that they cannot disagree with it.
+
+``drop-reasons`` has every `xsocket.DropReason`, ``tcp-config`` every rule of `xsocket.TcpConfig`, and
+``command-line`` the help of every command.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from math import inf
+from typing import Any, get_args
+
+import click
+from docutils import nodes  # type: ignore[import-untyped]
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from xsocket import DropReason, TcpConfig
+from xsocket.config import Rule
+from xsocket_tools.cli import main
+
+_RFC = re.compile(r"RFC (\d+)(?: (?:section )?(\d+(?:\.\d+)*))?")
+
+
+def drop_reasons() -> str:
+    """Return a Markdown table of every reason for which a frame or segment is ignored."""
+    rows = [(f"`{reason.name}`", _linked(reason.value)) for reason in DropReason]
+    return _table(("Reason", "What it says"), rows)
+
+
+def tcp_config() -> str:
+    """Return a Markdown table of every rule, with its default, its range and where it comes from."""
+    rows = []
+    for each in fields(TcpConfig):
+        rule: Rule = each.metadata["rule"]
+        rfc = _linked(f"RFC {rule.rfc}") if rule.rfc else ""
+        linux = f"`{rule.linux}`" if rule.linux else ""
+        name, default = f"`{each.name}`", f"`{each.default!r}`"
+        rows.append((name, default, _range_of(each.type, rule), rule.what, rfc, linux))
+    return _table(("Rule", "Default", "Range", "What it does", "RFC", "Linux"), rows)
+
+
+def command_line() -> str:
+    """Return a Markdown section for every command, with the help it prints."""
+    return "\n".join(_sections(main, click.Context(main, info_name="xsocket", terminal_width=90)))
+
+
+def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield f"## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
+    if not isinstance(command, click.Group):
+        return
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        assert below is not None, f"{context.command_path} lists {name} and does not have it"
+        yield from _sections(below, click.Context(below, context, name, terminal_width=90))
+
+
+def _range_of(kind: Any, rule: Rule) -> str:  # noqa: ANN401  # whatever an annotation may be
+    if choices := get_args(kind):
+        return ", ".join(f"`{choice!r}`" for choice in choices)
+    if (rule.low, rule.high) == (-inf, inf):
+        return "on, off"
+    return f"{rule.low:,} to {rule.high:,} {rule.unit}"
+
+
+def _linked(text: str) -> str:
+    """Return *text* with its RFC sections made links."""
+
+    def link(match: re.Match[str]) -> str:
+        number, section = match.groups()
+        anchor = f"#section-{section}" if section else ""
+        return f"[{match[0]}](https://www.rfc-editor.org/rfc/rfc{number}.html{anchor})"
+
+    return _RFC.sub(link, text)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+class _Generated(SphinxDirective):
+    """Puts Markdown made by one of the functions above where the directive stands."""
+
+    @staticmethod
+    def text() -> str:
+        """Return the Markdown."""
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        """Return the nodes of the Markdown."""
+        self.env.note_reread()  # at every build, for no file of docs/ tells that the code has changed
+        return self.parse_text_to_nodes(self.text(), allow_section_headings=True)
+
+
+class DropReasons(_Generated):
+    """``{drop-reasons}``."""
+
+    text = staticmethod(drop_reasons)
+
+
+class TcpConfigRules(_Generated):
+    """``{tcp-config}``."""
+
+    text = staticmethod(tcp_config)
+
+
+class CommandLine(_Generated):
+    """``{command-line}``."""
+
+    text = staticmethod(command_line)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Add the directives."""
+    app.add_directive("drop-reasons", DropReasons)
+    app.add_directive("tcp-config", TcpConfigRules)
+    app.add_directive("command-line", CommandLine)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
