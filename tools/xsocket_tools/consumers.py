@@ -48,6 +48,11 @@ class Consumer(ABC):
 
     @property
     @abstractmethod
+    def claims_at_once(self) -> int:
+        """How many claims it places before the first connection comes."""
+
+    @property
+    @abstractmethod
     def way(self) -> str:
         """How it claims, in words."""
 
@@ -71,6 +76,11 @@ class WaitingConsumer(Consumer):
     ) -> None:
         super().__init__(name, pool, answer, patience_s)
         self._wanted = wanted
+
+    @property
+    def claims_at_once(self) -> int:
+        """One, for it serves a connection before it claims the next."""
+        return 1
 
     @property
     def way(self) -> str:
@@ -106,17 +116,16 @@ class ExactConsumer(Consumer):
     ) -> None:
         super().__init__(name, pool, answer, patience_s)
         self._keys = keys
-        self._placed = threading.Event()
+
+    @property
+    def claims_at_once(self) -> int:
+        """One for each 4-tuple."""
+        return len(self._keys)
 
     @property
     def way(self) -> str:
         """How it claims, in words."""
         return f"{len(self._keys)} exact 4-tuples, before the SYN"
-
-    def start(self) -> None:
-        """Begin to claim; on return every claim has its place in the pool."""
-        super().start()
-        self._placed.wait()
 
     def _run(self) -> None:
         asyncio.run(self._claim_each())
@@ -125,8 +134,6 @@ class ExactConsumer(Consumer):
         async with asyncio.TaskGroup() as group:
             for key in self._keys:
                 group.create_task(self._claim(key))
-            await asyncio.sleep(0)  # every task runs up to its wait
-            self._placed.set()
 
     async def _claim(self, key: FourTuple) -> None:
         try:

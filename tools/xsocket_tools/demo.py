@@ -75,7 +75,13 @@ def demo(clients: int, consumers: int, as_json: bool, capture: Path | None) -> i
     if not as_json:
         console.print(_OPENING.format(clients=clients, consumers=consumers), highlight=False)
     with _progress(clients) as on_done:
-        outcome = demonstrate(clients, consumers, whole_trace=capture is not None, on_done=on_done)
+        outcome = demonstrate(
+            clients,
+            consumers,
+            patience_s=30.0 + clients / 200,
+            whole_trace=capture is not None,
+            on_done=on_done,
+        )
     if capture is not None:
         frames = _write(capture, outcome)
     if as_json:
@@ -191,5 +197,6 @@ def _verdict(outcome: Outcome) -> object:
     if outcome.ok:
         return Text("Every connection had one owner, and every payload came back intact.", style="bold green")
     lines = ["It did not work."]
-    lines += [f"  {count} clients: {failure}" for failure, count in outcome.failures.items()]
+    for failure, count in outcome.failures.items():
+        lines.append(f"  {count} client{'s' if count > 1 else ''}: {failure}")
     return Text("\n".join(lines), style="bold red")

@@ -30,6 +30,7 @@ EVENTS_PER_CLIENT: Final = 100
 """More than a connection of the demonstration has, so that a capture is complete."""
 
 _OCTETS_TO_QUEUE: Final = 1 << 26
+_GLANCE_S: Final = 0.0005
 
 
 class Claims(NamedTuple):
@@ -204,7 +205,7 @@ def _start_consumers(
 ) -> list[Consumer]:
     """Start *count* consumers: every third claims whichever is next, exact 4-tuples, or a pattern.
 
-    The exact claims are placed first, for the earliest of the claims that match gets a connection.
+    All claims are in place on return, the exact ones first: the earliest that matches gets a connection.
     """
     patterns = [Pattern(local_port=PORT, remote=network) for network in CLIENT_NETWORKS]
     exact_numbers = [number for number in range(count) if number % 3 == 1]
@@ -219,8 +220,13 @@ def _start_consumers(
         else:
             wanted = patterns[number // 3 % len(patterns)] if number % 3 == 2 else None
             consumers.append(WaitingConsumer(name, pool, answer, patience_s, wanted))
+    deadline = time.monotonic() + patience_s
+    placed = 0
     for consumer in sorted(consumers, key=lambda each: not isinstance(each, ExactConsumer)):
         consumer.start()
+        placed += consumer.claims_at_once
+        while pool.statistics().waiting_claims < placed and time.monotonic() < deadline:
+            time.sleep(_GLANCE_S)
     return consumers
 
 

@@ -63,7 +63,7 @@ class LadderView:
         yield table
         if self._ladder.inferred:
             yield Text(
-                "~ inferred from the segments through the transition table; this end kept no trace.",
+                "~ inferred from the segments by the transition table: this end kept no trace",
                 style="dim italic",
             )
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from xsocket.fourtuple import FourTuple
-from xsocket.state import State
+from xsocket.state import State, Trigger
 from xsocket.trace import Event, EventKind
+
+_BY_TIMER: Final = (Trigger.GIVE_UP, Trigger.TIME_WAIT_OVER, Trigger.ORPHAN_OVER)
 
 
 @dataclass(slots=True)
@@ -82,7 +85,7 @@ class _Grouping:
         latest = self._latest.get(move.four_tuple)
         if received is not None and received.awaits(move):
             received.moves.append(move)
-        elif latest is not None and latest.event.kind is EventKind.TIMER and not latest.moves:
+        elif latest is not None and latest.event.kind is EventKind.TIMER and move.trigger in _BY_TIMER:
             latest.before, latest.after = move.before, move.after
             latest.moves.append(move)
         else:
