@@ -103,7 +103,11 @@ class Trace:
     """
 
     def __init__(self, limit: int = 100_000, listener: Callable[[Event], None] | None = None) -> None:
-        """Keep at most *limit* events; *listener*, if any, is called with each in the engine's thread."""
+        """Keep at most *limit* events.
+
+        *listener*, if any, is called with each, in the thread that did it: the engine's or, for calls and the
+        pool, a consumer's. Locks are held meanwhile: it must be quick, and call neither engine nor pool.
+        """
         self._events: deque[Event] = deque(maxlen=limit)
         self._listener = listener
         self.forgotten = 0
