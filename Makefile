@@ -17,7 +17,8 @@ help:
 	@echo "make clean   remove .venv and everything that was built"
 
 demo: $(VENV)/.installed
-	@$(BIN)/python -m xsocket_tools.cli demo
+	@$(BIN)/xsocket demo
+	@echo "The command xsocket is in $(BIN). To have it on your path: . $(BIN)/activate"
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS) $(TESTS)
