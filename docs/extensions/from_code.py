@@ -42,17 +42,18 @@ def tcp_config() -> str:
 
 def command_line() -> str:
     """Return a Markdown section for every command, with the help it prints."""
-    return "\n".join(_sections(main, click.Context(main, info_name="xsocket", terminal_width=90)))
+    return "\n".join(_sections(main, "xsocket", None))
 
 
-def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
+def _sections(command: click.Command, name: str, above: click.Context | None) -> Iterator[str]:
+    context = command.make_context(name, [], above, resilient_parsing=True, terminal_width=90)
     yield f"## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
     if not isinstance(command, click.Group):
         return
-    for name in command.list_commands(context):
-        below = command.get_command(context, name)
-        assert below is not None, f"{context.command_path} lists {name} and does not have it"
-        yield from _sections(below, click.Context(below, context, name, terminal_width=90))
+    for each in command.list_commands(context):
+        below = command.get_command(context, each)
+        assert below is not None, f"{context.command_path} lists {each} and does not have it"
+        yield from _sections(below, each, context)
 
 
 def _range_of(kind: Any, rule: Rule) -> str:  # noqa: ANN401  # whatever an annotation may be
