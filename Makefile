@@ -6,6 +6,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?= tests
 PYTEST_OPTIONS ?=
 
+# A virtual environment knows its own place: begin anew where the tree was moved or copied.
+ifneq ($(shell cat $(VENV)/.made 2>/dev/null),$(shell pwd))
+$(shell rm -f $(VENV)/.made)
+endif
+
 .PHONY: help demo test check docs clean
 .DELETE_ON_ERROR:
 
@@ -43,7 +48,7 @@ $(VENV)/.made:
 		echo "remedy: as root, apt-get install python3-venv (Debian, Ubuntu); or make PYTHON=..." >&2; exit 1; }
 	@echo "Making $(VENV) (once)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@touch $@
+	@pwd > $@
 
 $(VENV)/.installed: $(VENV)/.made pyproject.toml
 	@echo "Installing Xsocket into $(VENV)"
