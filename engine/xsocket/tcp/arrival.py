@@ -9,6 +9,7 @@ from xsocket.segment import FIN, Segment
 from xsocket.seqnum import add
 from xsocket.state import Reply, State, Timer, Trigger
 from xsocket.tcp import guards, handshake, output, receiver, sender
+from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.options import Parsed, parse
 from xsocket.tcp.tcb import Tcb
 from xsocket.tcp.transition import delete, move
@@ -82,9 +83,16 @@ def _wrong_ack(at: _Arrival) -> None:
 
 
 def _was_reset(at: _Arrival) -> None:
-    opening = at.tcb.state in (State.SYN_SENT, State.SYN_RECEIVED)
+    error = _RESET_MEANS.get(at.tcb.state, ConnectionResetError)
     move(at.tcb, at.trigger, at.out)
-    delete(at.tcb, ConnectionRefusedError if opening else ConnectionResetError, at.out)
+    delete(at.tcb, error, at.out)
+
+
+_RESET_MEANS: Final[dict[State, type[OSError] | None]] = {
+    State.SYN_SENT: ConnectionRefusedError,
+    State.SYN_RECEIVED: ConnectionRefusedError,
+    State.TIME_WAIT: None,  # both streams have ended
+}
 
 
 def _established_by_syn_ack(at: _Arrival) -> None:
@@ -97,6 +105,7 @@ def _established_by_syn_ack(at: _Arrival) -> None:
     if step.reply is Reply.ACK:
         at.tcb.ack_due = True
     receiver.process_text(at.tcb, at.now, at.segment, at.out)
+    _send_what_waited(at)
 
 
 def _crossing_syn(at: _Arrival) -> None:
@@ -143,6 +152,15 @@ def _third_segment(at: _Arrival) -> None:
     sender.note_timestamp(at.tcb, at.segment, at.options)
     handshake.complete(at.tcb, at.now, at.segment, at.out)
     receiver.process_text(at.tcb, at.now, at.segment, at.out)
+    _send_what_waited(at)
+
+
+def _send_what_waited(at: _Arrival) -> None:
+    """Send what the user gave before the connection was established (RFC 9293 section 3.10.2)."""
+    if at.tcb.sending is not None:
+        at.tcb.congestion = NewReno(at.tcb.snd_mss, at.tcb.config.initial_cwnd)  # the peer's MSS is known now
+        output.transmit(at.tcb, at.now, at.out)
+        sender.watch_closed_window(at.tcb, at.now)
 
 
 def _ack_of_fin(at: _Arrival) -> None:
