@@ -119,16 +119,23 @@ class Stack:
                 out.insert(start, Received(four_tuple, segment, before, after))
         for tcb in owed.values():
             out += machine.flush(tcb, now)
+        while len(self._time_wait) > self.config.max_tw_buckets:
+            self._evict_from_time_wait(out)  # not before its peer's FIN was acknowledged
         return out
 
     def _receive_known(self, now: float, tcb: Tcb, segment: Segment, out: list[Action]) -> None:
         before = tcb.state
         if before is State.SYN_RECEIVED and tcb.passive and self._is_turned_away(tcb, segment, out):
             return
+        reopens = before is State.TIME_WAIT and segment.flags & SYN and _reopens(tcb, segment)
+        if reopens and self.admission.decide(tcb.four_tuple, segment) is not Verdict.ADMIT:
+            # Silence, as RFC 6191 has it. Any answer would lead the peer to reset what waits here.
+            out.append(Dropped(tcb.four_tuple, segment, DropReason.ADMISSION_IGNORES))
+            return
         out += machine.receive_segment(tcb, now, segment)
         if tcb.state is not before:
-            self._follow(tcb, before, out)
-            if before is State.TIME_WAIT and tcb.state is State.CLOSED and segment.flags & SYN:
+            self._follow(tcb, before)
+            if reopens:
                 self._receive_stranger(now, tcb.four_tuple, segment, out, reopened=tcb)
         self._schedule(tcb)
 
@@ -257,7 +264,7 @@ class Stack:
         before = tcb.state
         out += call()
         if tcb.state is not before:
-            self._follow(tcb, before, out)
+            self._follow(tcb, before)
         self._schedule(tcb)
         return out
 
@@ -290,14 +297,25 @@ class Stack:
         self._pushed += 1
         heappush(self._timers, (tcb.deadline, self._pushed, tcb))
         if len(self._timers) > 2 * len(self._tcbs) + 1024:
-            self._timers = [
-                entry for entry in self._timers if entry[0] == entry[2].scheduled and entry[2].timer
-            ]
-            heapify(self._timers)
+            self._forget_idle_timers()
+
+    def _forget_idle_timers(self) -> None:
+        """Take out of the heap what was put off, stopped or deleted since."""
+        kept = []
+        for entry in self._timers:
+            due, _, tcb = entry
+            if due != tcb.scheduled:
+                continue
+            if tcb.timer is None:
+                tcb.scheduled = inf  # or its next timer would rely on this entry
+            else:
+                kept.append(entry)
+        self._timers = kept
+        heapify(self._timers)
 
     # Tables
 
-    def _follow(self, tcb: Tcb, before: State, out: list[Action]) -> None:
+    def _follow(self, tcb: Tcb, before: State) -> None:
         """Keep the tables true after *tcb* left the state *before*."""
         four_tuple = tcb.four_tuple
         if before is State.SYN_RECEIVED:
@@ -308,7 +326,12 @@ class Stack:
             del self._tcbs[four_tuple]
         elif tcb.state is State.TIME_WAIT:
             self._time_wait[four_tuple] = tcb
-            if len(self._time_wait) > self.config.max_tw_buckets:
-                oldest = next(iter(self._time_wait.values()))
-                out.append(Dropped(oldest.four_tuple, None, DropReason.TIME_WAIT_EVICTED))
-                out += self.abort(oldest)
+
+    def _evict_from_time_wait(self, out: list[Action]) -> None:
+        oldest = next(iter(self._time_wait.values()))
+        out.append(Dropped(oldest.four_tuple, None, DropReason.TIME_WAIT_EVICTED))
+        out += self.abort(oldest)
+
+
+def _reopens(tcb: Tcb, segment: Segment) -> bool:
+    return guards.in_other_states(tcb, segment, parse(segment.options)) is Trigger.SYN_REOPENS

@@ -86,11 +86,19 @@ def _check_syn(tcb: Tcb, segment: Segment, options: Parsed) -> Trigger:
     """Fourth: RFC 5961 section 4 for synchronized states, whatever the sequence number."""
     if tcb.state is State.SYN_RECEIVED:
         return _check_syn_in_syn_received(tcb, segment)
-    if tcb.state is State.TIME_WAIT and not segment.flags & (ACK | FIN):
-        newer = tcb.timestamps and options.ts_val is not None and precedes(tcb.ts_recent, options.ts_val)
-        if newer or precedes(tcb.rcv_nxt, segment.seq):
-            return Trigger.SYN_REOPENS
+    if tcb.state is State.TIME_WAIT and not segment.flags & (ACK | FIN) and _is_new(tcb, segment, options):
+        return Trigger.SYN_REOPENS
     return Trigger.SYN_IN_WINDOW
+
+
+def _is_new(tcb: Tcb, syn: Segment, options: Parsed) -> bool:
+    """RFC 6191 section 2: a SYN that cannot be a duplicate from the connection in TIME-WAIT.
+
+    Like Linux, and unlike the RFC, a timestamp says nothing when the old connection had none.
+    """
+    if tcb.timestamps and options.ts_val is not None and options.ts_val != tcb.ts_recent:
+        return precedes(tcb.ts_recent, options.ts_val)
+    return precedes(tcb.rcv_nxt, syn.seq)
 
 
 def _check_syn_in_syn_received(tcb: Tcb, segment: Segment) -> Trigger:
@@ -112,7 +120,7 @@ def _check_ack(tcb: Tcb, ack: int) -> Trigger | DropReason | None:
         return Trigger.ACK_OF_SYN if acks_our_syn else Trigger.WRONG_ACK
     if precedes(tcb.snd_nxt, ack):
         return Trigger.WRONG_ACK
-    if precedes(ack, tcb.snd_una) and distance(ack, tcb.snd_una) > tcb.max_snd_wnd:
+    if distance(ack, tcb.snd_nxt) > tcb.flight + tcb.max_snd_wnd:
         return DropReason.ACK_TOO_OLD
     if tcb.fin_sent and ack == tcb.snd_nxt and tcb.state in _WAIT_FOR_ACK_OF_FIN:
         return Trigger.ACK_OF_FIN

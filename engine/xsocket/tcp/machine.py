@@ -126,10 +126,11 @@ def abort(tcb: Tcb, error: type[OSError] | None) -> list[Action]:
     """Drop everything and reset the peer where it would wait (ABORT call)."""
     out: list[Action] = []
     if (tcb.state, Trigger.ABORT) in TABLE:
+        ended = tcb.state is State.TIME_WAIT  # both streams have: there is nothing to tell
         step = move(tcb, Trigger.ABORT, out)
         if step.reply is Reply.RST:
             out.append(output.reset(tcb, step.rule))
-        delete(tcb, error, out)
+        delete(tcb, None if ended else error, out)
     return out
 
 
