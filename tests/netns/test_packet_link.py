@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pyroute2 import IPRoute  # type: ignore[import-untyped]
 
+from support.interpreter import lets_go
 from xsocket.errors import LinkDownError, NoSuchInterfaceError
 from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
@@ -353,25 +354,5 @@ def test_without_privileges_there_is_a_remedy() -> None:
 def test_sending_does_not_let_go_of_the_interpreter(link: PacketLink) -> None:
     """Or a thread that computes would hold up each batch for a switch interval, 5 ms."""
     frames = [syn(link)] * 64
-    running, steps, stop = threading.Event(), [0], False
-
-    def compute() -> None:
-        while not stop:
-            steps[0] += 1
-            running.set()
-
-    computing = threading.Thread(target=compute)
-    interval = sys.getswitchinterval()
-    computing.start()
-    running.wait()
-    sys.setswitchinterval(1_000)  # from here on only who lets go is interrupted
-    try:
-        before = steps[0]
-        link.send(frames)
-        after = steps[0]
-    finally:
-        stop = True
-        sys.setswitchinterval(interval)
-        computing.join()
-    assert after == before
+    assert not lets_go(lambda: link.send(frames))
     assert link.statistics().sent == len(frames)
