@@ -47,9 +47,9 @@ def process_text(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> N
     room = distance(seq, tcb.rcv_adv) if not precedes(tcb.rcv_adv, seq) else 0
     if len(text) > room:
         text, fin_at = text[:room], None
-    _take_text(tcb, now, segment, seq, text, out)
     if fin_at is not None and tcb.fin_at is None:
         tcb.fin_at = fin_at
+    _take_text(tcb, now, segment, seq, text, out)
     _reach_fin(tcb, now, out)
 
 
@@ -71,7 +71,7 @@ def _take_text(tcb: Tcb, now: float, segment: Segment, seq: int, text: bytes, ou
         if text:
             tcb.rcv_nxt = tcb.receiving.append(seq, text)
             out.append(Changed(tcb.four_tuple))
-        if tcb.receiving.has_gap:
+        if tcb.receiving.has_gap and tcb.fin_at != tcb.rcv_nxt:
             out.append(output.ack(tcb, now, "RFC 5681 4.2"))
         return
     if text and not tcb.receiving.hold(seq, text):
@@ -85,6 +85,10 @@ def _reach_fin(tcb: Tcb, now: float, out: list[Action]) -> None:
         return
     tcb.fin_at = None
     tcb.rcv_nxt = add(tcb.rcv_nxt, 1)
+    if precedes(tcb.rcv_adv, tcb.rcv_nxt):  # the FIN stood just past a full window
+        tcb.rcv_adv = tcb.rcv_nxt
+    if tcb.receiving is not None:
+        tcb.receiving.forget_early()  # nothing comes after a FIN
     step = move(tcb, Trigger.FIN, out)
     tcb.ack_due = step.reply is Reply.ACK
     if tcb.state is State.TIME_WAIT:

@@ -112,6 +112,10 @@ class ReceiveQueue:
         self._newest = left
         return True
 
+    def forget_early(self) -> None:
+        """Let go of what waits for a gap to close."""
+        self._blocks.clear()
+
     def blocks(self) -> tuple[tuple[int, int], ...]:
         """The stretches held, the one that grew last first (RFC 2018 section 4), as left and right edges."""
         edges = [(left, add(left, len(text))) for left, text in self._blocks]
