@@ -25,7 +25,7 @@ _OLDEST_PYTHON = (3, 11)
 _ETH_P_ALL = 0x0003  # linux/if_ether.h
 _EXPERIMENTAL = 0x88B5  # IEEE Std 802: EtherType for local experiments
 _SOL_PACKET = 263  # linux/socket.h; the socket module has it from Python 3.12 only
-_PACKET_RX_RING, _PACKET_VERSION, _TPACKET_V3 = 5, 10, 2  # linux/if_packet.h
+_PACKET_RX_RING, _PACKET_VERSION, _TPACKET_V2 = 5, 10, 1  # linux/if_packet.h
 _TCP_REPAIR = 19  # linux/tcp.h
 _NFPROTO_INET = 1  # linux/netfilter.h
 _PATIENCE_S = 2.0
@@ -183,14 +183,14 @@ def _packet_ring() -> str:
 
 
 def _map_a_ring() -> str:
-    """Set up and map a ring of two blocks: struct tpacket_req3 of linux/if_packet.h."""
+    """Set up and map a ring of two blocks: struct tpacket_req of linux/if_packet.h."""
     block, frame = 1 << 16, 1 << 11
     with _raw_socket(_ETH_P_ALL) as ring:
-        ring.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
-        request = struct.pack("7I", block, 2, frame, 2 * block // frame, 10, 0, 0)
+        ring.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
+        request = struct.pack("4I", block, 2, frame, 2 * block // frame)
         ring.setsockopt(_SOL_PACKET, _PACKET_RX_RING, request)
         mmap.mmap(ring.fileno(), 2 * block).close()
-    return "TPACKET_V3"
+    return "TPACKET_V2"
 
 
 def _nftables() -> str:
@@ -248,7 +248,7 @@ WITH_PRIVILEGES = (
     Check("labs", True, _labs, ""),
     Check("packet-socket", True, _packet_socket, "Use a kernel with CONFIG_PACKET, or modprobe af_packet."),
     Check(
-        "packet-ring", False, _packet_ring, "Without the ring, frames are read one call at a time: slower."
+        "packet-ring", True, _packet_ring, "The engine reads frames from one: use a kernel with packet_mmap."
     ),
     Check(
         "nftables",
