@@ -201,7 +201,8 @@ class Tcb:
 
         Small advances are not worth an update: RFC 9293 section 3.8.6.2.2 (silly window avoidance).
         """
-        free = max(0, self.config.rmem - self.unread)
+        largest = MAX_UNSCALED_WINDOW << self.rcv_wscale
+        free = min(max(0, self.config.rmem - self.unread), largest)
         offered = self.rcv_wnd
         worthwhile = min(self.rcv_mss, self.config.rmem // 2)
         return free if free - offered >= worthwhile else offered

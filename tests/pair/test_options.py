@@ -1,0 +1,212 @@
+"""What two ends agree on: MSS, window scale, SACK, timestamps, in all combinations."""
+
+from itertools import product
+
+import pytest
+
+from support.pair import CLIENT, MSS, SERVER, End, Pair
+from support.peer import Peer
+from xsocket.config import TcpConfig
+from xsocket.fourtuple import FourTuple
+from xsocket.state import State
+from xsocket.tcp.options import MaximumSegmentSize, encode, for_segment, for_syn, padded, parse
+from xsocket.tcp.tcb import Tcb
+
+NONE = TcpConfig(window_scaling=False, sack=False, timestamps=False)
+
+
+def rules(letters: str) -> TcpConfig:
+    """Return the configuration that offers W (window scale), S (SACK), T (timestamps)."""
+    return TcpConfig(window_scaling="W" in letters, sack="S" in letters, timestamps="T" in letters)
+
+
+def agreed(tcb: Tcb) -> str:
+    return ("W" if tcb.scaled else "") + ("S" if tcb.sack else "") + ("T" if tcb.timestamps else "")
+
+
+def offered(options: bytes) -> str:
+    seen = parse(options)
+    return (
+        ("W" if seen.window_scale is not None else "")
+        + ("S" if seen.sack_permitted else "")
+        + ("T" if seen.ts_val is not None else "")
+    )
+
+
+OFFERS = ["", "W", "S", "T", "WS", "WT", "ST", "WST"]
+
+
+@pytest.mark.parametrize(
+    ("client", "server"),
+    [
+        pytest.param(*pair, id=f"{pair[0] or 'none'} to {pair[1] or 'none'}")
+        for pair in product(OFFERS, OFFERS)
+    ],
+)
+def test_what_both_want_is_agreed_on(client: str, server: str) -> None:
+    pair = Pair(End("client", rules(client)), End("server", rules(server)))
+    pair.connect()
+    common = "".join(letter for letter in client if letter in server)
+    assert agreed(pair.tcb(pair.client, CLIENT)) == common
+    assert agreed(pair.tcb(pair.server, SERVER)) == common
+    (_, syn), (_, syn_ack), (_, ack) = pair.cable
+    assert (offered(syn.options), offered(syn_ack.options)) == (client, common)
+    assert parse(syn.options).mss == parse(syn_ack.options).mss == 1460
+    assert (parse(ack.options).ts_val is not None) == ("T" in common)
+    assert parse(ack.options).ts_ecr == (parse(syn_ack.options).ts_val or 0)
+    assert pair.tcb(pair.client, CLIENT).rcv_wscale == (3 if "W" in common else 0)
+
+
+@pytest.mark.parametrize(
+    ("client", "server"),
+    [
+        pytest.param(*pair, id=f"{pair[0] or 'none'} to {pair[1] or 'none'}")
+        for pair in product(OFFERS, OFFERS)
+    ],
+)
+def test_simultaneous_opens_agree_too(client: str, server: str) -> None:
+    pair = Pair(End("client", rules(client)), End("server", rules(server)))
+    pair.connect_both()
+    common = "".join(letter for letter in client if letter in server)
+    assert agreed(pair.tcb(pair.client, CLIENT)) == common
+    assert agreed(pair.tcb(pair.server, SERVER)) == common
+    pair.send(pair.client, CLIENT, b"x" * 200_000)
+    assert pair.tcb(pair.server, SERVER).unread == 200_000
+
+
+@pytest.mark.parametrize(
+    ("four_tuple", "options", "mss"),
+    [
+        pytest.param(SERVER, b"", 536, id="none: 536 (MUST-15)"),
+        pytest.param(FourTuple("fd00::2", 80, "fd00::1", 5), b"", 1220, id="none over IPv6: 1220"),
+        pytest.param(SERVER, b"\x02\x04\x05\xb4", 1460, id="1460"),
+        pytest.param(SERVER, b"\x02\x04\xff\xff", 1460, id="more than our own"),
+        pytest.param(SERVER, b"\x02\x04\x02\x00", 512, id="512"),
+        pytest.param(SERVER, b"\x02\x04\x00\x01", 48, id="1: no less than 48"),
+        pytest.param(SERVER, b"\x02\x04\x00\x00", 536, id="0: as none, like Linux"),
+        pytest.param(SERVER, b"\x02\x03\x05\x00", 536, id="malformed"),
+        pytest.param(SERVER, for_syn(1460, None, False, (1, 0)), 1448, id="timestamps take 12"),
+    ],
+)
+def test_mss(four_tuple: FourTuple, options: bytes, mss: int) -> None:
+    peer = Peer(End("end"), four_tuple, options=options).establish()
+    assert peer.tcb.snd_mss == mss
+    sent = peer.write(b"x" * 3000)
+    assert sent[0].endswith(f"len {mss}")
+
+
+def test_what_we_take_in_one_segment_follows_the_link() -> None:
+    pair = Pair()
+    pair.connect()
+    assert pair.tcb(pair.client, CLIENT).rcv_mss == MSS[4]
+
+
+@pytest.mark.parametrize(
+    ("shift", "used"), [(0, 0), (7, 7), (14, 14), (15, 14), (255, 14)], ids=lambda value: str(value)
+)
+def test_the_shift_is_capped(shift: int, used: int) -> None:
+    """RFC 7323 section 2.3."""
+    peer = Peer(End("end"), options=for_syn(1460, shift, False, None)).establish(window=3)
+    assert peer.tcb.snd_wscale == used
+    assert peer.tcb.snd_wnd == 3 << used
+
+
+@pytest.mark.parametrize(
+    ("rmem", "shift"), [(65_535, 0), (65_536, 1), (262_144, 3), (1 << 20, 5), (1 << 30, 14)], ids=str
+)
+def test_our_shift_follows_the_buffer(rmem: int, shift: int) -> None:
+    peer = Peer(End("end", TcpConfig(rmem=rmem)), options=for_syn(1460, 0, False, None)).establish()
+    assert peer.tcb.rcv_wscale == shift
+
+
+def test_options_on_later_segments_change_nothing() -> None:
+    peer = Peer(End("end")).establish()
+    peer.send(".", options=for_syn(500, 9, True, (1, 1)))
+    assert (peer.tcb.snd_mss, agreed(peer.tcb)) == (1460, "")
+
+
+def test_a_syn_with_damaged_options_is_taken() -> None:
+    peer = Peer(End("end"), options=b"\x03\x03\x07\xfe\x30\x00\x00\x00")
+    peer.establish()
+    assert (peer.state, agreed(peer.tcb)) == (State.ESTABLISHED, "W")
+
+
+def test_a_syn_with_forty_octets_is_taken() -> None:
+    peer = Peer(End("end"), options=padded(b"\x01" * 33 + encode([MaximumSegmentSize(600)])))
+    assert peer.establish().tcb.snd_mss == 600
+
+
+# Timestamps: RFC 7323 section 3 and 4
+
+
+def test_every_segment_echoes_the_last_stamp() -> None:
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).establish()
+    peer.send("P.", text=b"a", options=for_segment((1234, 0)))
+    assert parse(peer.end.segments()[-1].options).ts_ecr == 1234
+    peer.write(b"x")
+    assert parse(peer.end.segments()[-1].options).ts_ecr == 1234
+
+
+def test_the_stamp_of_a_segment_past_a_gap_is_not_echoed() -> None:
+    """RFC 7323 section 4.3: Last.ACK.sent must lie in the segment."""
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).establish()
+    peer.send("P.", 5, text=b"a", options=for_segment((1234, 0)))
+    assert parse(peer.end.segments()[-1].options).ts_ecr == 1000
+
+
+def test_stamps_count_milliseconds_from_an_offset_of_the_connections_own() -> None:
+    pair = Pair()
+    pair.connect()
+    pair.advance(1.5)
+    pair.send(pair.client, CLIENT, b"x")
+    values = [parse(segment.options).ts_val or 0 for name, segment in pair.cable if name == "client"]
+    assert [value - values[0] for value in values] == [0, 0, 1500]
+    other = FourTuple("10.0.0.1", 40_001, "10.0.0.2", 80)
+    pair.connect(other)
+    offsets = [pair.tcb(pair.client, name).ts_offset for name in (CLIENT, other)]
+    assert offsets[0] != offsets[1]
+
+
+def test_old_stamps_are_refused() -> None:
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).establish()
+    assert peer.send("P.", text=b"old", options=for_segment((999, 0))) == [". seq 1 ack 1"]
+    assert peer.tcb.unread == 0
+
+
+def test_stamps_wrap() -> None:
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (2**32 - 1, 0))).establish()
+    assert peer.send("P.", text=b"new", options=for_segment((5, 0))) == [". seq 1 ack 4"]
+
+
+# SACK blocks: RFC 2018 sections 3 and 4
+
+
+def test_blocks_name_the_newest_first() -> None:
+    peer = Peer(End("end"), options=for_syn(1460, None, True, None), iss=0).establish()
+    peer.send(".", 11, text=b"x" * 10)
+    peer.send(".", 41, text=b"x" * 10)
+    peer.send(".", 71, text=b"x" * 10)
+    assert parse(peer.end.segments()[-1].options).sack == ((71, 81), (11, 21), (41, 51))
+    peer.send(".", 21, text=b"x" * 5)
+    assert parse(peer.end.segments()[-1].options).sack == ((11, 26), (41, 51), (71, 81))
+    peer.send(".", 1, text=b"x" * 10)
+    assert parse(peer.end.segments()[-1].options).sack[0] in ((41, 51), (71, 81))
+
+
+@pytest.mark.parametrize(
+    ("stamps", "most"), [(None, 4), ((1, 0), 3)], ids=["without timestamps", "with timestamps"]
+)
+def test_no_more_blocks_than_fit(stamps: tuple[int, int] | None, most: int) -> None:
+    peer = Peer(End("end"), options=for_syn(1460, None, True, stamps), iss=0).establish()
+    for seq in range(11, 200, 20):
+        peer.send(".", seq, text=b"x")
+    assert len(parse(peer.end.segments()[-1].options).sack) == most
+    assert all(
+        len(segment.options) <= 40 and len(segment.options) % 4 == 0 for segment in peer.end.segments()
+    )
+
+
+def test_no_blocks_unless_agreed() -> None:
+    peer = Peer(End("end", NONE), options=for_syn(1460, None, True, None)).establish()
+    peer.send(".", 11, text=b"x")
+    assert peer.end.segments()[-1].options == b""
