@@ -1,0 +1,154 @@
+"""Options: what the machine acts on, the whole truth, and what we send."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xsocket.tcp import options
+from xsocket.tcp.options import (
+    End,
+    FastOpen,
+    Malformed,
+    MaximumSegmentSize,
+    Nop,
+    Option,
+    Parsed,
+    Sack,
+    SackPermitted,
+    Timestamps,
+    Unknown,
+    WindowScale,
+)
+
+NUMBERS = st.integers(0, 2**32 - 1)
+PAIRS = st.tuples(NUMBERS, NUMBERS)
+KNOWN: st.SearchStrategy[Option] = st.one_of(
+    st.just(Nop()),
+    st.builds(MaximumSegmentSize, st.integers(0, 65_535)),
+    st.builds(WindowScale, st.integers(0, 255)),
+    st.just(SackPermitted()),
+    st.builds(Sack, st.lists(PAIRS, min_size=1, max_size=4).map(tuple)),
+    st.builds(Timestamps, NUMBERS, NUMBERS),
+    st.builds(
+        FastOpen, st.sampled_from([0, 4, 8, 16]).flatmap(lambda size: st.binary(min_size=size, max_size=size))
+    ),
+    st.builds(Unknown, st.integers(100, 255), st.binary(max_size=20)),
+)
+
+
+@given(st.binary(max_size=60))
+def test_any_octets_come_back(raw: bytes) -> None:
+    assert options.encode(options.decode(raw)) == raw
+
+
+@given(st.lists(KNOWN, max_size=6))
+def test_any_options_come_back(given_options: list[Option]) -> None:
+    assert list(options.decode(options.encode(given_options))) == given_options
+
+
+@given(st.binary(max_size=60))
+def test_parse_agrees_with_decode(raw: bytes) -> None:
+    seen = Parsed()
+    for option in options.decode(raw):
+        match option:
+            case MaximumSegmentSize(value):
+                seen = seen._replace(mss=value)
+            case WindowScale(shift):
+                seen = seen._replace(window_scale=shift)
+            case SackPermitted():
+                seen = seen._replace(sack_permitted=True)
+            case Timestamps(value, echo):
+                seen = seen._replace(ts_val=value, ts_ecr=echo)
+            case Sack(blocks):
+                seen = seen._replace(sack=blocks)
+            case FastOpen(cookie):
+                seen = seen._replace(fast_open=cookie)
+    assert options.parse(raw) == seen
+
+
+@pytest.mark.parametrize(
+    ("raw", "decoded"),
+    [
+        pytest.param(b"", (), id="nothing"),
+        pytest.param(b"\x00", (End(),), id="end"),
+        pytest.param(b"\x00\x02\x04", (End(b"\x02\x04"),), id="whatever follows the end is padding"),
+        pytest.param(b"\x01\x01", (Nop(), Nop()), id="two no-operations"),
+        pytest.param(b"\x02\x04\x05\xb4", (MaximumSegmentSize(1460),), id="MSS"),
+        pytest.param(b"\x02\x03\x05", (Unknown(2, b"\x05"),), id="MSS of a wrong length"),
+        pytest.param(b"\x03\x03\xff", (WindowScale(255),), id="window scale as sent"),
+        pytest.param(b"\x04\x02", (SackPermitted(),), id="SACK permitted"),
+        pytest.param(b"\x05\x02", (Unknown(5, b""),), id="SACK without blocks"),
+        pytest.param(b"\x05\x0a" + bytes(8), (Sack(((0, 0),)),), id="SACK"),
+        pytest.param(b"\x05\x0b" + bytes(9), (Unknown(5, bytes(9)),), id="SACK of a wrong length"),
+        pytest.param(b"\x08\x0a\0\0\0\x01\0\0\0\x02", (Timestamps(1, 2),), id="timestamps"),
+        pytest.param(b"\x22\x02", (FastOpen(),), id="Fast Open request"),
+        pytest.param(b"\x22\x05abc", (Unknown(34, b"abc"),), id="Fast Open cookie of a wrong length"),
+        pytest.param(b"\xfe\x04ab", (Unknown(254, b"ab"),), id="unknown"),
+        pytest.param(b"\x02", (Malformed(b"\x02"),), id="no length"),
+        pytest.param(b"\x02\x00\x01", (Malformed(b"\x02\x00\x01"),), id="length 0"),
+        pytest.param(b"\x02\x01\x01", (Malformed(b"\x02\x01\x01"),), id="length 1"),
+        pytest.param(b"\x01\x02\x05\xff", (Nop(), Malformed(b"\x02\x05\xff")), id="past the end"),
+    ],
+)
+def test_decode(raw: bytes, decoded: tuple[Option, ...]) -> None:
+    assert options.decode(raw) == decoded
+    assert options.encode(decoded) == raw
+
+
+def test_the_last_of_a_kind_counts() -> None:
+    assert options.parse(b"\x02\x04\x01\x00\x02\x04\x02\x00").mss == 512
+
+
+def test_what_stands_before_damage_counts() -> None:
+    assert options.parse(b"\x02\x04\x01\x00\x03\x00").mss == 256
+
+
+SYNS = [
+    pytest.param(shift, sack, stamps, id=f"{shift}, {sack}, {stamps}")
+    for shift in (None, 0, 14)
+    for sack in (False, True)
+    for stamps in (None, (1, 2), (2**32 - 1, 0))
+]
+
+
+@pytest.mark.parametrize(("shift", "sack", "stamps"), SYNS)
+def test_a_syn_says_what_it_was_told(shift: int | None, sack: bool, stamps: tuple[int, int] | None) -> None:
+    raw = options.for_syn(1460, shift, sack, stamps)
+    value, echo = stamps or (None, 0)
+    assert options.parse(raw) == Parsed(1460, shift, sack, value, echo)
+    assert len(raw) % 4 == 0
+    assert len(raw) <= options.MAX_OCTETS
+    assert not any(isinstance(option, End | Malformed | Unknown) for option in options.decode(raw))
+
+
+def test_a_full_syn_is_linuxs() -> None:
+    assert options.for_syn(1460, 7, True, (1, 0)).hex() == "020405b40402080a000000010000000001030307"
+
+
+@pytest.mark.parametrize(
+    ("stamps", "blocks", "kept"),
+    [
+        pytest.param(None, 0, 0, id="nothing"),
+        pytest.param((1, 2), 0, 0, id="timestamps"),
+        pytest.param(None, 4, 4, id="four blocks"),
+        pytest.param(None, 5, 4, id="five blocks"),
+        pytest.param((1, 2), 3, 3, id="timestamps and three blocks"),
+        pytest.param((1, 2), 4, 3, id="timestamps and four blocks"),
+    ],
+)
+def test_a_segment_says_what_fits(stamps: tuple[int, int] | None, blocks: int, kept: int) -> None:
+    edges = tuple((number, number + 1) for number in range(0, 10 * blocks, 10))
+    raw = options.for_segment(stamps, edges)
+    seen = options.parse(raw)
+    assert seen.sack == edges[:kept]
+    assert (seen.ts_val, seen.ts_ecr) == (stamps or (None, 0))
+    assert len(raw) % 4 == 0
+    assert len(raw) <= options.MAX_OCTETS
+
+
+@given(st.binary(max_size=40))
+def test_padded_fills_words(raw: bytes) -> None:
+    filled = options.padded(raw)
+    assert filled.startswith(raw)
+    assert len(filled) % 4 == 0
+    assert not filled[len(raw) :].strip(b"\x00")
