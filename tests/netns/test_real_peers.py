@@ -238,11 +238,8 @@ def test_one_engine_sends_another_a_file(ends: Ends, lossy: bool, towards_opener
 
 @versions
 def test_two_engines_exchange_files_both_ways_at_once(
-    ends: Ends, engines: tuple[Engine, Engine], lossy: bool, request: pytest.FixtureRequest
+    ends: Ends, engines: tuple[Engine, Engine], lossy: bool
 ) -> None:
-    if lossy:
-        why = "full segments with SACK blocks exceed the MTU, the link refuses them, and both ends may starve"
-        request.applymarker(pytest.mark.xfail(strict=False, reason=why))
     texts = text_of(ENGINES_OCTETS[lossy]), text_of(ENGINES_OCTETS[lossy])[::-1]
     readers = [Task(read_all, end) for end in ends]
     writers = [Task(write_all, end, text) for end, text in zip(ends, texts, strict=True)]

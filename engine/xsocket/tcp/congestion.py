@@ -25,13 +25,6 @@ class NewReno:
         self.recover: int | None = None
         self._slow_start = False
 
-    @property
-    def allowance(self) -> int:
-        """How many octets may be under way: limited transmit included (RFC 3042 section 2)."""
-        if self.recover is None:
-            return self.cwnd + min(self.duplicates, 2) * self._mss
-        return self.cwnd
-
     def acknowledged(self, count: int, ack: int) -> None:
         """Note that *count* new octets, up to *ack*, were acknowledged."""
         self.duplicates = 0
@@ -42,12 +35,14 @@ class NewReno:
         if self.recover is None or self._slow_start:
             self._grow(count)
 
-    def lost(self, pipe: int, snd_nxt: int) -> None:
-        """Note a loss that acknowledgments showed (RFC 5681 section 3.2); once for each window."""
-        if self.recover is None:
-            self.ssthresh = max(pipe // 2, 2 * self._mss)
-            self.cwnd = self.ssthresh
-            self.recover, self._slow_start = snd_nxt, False
+    def lost(self, pipe: int, snd_nxt: int) -> bool:
+        """Note a loss that acknowledgments showed (RFC 5681 section 3.2); True for the first of a window."""
+        if self.recover is not None:
+            return False
+        self.ssthresh = max(pipe // 2, 2 * self._mss)
+        self.cwnd = self.ssthresh
+        self.recover, self._slow_start = snd_nxt, False
+        return True
 
     def timed_out(self, pipe: int, snd_nxt: int, *, first: bool) -> None:
         """Note that the retransmission timer ran out (RFC 5681 section 3.1), *first* for this text."""

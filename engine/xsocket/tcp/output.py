@@ -47,7 +47,10 @@ def window_shift(rmem: int) -> int:
 def segment_from(tcb: Tcb, now: float, seq: int, flags: int, payload: bytes = b"") -> Segment:
     """Return a segment without SYN that acknowledges everything received so far."""
     stamps = (tcb.timestamp(now), tcb.ts_recent) if tcb.timestamps else None
-    blocks = tcb.receiving.blocks() if tcb.sack and tcb.receiving is not None else ()
+    blocks: tuple[tuple[int, int], ...] = ()
+    if tcb.sack and tcb.receiving is not None and tcb.receiving.has_gap:
+        room = tcb.snd_mss - len(payload)  # RFC 9293 section 3.7.1: options count, too
+        blocks = tcb.receiving.blocks()[: max(0, room - 4) // 8]
     options = for_segment(stamps, blocks) if stamps or blocks else b""
     tcb.ack_due = False
     return Segment(seq, tcb.rcv_nxt, flags | ACK, tcb.advertise(), options, payload)
@@ -78,7 +81,8 @@ def _send_lost(tcb: Tcb, now: float, out: list[Action]) -> None:
     if queue is None or tcb.congestion is None:
         return
     while (sent := queue.first_lost()) is not None:
-        if queue.pipe and queue.pipe + sent.size > tcb.congestion.cwnd:
+        under_way = _in_network(tcb, queue)
+        if under_way and under_way + sent.size > tcb.congestion.cwnd:
             return
         resend(tcb, now, sent, out, "RFC 6675 5")
 
@@ -115,7 +119,7 @@ def _next_size(tcb: Tcb) -> int | None:
         return 0 if tcb.closing and not tcb.fin_sent else None
     size = min(unsent, tcb.snd_mss, tcb.snd_wnd - tcb.flight)
     if tcb.congestion is not None and tcb.retransmission is not None:
-        size = min(size, tcb.congestion.allowance - in_network(tcb, tcb.retransmission))
+        size = min(size, tcb.congestion.cwnd - _in_network(tcb, tcb.retransmission))
     if size <= 0:
         return None
     # RFC 9293 section 3.8.6.2.1, silly window avoidance: a full segment, or all there is, or half the window.
@@ -155,7 +159,7 @@ def _again(tcb: Tcb, now: float, seq: int, most: int) -> Segment:
     return segment_from(tcb, now, seq, flags, payload)
 
 
-def in_network(tcb: Tcb, queue: RetransmissionQueue) -> int:
+def _in_network(tcb: Tcb, queue: RetransmissionQueue) -> int:
     """Return how many octets are under way; without SACK each duplicate says that one segment left."""
     if tcb.sack or tcb.congestion is None:
         return queue.pipe

@@ -30,10 +30,10 @@ def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: li
         if ack == tcb.snd_una:  # an older one says nothing of the window now
             _update_window(tcb, segment)
         if _is_duplicate(tcb, segment, was):
-            _note_duplicate(tcb)
+            _note_duplicate(tcb, now, out)
         if tcb.snd_wnd != was:
             _window_changed(tcb, now, was)
-    _find_losses(tcb, options)
+    _find_losses(tcb, now, options, out)
     output.transmit(tcb, now, out)
     watch_closed_window(tcb, now)
 
@@ -47,16 +47,11 @@ def _advance(tcb: Tcb, now: float, ack: int, options: Parsed, out: list[Action])
         tcb.retransmission.acknowledge(ack)
     if tcb.sending is not None and tcb.sending.acknowledge(ack):
         out.append(Changed(tcb.four_tuple))
-    if tcb.congestion is not None:
-        recovering = tcb.congestion.recover is not None
+    if tcb.congestion is not None and tcb.retransmission is not None:
         tcb.congestion.acknowledged(count, ack)
-        if (
-            recovering
-            and tcb.congestion.recover is not None
-            and not tcb.sack
-            and tcb.retransmission is not None
-        ):
-            tcb.retransmission.lose_first()  # RFC 6582 section 3.2 step 3, partial acknowledgment
+        if tcb.congestion.recover is not None and not tcb.sack:
+            tcb.retransmission.lose_first()
+            _resend_first_lost(tcb, now, out, "RFC 6582 3.2 step 3")  # a partial acknowledgment
     if tcb.flight:
         tcb.start_retransmission(now)  # RFC 6298 section 5.3
     elif tcb.timer in (Timer.RETRANSMISSION, Timer.PERSIST):
@@ -104,7 +99,7 @@ def _is_duplicate(tcb: Tcb, segment: Segment, window_before: int) -> bool:
     )
 
 
-def _note_duplicate(tcb: Tcb) -> None:
+def _note_duplicate(tcb: Tcb, now: float, out: list[Action]) -> None:
     if tcb.timer is Timer.PERSIST:
         # RFC 9293 section 3.8.6.1, MUST-37: as long as probes are answered the connection stays open,
         # unless nobody is left to care.
@@ -114,17 +109,25 @@ def _note_duplicate(tcb: Tcb) -> None:
         if not tcb.sack and tcb.congestion.duplicates == _loss_threshold(tcb):
             tcb.congestion.lost(tcb.retransmission.pipe, tcb.snd_nxt)
             tcb.retransmission.lose_first()
+            _resend_first_lost(tcb, now, out, "RFC 5681 3.2")
 
 
-def _find_losses(tcb: Tcb, options: Parsed) -> None:
+def _find_losses(tcb: Tcb, now: float, options: Parsed, out: list[Action]) -> None:
     """RFC 6675 section 5: take in what the peer holds, and hold for lost what that overtook."""
     queue = tcb.retransmission
     if not tcb.sack or queue is None or not queue or tcb.congestion is None:
         return
     queue.note_blocks(options.sack)
     under_way = queue.pipe
-    if queue.find_losses(_loss_threshold(tcb)):
-        tcb.congestion.lost(under_way, tcb.snd_nxt)
+    if queue.find_losses(_loss_threshold(tcb)) and tcb.congestion.lost(under_way, tcb.snd_nxt):
+        _resend_first_lost(tcb, now, out, "RFC 6675 5 step 4.3")
+
+
+def _resend_first_lost(tcb: Tcb, now: float, out: list[Action], rule: str) -> None:
+    """Send the oldest segment that is held for lost again, whatever the congestion window says."""
+    sent = tcb.retransmission.first_lost() if tcb.retransmission is not None else None
+    if sent is not None:
+        output.resend(tcb, now, sent, out, rule)
 
 
 def _loss_threshold(tcb: Tcb) -> int:

@@ -81,14 +81,6 @@ def test_after_a_timeout_slow_start_leads_back_to_the_threshold() -> None:
     assert window.cwnd == 4 * MSS
 
 
-@pytest.mark.parametrize(("duplicates", "more"), [(0, 0), (1, 1), (2, 2), (3, 2)], ids=str)
-def test_limited_transmit(duplicates: int, more: int) -> None:
-    """RFC 3042 section 2: one segment for each of the first two duplicates."""
-    window = NewReno(MSS, 10)
-    window.duplicates = duplicates
-    assert window.allowance == (10 + more) * MSS
-
-
 def test_something_new_forgets_the_duplicates() -> None:
     window = NewReno(MSS, 10)
     window.duplicates = 2
