@@ -1,0 +1,238 @@
+"""A host: frames in, frames out, the pool in between."""
+
+from collections.abc import Callable, Iterator
+from math import inf
+
+import pytest
+
+from support.station import OURS, PREFIX, THEIRS, Station
+from xsocket.config import TcpConfig
+from xsocket.errors import AddressInUseError, BadAddressError, HostUnreachableError
+from xsocket.fourtuple import FourTuple
+from xsocket.reasons import DropReason
+from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
+from xsocket.state import State
+from xsocket.trace import EventKind, Trace
+from xsocket.wire.codec import TcpPacket, decode, encode_segment
+
+HERE = FourTuple(OURS, 80, THEIRS, 40_000)
+
+
+MakeStation = Callable[..., Station]
+
+
+@pytest.fixture
+def station() -> Iterator[MakeStation]:
+    """Make hosts that know where their neighbour is; at the end nothing of them is left open."""
+    made: list[Station] = []
+
+    def make(config: TcpConfig | None = None, trace: Trace | None = None) -> Station:
+        made.append(Station(config, trace))
+        made[-1].introduce()
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.host.abort_all(each.now)
+
+
+def shake_hands(made: Station, port: int) -> Segment:
+    """Complete a handshake from *port*; return the third segment."""
+    (syn_ack,) = made.say(port, Segment(7, 0, SYN, 65_535))
+    third = Segment(8, syn_ack.segment.seq + 1, ACK, 65_535)
+    made.say(port, third)
+    return third
+
+
+def letters(frames: list[bytes]) -> list[str]:
+    packets = [decode(frame) for frame in frames]
+    return [packet.segment.letters for packet in packets if isinstance(packet, TcpPacket)]
+
+
+def frame_of(port: int, segment: Segment) -> bytes:
+    return encode_segment(PREFIX, FourTuple(THEIRS, port, OURS, 80), segment)
+
+
+def test_an_established_connection_waits_in_the_pool(station: MakeStation) -> None:
+    made = station()
+    shake_hands(made, 40_000)
+    assert len(made.pool) == 1
+    with made.pool.claim(HERE, timeout=0) as connection:
+        assert connection.four_tuple == HERE
+    assert made.host.counters().established == 1
+
+
+def test_what_came_before_the_claim_waits_in_it(station: MakeStation) -> None:
+    made = station()
+    third = shake_hands(made, 40_000)
+    (ack,) = made.say(40_000, third._replace(flags=ACK | PSH, payload=b"hello"))
+    assert ack.segment.ack == 13
+    with made.pool.claim(HERE, timeout=0) as connection:
+        assert connection.recv(100) == b"hello"
+
+
+def test_a_connection_that_dies_leaves_the_pool(station: MakeStation) -> None:
+    made = station()
+    third = shake_hands(made, 40_000)
+    made.say(40_000, Segment(third.seq, 0, RST))
+    assert len(made.pool) == 0
+    assert len(made.host.stack) == 0
+
+
+def test_a_connection_that_dies_in_the_batch_that_made_it_never_waits(station: MakeStation) -> None:
+    made = station()
+    (syn_ack,) = made.say(40_000, Segment(7, 0, SYN, 65_535))
+    third = Segment(8, syn_ack.segment.seq + 1, ACK, 65_535)
+    made.receive(frame_of(40_000, third), frame_of(40_000, Segment(8, 0, RST)))
+    assert len(made.pool) == 0
+
+
+@pytest.mark.parametrize(
+    ("policy", "waiting", "answers"),
+    [
+        pytest.param("evict", 40_001, ["R."], id="evict the oldest"),
+        pytest.param("refuse", 40_000, ["R."], id="refuse"),
+        pytest.param("ignore", 40_000, [], id="ignore"),
+    ],
+)
+def test_a_full_pool(station: MakeStation, policy: str, waiting: int, answers: list[str]) -> None:
+    made = station(TcpConfig(pool_capacity=1, pool_policy=policy))  # type: ignore[arg-type]
+    shake_hands(made, 40_000)
+    (syn_ack,) = made.say(40_001, Segment(7, 0, SYN, 65_535))
+    third = Segment(8, syn_ack.segment.seq + 1, ACK, 65_535)
+    assert letters(made.receive(frame_of(40_001, third))) == answers
+    assert [four_tuple.remote_port for four_tuple in made.pool] == [waiting]
+    assert sum(made.host.counters().drops.values()) == 1
+
+
+@pytest.mark.parametrize("policy", ["refuse", "ignore", "evict"])
+def test_a_batch_never_overfills_the_pool(station: MakeStation, policy: str) -> None:
+    made = station(TcpConfig(pool_capacity=2, pool_policy=policy))  # type: ignore[arg-type]
+    thirds = []
+    for port in range(40_000, 40_005):
+        (syn_ack,) = made.say(port, Segment(7, 0, SYN, 65_535))
+        thirds.append(frame_of(port, Segment(8, syn_ack.segment.seq + 1, ACK, 65_535)))
+    made.receive(*thirds)
+    assert len(made.pool) == 2
+    pooled = set(made.pool)
+    established = {tcb.four_tuple for tcb in made.host.stack.tcbs() if tcb.state is State.ESTABLISHED}
+    assert established == pooled, "nobody is established and owned by nobody"
+
+
+def test_room_made_is_used_when_the_peer_tries_again(station: MakeStation) -> None:
+    made = station(TcpConfig(pool_capacity=1, pool_policy="ignore"))
+    shake_hands(made, 40_000)
+    third = shake_hands(made, 40_001)
+    made.pool.claim(HERE, timeout=0).abort()
+    assert letters(made.advance(1.0)) == ["R.", "S."]
+    made.say(40_001, third)
+    assert [four_tuple.remote_port for four_tuple in made.pool] == [40_001]
+
+
+def test_closing_sends_a_fin(station: MakeStation) -> None:
+    made = station()
+    shake_hands(made, 40_000)
+    made.pool.claim(HERE, timeout=0).close()
+    assert letters(made.host.take_frames()) == ["F."]
+    assert made.host.is_closing
+
+
+def test_an_active_open_does_not_enter_the_pool(station: MakeStation) -> None:
+    made = station()
+    outgoing = FourTuple(OURS, 50_000, THEIRS, 8080)
+    tcb = made.host.connect(made.now, outgoing)
+    assert letters(made.host.take_frames()) == ["S"]
+    frame = encode_segment(
+        PREFIX, FourTuple(THEIRS, 8080, OURS, 50_000), Segment(7, tcb.iss + 1, SYN | ACK, 65_535)
+    )
+    assert letters(made.receive(frame)) == ["."]
+    assert tcb.state is State.ESTABLISHED
+    assert len(made.pool) == 0
+    with pytest.raises(AddressInUseError):
+        made.host.connect(made.now, outgoing)
+
+
+def test_no_route(station: MakeStation) -> None:
+    made = station()
+    with pytest.raises(HostUnreachableError):
+        made.host.connect(made.now, FourTuple(OURS, 50_000, "192.0.2.1", 80))
+    with pytest.raises(BadAddressError):
+        made.host.local_address_for("fd00::1")
+    assert made.host.local_address_for(THEIRS) == OURS
+
+
+def test_a_neighbour_that_does_not_answer_ends_an_active_open(station: MakeStation) -> None:
+    made = station()
+    tcb = made.host.connect(made.now, FourTuple(OURS, 50_000, "10.0.0.77", 80))
+    made.advance(20)
+    assert tcb.state is State.CLOSED
+    assert tcb.error is HostUnreachableError
+
+
+def test_free_port_skips_what_is_in_use(station: MakeStation) -> None:
+    made = station()
+    made.host.connect(made.now, FourTuple(OURS, 50_000, THEIRS, 80))
+    assert made.host.free_port(OURS, THEIRS, 80, [50_000, 50_001]) == 50_001
+    assert made.host.free_port(OURS, THEIRS, 81, [50_000]) == 50_000
+    with pytest.raises(AddressInUseError):
+        made.host.free_port(OURS, THEIRS, 80, [50_000])
+
+
+def test_refusing_all(station: MakeStation) -> None:
+    made = station()
+    made.host.refuse_all()
+    assert [packet.segment.letters for packet in made.say(40_000, Segment(7, 0, SYN))] == ["R."]
+
+
+def test_aborting_all(station: MakeStation) -> None:
+    made = station()
+    third = shake_hands(made, 40_000)
+    shake_hands(made, 40_001)
+    made.say(40_001, third._replace(flags=FIN | ACK))
+    made.host.abort_all(made.now)
+    assert letters(made.host.take_frames()) == ["R.", "R."]
+    assert (len(made.host.stack), len(made.pool)) == (0, 0)
+    assert made.host.stack.deadline < inf, "the heap still looks"
+    assert letters(made.advance(1000)) == []
+
+
+def test_counters(station: MakeStation) -> None:
+    made = station()
+    shake_hands(made, 40_000)
+    made.say(40_009, Segment(1, 1, ACK))
+    made.receive(b"short")
+    made.receive(b"\xff" * 64)
+    counted = made.host.counters()
+    assert (counted.segments_received, counted.segments_sent, counted.resets_sent) == (3, 2, 1)
+    assert counted.drops[DropReason.FRAME_TOO_SHORT] == 1
+    assert sum(counted.drops.values()) == 2
+
+
+def test_a_trace_of_a_handshake(station: MakeStation) -> None:
+    trace = Trace()
+    made = station(trace=trace)
+    shake_hands(made, 40_000)
+    kinds = [
+        (event.kind, event.before, event.after)
+        for event in trace.of(HERE)
+        if event.kind is not EventKind.POOL
+    ]
+    assert kinds == [
+        (EventKind.RECEIVED, State.CLOSED, State.SYN_RECEIVED),
+        (EventKind.MOVED, State.CLOSED, State.LISTEN),
+        (EventKind.MOVED, State.LISTEN, State.SYN_RECEIVED),
+        (EventKind.SENT, State.SYN_RECEIVED, State.SYN_RECEIVED),
+        (EventKind.RECEIVED, State.SYN_RECEIVED, State.ESTABLISHED),
+        (EventKind.MOVED, State.SYN_RECEIVED, State.ESTABLISHED),
+    ]
+
+
+def test_tracing_changes_nothing_on_the_wire(station: MakeStation) -> None:
+    plain, traced = station(), station(trace=Trace())
+    sent = []
+    for made in (plain, traced):
+        third = shake_hands(made, 40_000)
+        made.receive(frame_of(40_000, third._replace(flags=FIN | ACK, payload=b"x")))
+        made.pool.claim(HERE, timeout=0).close()
+        sent.append(made.advance(5))
+    assert sent[0] == sent[1]
