@@ -59,7 +59,9 @@ def net(lossy: bool, tmp_path: Path) -> Iterator[Network]:
             yield made
         assert tcp_counters(made.home)["OutRsts"] == 0, "the kernel beside the engine answered"
         seen = tcp_counters(made.peer)
-        assert seen["InErrs"] == seen["InCsumErrors"] == 0
+        assert seen["InCsumErrors"] == 0
+        # Linux counts a repeated SYN+ACK as an error, and one is due when the third segment gets lost.
+        assert lossy or seen["InErrs"] == 0
 
 
 @pytest.fixture
