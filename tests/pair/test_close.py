@@ -176,6 +176,20 @@ def test_a_bare_fin_before_missing_text_waits() -> None:
     assert peer.state is State.CLOSE_WAIT
 
 
+def test_the_first_of_two_fins_counts() -> None:
+    peer = Peer(End("end")).reach(State.ESTABLISHED)
+    peer.send("F.", 11)
+    peer.send("F.", 21)
+    assert peer.send(".", 1, text=b"x" * 10) == [". seq 1 ack 12"]
+    assert peer.state is State.CLOSE_WAIT
+
+
+def test_a_fin_beyond_the_window_is_not_remembered() -> None:
+    peer = Peer(End("end", TcpConfig(rmem=256))).reach(State.ESTABLISHED)
+    peer.send("FP.", text=b"x" * 300)
+    assert peer.tcb.fin_at is None
+
+
 def test_a_fin_behind_a_full_window() -> None:
     """The FIN takes the number after the window; what follows is judged by an empty one."""
     peer = Peer(End("end", TcpConfig(rmem=256))).reach(State.ESTABLISHED)

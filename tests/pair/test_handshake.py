@@ -253,6 +253,35 @@ def test_a_crossing_syn_keeps_its_text_for_later() -> None:
     assert peer.read() == b"early"
 
 
+def test_a_crossing_syn_starts_the_schedule_again() -> None:
+    peer = Peer(End("end")).reach(State.SYN_SENT)
+    assert len(peer.advance(3)) == 2
+    assert peer.send("S", 0) == ["S. seq 0 ack 1"]
+    assert [len(peer.advance(at)) for at in (3.999, 4.0, 6.0)] == [0, 1, 1]
+
+
+def test_options_of_a_second_syn_change_nothing() -> None:
+    peer = Peer(End("end")).reach(State.SYN_SENT)
+    peer.send("S", 0, options=for_syn(600, None, False, None))
+    peer.send("S.", 0, 1, options=for_syn(500, 7, True, (1, 0)))
+    assert peer.state is State.ESTABLISHED
+    assert (peer.tcb.snd_mss, peer.tcb.scaled, peer.tcb.sack) == (600, False, False)
+
+
+def test_the_window_of_a_syn_ack_is_not_scaled() -> None:
+    peer = Peer(End("end")).reach(State.SYN_SENT)
+    peer.send("S.", 0, 1, window=300, options=for_syn(1460, 7, False, None))
+    assert (peer.tcb.snd_wnd, peer.tcb.snd_wscale) == (300, 7)
+
+
+def test_the_third_segment_sets_the_window() -> None:
+    """RFC 9293 section 3.10.7.4 fifth: SND.WND, SND.WL1 and SND.WL2."""
+    peer = Peer(End("end"), options=for_syn(1460, 7, False, None)).establish(window=3000)
+    tcb = peer.tcb
+    assert (tcb.snd_wnd, tcb.max_snd_wnd) == (3000 << 7, 3000 << 7)
+    assert (tcb.snd_wl1, tcb.snd_wl2) == (tcb.irs + 1, tcb.iss + 1)
+
+
 # Text before the handshake is complete
 
 

@@ -210,3 +210,19 @@ def test_no_blocks_unless_agreed() -> None:
     peer = Peer(End("end", NONE), options=for_syn(1460, None, True, None)).establish()
     peer.send(".", 11, text=b"x")
     assert peer.end.segments()[-1].options == b""
+
+
+def test_the_stamp_of_the_third_segment_is_echoed() -> None:
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).reach(State.SYN_RECEIVED)
+    peer.send(".", options=for_segment((1234, 0)))
+    peer.write(b"x")
+    assert parse(peer.end.segments()[-1].options).ts_ecr == 1234
+
+
+def test_an_echo_of_what_was_never_sent_measures_nothing() -> None:
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).establish()
+    before = peer.tcb.round_trip
+    peer.write(b"x")
+    peer.send(".", 1, 2, options=for_segment((1001, peer.tcb.timestamp(0.0) + 1_000_000)))
+    assert peer.tcb.flight == 0
+    assert peer.tcb.round_trip == before

@@ -187,6 +187,15 @@ def test_challenges_are_limited() -> None:
     assert peer.end.drops().count(DropReason.CHALLENGE_RATE) == 2
 
 
+def test_the_limit_counts_from_the_last_challenge() -> None:
+    peer = Peer(End("end")).reach(State.ESTABLISHED)
+    answers = []
+    for now in (0.0, 0.5, 0.9, 1.0):
+        peer.now = now
+        answers.append(len(peer.send("S", 0)))
+    assert answers == [1, 1, 0, 1]
+
+
 def test_text_is_always_acknowledged() -> None:
     """A probe of a closed window, or a retransmission whose acknowledgment was lost, needs its answer."""
     peer = Peer(End("end")).reach(State.ESTABLISHED)

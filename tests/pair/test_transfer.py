@@ -323,6 +323,22 @@ def test_an_old_acknowledgment_does_not_move_the_window() -> None:
     assert peer.tcb.snd_wnd == 5000
 
 
+def test_an_old_acknowledgment_in_a_newer_segment_does_not_move_the_window() -> None:
+    peer = Peer(End("end")).reach(State.ESTABLISHED)
+    peer.write(b"x" * 100)
+    peer.send(".", 1, 101, window=5000)
+    peer.send(".", 11, 50, text=b"early", window=10)
+    assert peer.tcb.snd_wnd == 5000
+
+
+def test_an_older_segment_does_not_move_the_window() -> None:
+    """SND.WL1, RFC 9293 section 3.10.7.4 fifth."""
+    peer = Peer(End("end")).reach(State.ESTABLISHED)
+    peer.send(".", 11, text=b"x" * 10, window=5000)
+    peer.send(".", 1, text=b"x" * 10, window=10)
+    assert peer.tcb.snd_wnd == 5000
+
+
 def test_the_send_buffer_is_bounded() -> None:
     peer = Peer(End("end", TcpConfig(wmem=1000))).establish(window=256)
     taken, actions = peer.end.stack.send(0.0, peer.tcb, memoryview(bytes(5000)))

@@ -237,6 +237,14 @@ def test_a_full_pool_does_not_concern_an_active_open() -> None:
     assert peer.state is State.ESTABLISHED
 
 
+def test_a_full_pool_does_not_concern_a_simultaneous_open() -> None:
+    end = End("end", TcpConfig(pool_policy="refuse"), has_room=Room())
+    peer = Peer(end).reach(State.SYN_SENT)
+    peer.send("S", 0)
+    peer.send(".", 1, 1)
+    assert peer.state is State.ESTABLISHED
+
+
 def test_a_full_pool_is_not_asked_about_a_reset() -> None:
     end = End("end", TcpConfig(pool_policy="refuse"), has_room=Room())
     peer = Peer(end).reach(State.SYN_RECEIVED)
