@@ -37,11 +37,8 @@ from xsocket_netns import Host, Lab
 
 pytestmark = pytest.mark.netns
 
-DOWNLOAD_OCTETS = {False: 10_000_000, True: 2_000_000}
-UPLOAD_OCTETS = {False: 10_000_000, True: 1_000_000}
+FILE_OCTETS = 10_000_000
 PARALLEL_OCTETS = {False: 1_000_000, True: 100_000}
-FETCH_OCTETS = {False: 10_000_000, True: 1_000_000}
-ENGINES_OCTETS = {False: 10_000_000, True: 1_000_000}
 
 versions = pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
 
@@ -86,9 +83,9 @@ def digest(octets: bytes) -> str:
 
 @versions
 def test_curl_fetches_a_file_from_a_consumer(
-    net: Network, engine: Engine, lossy: bool, version: int, tmp_path: Path
+    net: Network, engine: Engine, version: int, tmp_path: Path
 ) -> None:
-    content = text_of(DOWNLOAD_OCTETS[lossy])
+    content = text_of(FILE_OCTETS)
     with serving(engine.pool, {"/file": content}):
         net.peer.command(curl("--output", str(tmp_path / "file"), url(version, "/file")))
     assert digest((tmp_path / "file").read_bytes()) == digest(content)
@@ -98,9 +95,9 @@ def test_curl_fetches_a_file_from_a_consumer(
 
 @versions
 def test_curl_uploads_a_file_to_a_consumer(
-    net: Network, engine: Engine, lossy: bool, version: int, tmp_path: Path
+    net: Network, engine: Engine, version: int, tmp_path: Path
 ) -> None:
-    content = text_of(UPLOAD_OCTETS[lossy])
+    content = text_of(FILE_OCTETS)
     (tmp_path / "file").write_bytes(content)
     with serving(engine.pool, {}) as server:
         upload = curl("--upload-file", str(tmp_path / "file"), "--header", "Expect:", url(version, "/new"))
@@ -154,9 +151,9 @@ def test_curl_fetches_two_files_over_one_connection(
     [pytest.param(4, "nginx", id="ipv4-nginx"), pytest.param(6, "python", id="ipv6-http.server")],
 )
 def test_the_engine_fetches_a_file_from_a_web_server(
-    net: Network, engine: Engine, lossy: bool, version: int, program: str, tmp_path: Path
+    net: Network, engine: Engine, version: int, program: str, tmp_path: Path
 ) -> None:
-    content = text_of(FETCH_OCTETS[lossy])
+    content = text_of(FILE_OCTETS)
     (tmp_path / "file").write_bytes(content)
     WEB_SERVERS[program](net.peer, PEERS[version], tmp_path)
     with engine.connect(PEERS[version], 8080, timeout=PATIENCE_S) as connection:
@@ -230,19 +227,17 @@ def ends(engines: tuple[Engine, Engine], version: int) -> Iterator[Ends]:
         pytest.param(6, True, id="ipv6, to the opened end"),
     ],
 )
-def test_one_engine_sends_another_a_file(ends: Ends, lossy: bool, towards_opener: bool) -> None:
+def test_one_engine_sends_another_a_file(ends: Ends, towards_opener: bool) -> None:
     sender, receiver = reversed(ends) if towards_opener else ends
-    text = text_of(ENGINES_OCTETS[lossy])
+    text = text_of(FILE_OCTETS)
     writer, reader = Task(write_all, sender, text), Task(read_all, receiver)
     writer.result(60)
     assert digest(reader.result(60)) == digest(text)
 
 
 @versions
-def test_two_engines_exchange_files_both_ways_at_once(
-    ends: Ends, engines: tuple[Engine, Engine], lossy: bool
-) -> None:
-    texts = text_of(ENGINES_OCTETS[lossy]), text_of(ENGINES_OCTETS[lossy])[::-1]
+def test_two_engines_exchange_files_both_ways_at_once(ends: Ends, engines: tuple[Engine, Engine]) -> None:
+    texts = text_of(FILE_OCTETS), text_of(FILE_OCTETS)[::-1]
     readers = [Task(read_all, end) for end in ends]
     writers = [Task(write_all, end, text) for end, text in zip(ends, texts, strict=True)]
     for writer in writers:
