@@ -94,7 +94,7 @@ class Host:
         self.neighbours = Neighbours(mac, addresses, gateways, mtu=mtu)
         mss = {version: mtu - octets for version, octets in IP_AND_TCP_OCTETS.items()}
         self.stack = Stack(
-            config, admission, secret=secret, mss=mss, has_room=pool.has_room, traced=trace is not None
+            config, admission, secret=secret, mss=mss, has_room=self._has_room, traced=trace is not None
         )
         self._calls = calls
         self._on_change = on_change
@@ -107,6 +107,7 @@ class Host:
         }
         self._drops: Counter[DropReason] = Counter()
         self._received = self._sent = self._resets = self._established = 0
+        self._promised = 0
         self._performers: dict[type, Callable[[float, Any, list[Action]], None]] = {
             Send: self._on_send,
             Changed: self._on_changed,
@@ -134,6 +135,7 @@ class Host:
                 self._outbox += self.neighbours.receive(now, packet)
         self._received += len(arrivals)
         self._perform(now, self.stack.receive(now, arrivals), traced)
+        self._promised = 0
 
     def timers_fired(self, now: float) -> None:
         """Act on every timer that has run out by *now*."""
@@ -296,6 +298,12 @@ class Host:
         packet = encode_segment(b"", four_tuple, segment)
         self._outbox += self.neighbours.enqueue(now, remote, packet)
         return self._unaddressed[four_tuple.family] + packet
+
+    def _has_room(self, four_tuple: FourTuple) -> bool:
+        """Ask the pool, and remember what was promised: a batch is judged before any of it is put there."""
+        room = self.pool.has_room(four_tuple, self._promised)
+        self._promised += room
+        return room
 
     def _on_established(self, _now: float, action: Established, actions: list[Action]) -> None:
         """Hand an established connection to the pool; whoever opened one actively has it already."""

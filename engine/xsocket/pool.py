@@ -312,16 +312,20 @@ class ConnectionPool(Generic[C]):
         self._ring(tickets)
         return None
 
-    def has_room(self, four_tuple: FourTuple) -> bool:
+    def has_room(self, four_tuple: FourTuple, promised: int = 0) -> bool:
         """Return whether a connection would find a place: ask once, before its handshake is completed.
 
         There is room below capacity, when a waiting claim matches, and always under the policy ``"evict"``.
         False is counted and observed as the policy says, refused or ignored; the caller does it.
+
+        Args:
+            four_tuple: The connection's.
+            promised: How many places the caller has been told of and has not put a connection into yet.
         """
         with self._lock:
             if self._closed:
                 return False
-            if len(self._shelf.by_key) < self.capacity or self.policy == "evict":
+            if len(self._shelf.by_key) + promised < self.capacity or self.policy == "evict":
                 return True
             if self._claims.first_for(four_tuple) is not None:
                 return True

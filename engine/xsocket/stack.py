@@ -15,7 +15,7 @@ from xsocket.config import TcpConfig
 from xsocket.errors import AddressInUseError
 from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
-from xsocket.segment import SYN, Segment
+from xsocket.segment import ACK, RST, SYN, Segment
 from xsocket.seqnum import add, precedes
 from xsocket.state import State, Trigger
 from xsocket.tcp import guards, isn, machine, output
@@ -111,7 +111,7 @@ class Stack:
                 self._receive_stranger(now, four_tuple, segment, out)
             else:
                 self._receive_known(now, tcb, segment, out)
-                if tcb.ack_due:
+                if tcb.ack_due is not None:
                     owed[four_tuple] = tcb
             if self._traced:
                 tcb = self._tcbs.get(four_tuple)
@@ -142,7 +142,8 @@ class Stack:
     def _is_turned_away(self, tcb: Tcb, segment: Segment, out: list[Action]) -> bool:
         """Apply the pool's policy to the segment that would complete the handshake."""
         policy = self.config.pool_policy
-        if policy == "evict" or self._has_room(tcb.four_tuple):
+        may_complete = segment.flags & (ACK | SYN | RST) == ACK
+        if not may_complete or policy == "evict" or self._has_room(tcb.four_tuple):
             return False
         if guards.in_other_states(tcb, segment, parse(segment.options)) is not Trigger.ACK_OF_SYN:
             return False

@@ -4,6 +4,7 @@ import pytest
 
 from support.pair import CLIENT, SERVER, End, Pair
 from support.peer import Peer
+from xsocket.actions import Send
 from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
 from xsocket.segment import Segment
@@ -375,3 +376,20 @@ def test_the_syns_keep_their_options_when_sent_again() -> None:
     pair.advance(3)
     assert established(pair)
     assert {len(segment.options) for segment in seen if segment.syn} == {20}
+
+
+def test_the_third_segment_cites_its_row() -> None:
+    pair = Pair()
+    pair.connect()
+    third = [action for action in pair.client.actions if isinstance(action, Send)][-1]
+    assert (third.segment.letters, third.rule) == (".", "3.10.7.3 fourth")
+
+
+def test_text_of_a_syn_is_no_sack_block() -> None:
+    """It waits for the handshake, and for no gap to close."""
+    peer = Peer(End("end"), options=for_syn(1460, None, True, None))
+    peer.send("S", 0, text=b"hello", options=peer.options)
+    peer.send("R", 3)
+    challenge = [action for action in peer.end.actions if isinstance(action, Send)][-1].segment
+    assert challenge.letters == "."
+    assert challenge.options == b""

@@ -12,7 +12,7 @@ from xsocket.config import TcpConfig
 from xsocket.reasons import DropReason
 from xsocket.seqnum import add, precedes_or_is
 from xsocket.state import State, Timer
-from xsocket.tcp.options import for_syn, parse
+from xsocket.tcp.options import for_segment, for_syn, parse
 
 PLAIN = TcpConfig(timestamps=False, sack=False)
 
@@ -398,6 +398,24 @@ def test_the_first_duplicates_let_a_new_segment_out_each() -> None:
     assert len(peer.write(b"x" * 30_000)) == 10
     assert peer.send(".", 1, 1) == [". seq 14601 ack 1 len 1460"]
     assert peer.send(".", 1, 1) == [". seq 16061 ack 1 len 1460"]
+
+
+def test_a_loss_halves_what_was_in_flight() -> None:
+    """RFC 6675 section 5 (4.2): FlightSize, not what SACK leaves of it."""
+    peer = Peer(End("end", TcpConfig(timestamps=False)), options=for_syn(1460, None, True, None))
+    peer.reach(State.ESTABLISHED)
+    peer.write(b"x" * 14_600)
+    first = add(peer.irs, 1461)
+    peer.send(".", 1, 1, options=for_segment(None, ((first, add(first, 3 * 1460)),)))
+    assert peer.tcb.congestion is not None
+    assert peer.tcb.congestion.ssthresh == 7300
+
+
+def test_an_acknowledgment_that_shuts_the_window_starts_the_persist_timer() -> None:
+    peer = Peer(End("end", PLAIN)).reach(State.ESTABLISHED)
+    peer.write(b"x" * 2920)
+    peer.send(".", 1, 1461, window=0)
+    assert peer.tcb.timer is Timer.PERSIST
 
 
 def test_recovery_under_sack_resends_only_what_is_missing() -> None:

@@ -119,6 +119,20 @@ def test_a_batch_never_overfills_the_pool(station: MakeStation, policy: str) -> 
     assert established == pooled, "nobody is established and owned by nobody"
 
 
+@pytest.mark.parametrize(("policy", "answers"), [("refuse", ["R."]), ("ignore", [])])
+def test_a_batch_is_judged_by_the_places_it_takes_itself(
+    station: MakeStation, policy: str, answers: list[str]
+) -> None:
+    made = station(TcpConfig(pool_capacity=1, pool_policy=policy))  # type: ignore[arg-type]
+    thirds = []
+    for port in (40_000, 40_001):
+        (syn_ack,) = made.say(port, Segment(7, 0, SYN, 65_535))
+        thirds.append(frame_of(port, Segment(8, syn_ack.segment.seq + 1, ACK, 65_535)))
+    assert letters(made.receive(*thirds)) == answers
+    assert [four_tuple.remote_port for four_tuple in made.pool] == [40_000]
+    assert made.host.stack.statistics().half_open == (1 if policy == "ignore" else 0)
+
+
 def test_room_made_is_used_when_the_peer_tries_again(station: MakeStation) -> None:
     made = station(TcpConfig(pool_capacity=1, pool_policy="ignore"))
     shake_hands(made, 40_000)

@@ -103,7 +103,7 @@ def _established_by_syn_ack(at: _Arrival) -> None:
         handshake.take_syn(at.tcb, at.segment, at.options)
     handshake.complete(at.tcb, at.now, at.segment, at.out)
     if step.reply is Reply.ACK:
-        at.tcb.ack_due = True
+        at.tcb.ack_due = step.rule
     receiver.process_text(at.tcb, at.now, at.segment, at.out)
     _send_what_waited(at)
 

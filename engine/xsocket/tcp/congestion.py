@@ -35,19 +35,19 @@ class NewReno:
         if self.recover is None or self._slow_start:
             self._grow(count)
 
-    def lost(self, pipe: int, snd_nxt: int) -> bool:
+    def lost(self, flight: int, snd_nxt: int) -> bool:
         """Note a loss that acknowledgments showed (RFC 5681 section 3.2); True for the first of a window."""
         if self.recover is not None:
             return False
-        self.ssthresh = max(pipe // 2, 2 * self._mss)
+        self.ssthresh = max(flight // 2, 2 * self._mss)
         self.cwnd = self.ssthresh
         self.recover, self._slow_start = snd_nxt, False
         return True
 
-    def timed_out(self, pipe: int, snd_nxt: int, *, first: bool) -> None:
+    def timed_out(self, flight: int, snd_nxt: int, *, first: bool) -> None:
         """Note that the retransmission timer ran out (RFC 5681 section 3.1), *first* for this text."""
         if first:
-            self.ssthresh = max(pipe // 2, 2 * self._mss)
+            self.ssthresh = max(flight // 2, 2 * self._mss)
         self.cwnd = self._mss
         self.duplicates = 0
         self.recover, self._slow_start = snd_nxt, True

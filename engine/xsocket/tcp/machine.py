@@ -144,9 +144,9 @@ def give_up(tcb: Tcb, error: type[OSError]) -> list[Action]:
 
 def flush(tcb: Tcb, now: float) -> list[Action]:
     """Send the acknowledgment that the segments since the last flush are owed, if it did not go with text."""
-    if not tcb.ack_due or tcb.state is State.CLOSED:
+    if tcb.ack_due is None or tcb.state is State.CLOSED:
         return []
-    return [output.ack(tcb, now, "3.10.7.4 seventh")]
+    return [output.ack(tcb, now, tcb.ack_due)]
 
 
 # Timers: RFC 9293 section 3.10.8
@@ -201,7 +201,7 @@ def _send_after_timeout(tcb: Tcb, now: float, out: list[Action]) -> None:
         return
     assert queue is not None, "the retransmission timer runs for something"
     if tcb.congestion is not None:
-        tcb.congestion.timed_out(queue.pipe, tcb.snd_nxt, first=tcb.retries == 1)
+        tcb.congestion.timed_out(tcb.flight, tcb.snd_nxt, first=tcb.retries == 1)
     queue.lose_all()
     sent = queue.first()
     assert sent is not None, "the retransmission timer runs for something"

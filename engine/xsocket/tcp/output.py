@@ -48,11 +48,12 @@ def segment_from(tcb: Tcb, now: float, seq: int, flags: int, payload: bytes = b"
     """Return a segment without SYN that acknowledges everything received so far."""
     stamps = (tcb.timestamp(now), tcb.ts_recent) if tcb.timestamps else None
     blocks: tuple[tuple[int, int], ...] = ()
-    if tcb.sack and tcb.receiving is not None and tcb.receiving.has_gap:
+    early = tcb.established_at is None  # text of a SYN waits for the handshake, not for a gap to close
+    if tcb.sack and not early and tcb.receiving is not None and tcb.receiving.has_gap:
         room = tcb.snd_mss - len(payload)  # RFC 9293 section 3.7.1: options count, too
         blocks = tcb.receiving.blocks()[: max(0, room - 4) // 8]
     options = for_segment(stamps, blocks) if stamps or blocks else b""
-    tcb.ack_due = False
+    tcb.ack_due = None
     return Segment(seq, tcb.rcv_nxt, flags | ACK, tcb.advertise(), options, payload)
 
 

@@ -22,7 +22,7 @@ def join_early_text(tcb: Tcb, now: float, out: list[Action]) -> None:
     before = tcb.rcv_nxt
     tcb.rcv_nxt = tcb.receiving.append(tcb.rcv_nxt, b"")
     if tcb.rcv_nxt != before:
-        tcb.ack_due = True
+        tcb.ack_due = "3.10.7.4 seventh"
         out.append(Changed(tcb.four_tuple))
         _reach_fin(tcb, now, out)
 
@@ -62,7 +62,7 @@ def _refuse_text(tcb: Tcb, segment: Segment, out: list[Action]) -> None:
 
 
 def _take_text(tcb: Tcb, now: float, segment: Segment, seq: int, text: bytes, out: list[Action]) -> None:
-    tcb.ack_due = True
+    tcb.ack_due = "3.10.7.4 seventh"
     if tcb.receiving is None:
         if not text:
             return
@@ -90,7 +90,7 @@ def _reach_fin(tcb: Tcb, now: float, out: list[Action]) -> None:
     if tcb.receiving is not None:
         tcb.receiving.forget_early()  # nothing comes after a FIN
     step = move(tcb, Trigger.FIN, out)
-    tcb.ack_due = step.reply is Reply.ACK
+    tcb.ack_due = step.rule if step.reply is Reply.ACK else None
     if tcb.state is State.TIME_WAIT:
         tcb.start_timer(Timer.TIME_WAIT, now, tcb.config.time_wait_s)
     out.append(Changed(tcb.four_tuple))

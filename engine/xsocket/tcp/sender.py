@@ -22,13 +22,14 @@ def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: li
     """Fifth, for an acceptable ACK: forget what is acknowledged, update the window, send what now fits."""
     note_timestamp(tcb, segment, options)
     ack = segment.acknowledgment
-    if precedes(tcb.snd_una, ack):
+    was, is_new = tcb.snd_wnd, precedes(tcb.snd_una, ack)
+    if is_new:
         _advance(tcb, now, ack, options, out)
+    if ack == tcb.snd_una:  # an older one says nothing of the window now
         _update_window(tcb, segment)
+    if is_new:
+        _restart_timer(tcb, now)
     else:
-        was = tcb.snd_wnd
-        if ack == tcb.snd_una:  # an older one says nothing of the window now
-            _update_window(tcb, segment)
         if _is_duplicate(tcb, segment, was):
             _note_duplicate(tcb, now, out)
         if tcb.snd_wnd != was:
@@ -52,6 +53,9 @@ def _advance(tcb: Tcb, now: float, ack: int, options: Parsed, out: list[Action])
         if tcb.congestion.recover is not None and not tcb.sack:
             tcb.retransmission.lose_first()
             _resend_first_lost(tcb, now, out, "RFC 6582 3.2 step 3")  # a partial acknowledgment
+
+
+def _restart_timer(tcb: Tcb, now: float) -> None:
     if tcb.flight:
         tcb.start_retransmission(now)  # RFC 6298 section 5.3
     elif tcb.timer in (Timer.RETRANSMISSION, Timer.PERSIST):
@@ -107,7 +111,7 @@ def _note_duplicate(tcb: Tcb, now: float, out: list[Action]) -> None:
     elif tcb.congestion is not None and tcb.retransmission is not None:
         tcb.congestion.duplicates += 1
         if not tcb.sack and tcb.congestion.duplicates == _loss_threshold(tcb):
-            tcb.congestion.lost(tcb.retransmission.pipe, tcb.snd_nxt)
+            tcb.congestion.lost(tcb.flight, tcb.snd_nxt)
             tcb.retransmission.lose_first()
             _resend_first_lost(tcb, now, out, "RFC 5681 3.2")
 
@@ -118,8 +122,7 @@ def _find_losses(tcb: Tcb, now: float, options: Parsed, out: list[Action]) -> No
     if not tcb.sack or queue is None or not queue or tcb.congestion is None:
         return
     queue.note_blocks(options.sack)
-    under_way = queue.pipe
-    if queue.find_losses(_loss_threshold(tcb)) and tcb.congestion.lost(under_way, tcb.snd_nxt):
+    if queue.find_losses(_loss_threshold(tcb)) and tcb.congestion.lost(tcb.flight, tcb.snd_nxt):
         _resend_first_lost(tcb, now, out, "RFC 6675 5 step 4.3")
 
 

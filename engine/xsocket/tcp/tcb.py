@@ -56,7 +56,7 @@ class Tcb:
         retries: Retransmissions since the peer last acknowledged something new; they double the timeout.
         unanswered: Those of them since the peer last answered at all; they end in giving up.
         timed: Number and instant of the segment whose round trip is being timed, without timestamps.
-        ack_due: Whether an acknowledgment is owed and waits for the batch to end.
+        ack_due: The rule by which an acknowledgment is owed that waits for the batch to end; None if none is.
         invalid_at: When an unacceptable segment was last answered.
         established_at: When it was established; None before.
     """
@@ -133,7 +133,8 @@ class Tcb:
         self.receiving: ReceiveQueue | None = None
         self.congestion: NewReno | None = None
         self.retransmission: RetransmissionQueue | None = None
-        self.closing = self.fin_sent = self.user_gone = self.ack_due = False
+        self.closing = self.fin_sent = self.user_gone = False
+        self.ack_due: str | None = None
         self.fin_at: int | None = None
         self.error: type[OSError] | None = None
         self.timer: Timer | None = None

@@ -20,6 +20,6 @@ def delete(tcb: Tcb, error: type[OSError] | None, out: list[Action]) -> None:
     """Let go of the connection; *error* is what its user gets told."""
     tcb.stop_timer()
     tcb.error = error
-    tcb.ack_due = False
+    tcb.ack_due = None
     out.append(Changed(tcb.four_tuple))
     out.append(Deleted(tcb.four_tuple, error))
