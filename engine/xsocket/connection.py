@@ -8,6 +8,7 @@ import io
 import os
 import warnings
 from collections.abc import Awaitable, Callable
+from threading import TIMEOUT_MAX
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
@@ -35,6 +36,10 @@ class Calls(Protocol):
 
     def shutdown(self, tcb: Tcb) -> None:
         """Finish sending."""
+        ...
+
+    def nudge(self, tcb: Tcb) -> None:
+        """Let every call that waits for this connection look again."""
         ...
 
     def release(self, tcb: Tcb) -> None:
@@ -72,13 +77,22 @@ class Connection:
     and raises the same. Timeouts are seconds: None blocks, 0 never does.
     """
 
-    __slots__ = ("__weakref__", "_calls", "_closed", "_files", "_read_shut", "_tcb", "_timeout")
+    __slots__ = (
+        "__weakref__",
+        "_calls",
+        "_closed",
+        "_files",
+        "_read_shut",
+        "_tcb",
+        "_timeout",
+        "_write_shut",
+    )
 
     def __init__(self, tcb: Tcb, calls: Calls) -> None:
         self._tcb = tcb
         self._calls = calls
         self._timeout: float | None = None
-        self._closed = self._read_shut = False
+        self._closed = self._read_shut = self._write_shut = False
         self._files = 0
 
     # What it is
@@ -105,11 +119,13 @@ class Connection:
 
     def getsockname(self) -> tuple[str, int] | tuple[str, int, int, int]:
         """Return the local address as `socket.socket` writes it: a pair, or four values for IPv6."""
+        self._check_open()
         key = self._tcb.four_tuple
         return _socket_address(key.local_address, key.local_port)
 
     def getpeername(self) -> tuple[str, int] | tuple[str, int, int, int]:
         """Return the remote address as `socket.socket` writes it: a pair, or four values for IPv6."""
+        self._check_open()
         key = self._tcb.four_tuple
         return _socket_address(key.remote_address, key.remote_port)
 
@@ -122,10 +138,17 @@ class Connection:
         """Let every later call wait up to *value* seconds; None for ever, 0 not at all.
 
         Raises:
-            ValueError: *value* is negative.
+            ValueError: *value* is negative, or not a number.
+            OverflowError: *value* is more than `threading.TIMEOUT_MAX`, 292 years.
+            OSError: EBADF after `close`.
         """
-        if value is not None and value < 0:
-            raise ValueError("Timeout value out of range")
+        self._check_open()
+        if value is not None:
+            if not value >= 0:  # so that NaN is refused, too
+                raise ValueError("Timeout value out of range")
+            if value > TIMEOUT_MAX:
+                raise OverflowError("timeout is too large")
+            value = float(value)
         self._timeout = value
 
     def gettimeout(self) -> float | None:
@@ -134,7 +157,7 @@ class Connection:
 
     def setblocking(self, flag: bool) -> None:
         """``settimeout(None)`` if *flag*, else ``settimeout(0)``."""
-        self._timeout = None if flag else 0.0
+        self.settimeout(None if flag else 0.0)
 
     def getblocking(self) -> bool:
         """Return whether calls may wait."""
@@ -159,8 +182,8 @@ class Connection:
 
     def recv_into(self, buffer: bytearray | memoryview, nbytes: int = 0) -> int:
         """Like `recv`, into *buffer* (at most *nbytes* octets, 0 for its length); return how many came."""
-        view = memoryview(buffer).cast("B")
-        text = self.recv(nbytes or len(view))
+        view = _room_in(buffer, nbytes)
+        text = self.recv(len(view))
         view[: len(text)] = text
         return len(text)
 
@@ -170,8 +193,8 @@ class Connection:
 
     async def recv_into_async(self, buffer: bytearray | memoryview, nbytes: int = 0) -> int:
         """Like `recv_into`, for asyncio."""
-        view = memoryview(buffer).cast("B")
-        text = await self.recv_async(nbytes or len(view))
+        view = _room_in(buffer, nbytes)
+        text = await self.recv_async(len(view))
         view[: len(text)] = text
         return len(text)
 
@@ -183,7 +206,8 @@ class Connection:
 
         def attempt() -> bytes | None:
             self._check_open()
-            return b"" if self._read_shut else self._calls.receive(self._tcb, bufsize, peek=peek)
+            text = self._calls.receive(self._tcb, bufsize, peek=peek)
+            return b"" if text is None and self._read_shut else text
 
         return attempt
 
@@ -199,50 +223,70 @@ class Connection:
             BlockingIOError: The queue is full and the timeout is 0.
             OSError: EBADF after `close`.
         """
-        view = memoryview(data).cast("B")
-        return self._wait(self._writer(view)) if view else 0
+        return self._wait(self._writer(data))
 
     def sendall(self, data: "bytes | bytearray | memoryview") -> None:
-        """Give all of *data* to the send queue; after an error nobody knows how much went."""
-        view = memoryview(data).cast("B")
-        while view:
-            view = view[self._wait(self._writer(view)) :]
+        """Give all of *data* to the send queue; after an error nobody knows how much went.
+
+        The timeout is that of the whole call.
+        """
+        self._wait(self._writer_of_all(data))
 
     async def send_async(self, data: "bytes | bytearray | memoryview") -> int:
         """Like `send`, for asyncio."""
-        view = memoryview(data).cast("B")
-        return await self._wait_async(self._writer(view)) if view else 0
+        return await self._wait_async(self._writer(data))
 
     async def sendall_async(self, data: "bytes | bytearray | memoryview") -> None:
         """Like `sendall`, for asyncio."""
-        view = memoryview(data).cast("B")
-        while view:
-            view = view[await self._wait_async(self._writer(view)) :]
+        await self._wait_async(self._writer_of_all(data))
 
-    def _writer(self, view: memoryview) -> Callable[[], int | None]:
-        def attempt() -> int | None:
-            self._check_open()
-            return self._calls.send(self._tcb, view)
+    def _writer(self, data: "bytes | bytearray | memoryview") -> Callable[[], int | None]:
+        view = memoryview(data).cast("B")
+        return lambda: self._write(view)
+
+    def _writer_of_all(self, data: "bytes | bytearray | memoryview") -> Callable[[], bool | None]:
+        view = memoryview(data).cast("B")
+
+        def attempt() -> bool | None:
+            nonlocal view
+            while (taken := self._write(view)) is not None:
+                view = view[taken:]
+                if not view:
+                    return True
+            return None
 
         return attempt
+
+    def _write(self, view: memoryview) -> int | None:
+        self._check_open()
+        if not view:
+            return 0
+        if self._write_shut:  # the loop may not have come to it yet
+            self._calls.send(self._tcb, view[:0])  # raises what else there is to tell
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        return self._calls.send(self._tcb, view)
 
     # Ending
 
     def shutdown(self, how: int) -> None:
         """Finish one direction or both (SHUT_RD, SHUT_WR, SHUT_RDWR of `socket`).
 
+        What had arrived, and what arrives after SHUT_RD all the same, can still be read, as in Linux.
+
         Raises:
-            OSError: EBADF after `close`, ENOTCONN when the connection is gone.
-            ValueError: *how* is none of the three.
+            OSError: EBADF after `close`, ENOTCONN when the connection is gone, EINVAL when *how* is none
+                of the three.
         """
-        if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
-            raise ValueError(f"{how} is none of SHUT_RD, SHUT_WR, SHUT_RDWR")
         self._check_open()
-        if self._tcb.state is State.CLOSED:
+        if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        if self._tcb.state in _GONE:
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
         if how in (SHUT_RD, SHUT_RDWR):
             self._read_shut = True
+            self._calls.nudge(self._tcb)
         if how in (SHUT_WR, SHUT_RDWR):
+            self._write_shut = True
             self._calls.shutdown(self._tcb)
 
     def close(self) -> None:
@@ -282,8 +326,8 @@ class Connection:
 
     def __del__(self) -> None:
         if not self._closed and self._tcb.state is not State.CLOSED:
+            self._calls.abandon(self._tcb)  # first, for a warning may be an error
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-            self._calls.abandon(self._tcb)
 
     # Files
 
@@ -346,6 +390,7 @@ class _ConnectionFile(io.RawIOBase):
         super().__init__()
         self._connection = connection
         self._reading, self._writing = reading, writing
+        self._timed_out = False
         connection._files += 1
 
     def readable(self) -> bool:
@@ -355,10 +400,15 @@ class _ConnectionFile(io.RawIOBase):
         return self._writing
 
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401
+        if self._timed_out:  # as in `socket.SocketIO`: a buffer above may have lost what it had read
+            raise OSError("cannot read from timed out object")
         try:
             return self._connection.recv_into(buffer)
         except BlockingIOError:
             return None
+        except TimeoutError:
+            self._timed_out = True
+            raise
 
     def write(self, data: Any) -> int | None:  # noqa: ANN401
         try:
@@ -370,6 +420,20 @@ class _ConnectionFile(io.RawIOBase):
         if not self.closed:
             super().close()
             self._connection._file_closed()
+
+
+_GONE: Final = frozenset({State.CLOSED, State.TIME_WAIT})
+"""States of which a socket's user sees only that it is not connected any more."""
+
+
+def _room_in(buffer: bytearray | memoryview, nbytes: int) -> memoryview:
+    """Return the part of *buffer* to read into."""
+    view = memoryview(buffer).cast("B")
+    if nbytes < 0:
+        raise ValueError("negative buffersize in recv_into")
+    if nbytes > len(view):
+        raise ValueError("buffer too small for requested bytes")
+    return view[: nbytes or None]
 
 
 def _socket_address(address: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:

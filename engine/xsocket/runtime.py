@@ -480,6 +480,10 @@ class _Loop:
         """See `Calls.shutdown`."""
         self._post(self.host.close, tcb)
 
+    def nudge(self, tcb: Tcb) -> None:
+        """See `Calls.nudge`."""
+        self._post(lambda _now, tcb: self._ring(tcb.four_tuple), tcb)
+
     def release(self, tcb: Tcb) -> None:
         """See `Calls.release`."""
         self.host.pool.remove(tcb.four_tuple)

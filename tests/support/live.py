@@ -128,9 +128,10 @@ class Task(Generic[T]):
         return self._outcome
 
 
-def client(peer: Host, port: int, version: int = 4, **options: Any) -> socket.socket:  # noqa: ANN401
+def client(peer: Host, port: int, version: int = 4) -> socket.socket:
     """Return a kernel socket of *peer* connected to the engine's *port*."""
-    return peer.run(socket.create_connection, (OURS[version], port), timeout=PATIENCE_S, **options)
+    with peer.enter():
+        return socket.create_connection((OURS[version], port), PATIENCE_S)
 
 
 def listener(peer: Host, port: int, version: int = 4) -> socket.socket:

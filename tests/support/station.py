@@ -98,6 +98,9 @@ class DirectCalls:
     def shutdown(self, tcb: Tcb) -> None:
         self._station.host.close(self._station.now, tcb)
 
+    def nudge(self, tcb: Tcb) -> None:
+        """Nobody waits."""
+
     def release(self, tcb: Tcb) -> None:
         self._station.host.release(self._station.now, tcb)
 

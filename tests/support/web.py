@@ -84,7 +84,7 @@ def serving(
 def fetch(connection: Connection, path: str) -> bytes:
     """Return the content of *path*, fetched by the standard library's client over *connection*."""
     browser = HTTPConnection("peer")
-    browser.sock = connection  # type: ignore[assignment]  # it uses no more than a connection has
+    browser.sock = connection  # it uses no more than a connection has
     browser.request("GET", path, headers={"Connection": "close"})
     response = browser.getresponse()
     assert response.status == 200, response.status
