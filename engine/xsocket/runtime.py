@@ -245,17 +245,17 @@ class Engine:
     def statistics(self) -> EngineStatistics:
         """Return every counter as it is now; after `stop`, as it was at the end."""
         loop = self._running(ever=True)
-        with self._lock:
-            host = loop.host
-            return EngineStatistics(
+        host = loop.host
+        return loop.look(
+            lambda: EngineStatistics(
                 host.counters(), host.stack.statistics(), self.pool.statistics(), loop.link.statistics()
             )
+        )
 
     def connections(self) -> dict[FourTuple, State]:
         """Return the state of every connection there is, half-open and closing ones included."""
         loop = self._running(ever=True)
-        with self._lock:
-            return {tcb.four_tuple: tcb.state for tcb in loop.host.stack.tcbs()}
+        return loop.look(lambda: {tcb.four_tuple: tcb.state for tcb in loop.host.stack.tcbs()})
 
     def _running(self, *, ever: bool = False) -> "_Loop":
         if self._thread is None or (self._stopping and not ever):
@@ -438,11 +438,22 @@ class _Loop:
         if self._sleeps_until != -inf:
             self.wake()
 
+    def look(self, reading: Callable[[], T]) -> T:
+        """Return what *reading* finds once all that was posted before is done."""
+
+        def call(now: float) -> T:
+            self._carry_out_posted(now)
+            return reading()
+
+        return self._call(call)
+
     def connect(self, remote: str, port: int, local: str | None, local_port: int | None) -> Tcb:
         """Choose the 4-tuple and send the SYN; raises as `Engine.connect` does."""
         host = self.host
 
         def call(now: float) -> Tcb:
+            if self._over:
+                raise EngineStateError("the engine has ended")
             source = canonical_address(local) if local is not None else host.local_address_for(remote)
             if source not in host.ingress.addresses:
                 raise BadAddressError(f"{source} is not one of the engine's addresses")
@@ -586,7 +597,8 @@ def _ephemeral_ports() -> Iterable[int]:
 
 def _end_of(tcb: Tcb) -> bytes | None:
     """What a read gives when there is no text: None to wait, or the stream's end; raises an error once."""
-    _raise_error(tcb)
+    if tcb.error is not BrokenPipeError:  # that came after the end, and is for writers
+        _raise_error(tcb)
     return b"" if tcb.peer_finished else None
 
 
@@ -601,6 +613,7 @@ def _raise_error(tcb: Tcb) -> None:
 ERRNO: Final[dict[type[OSError], int]] = {
     ConnectionRefusedError: errno.ECONNREFUSED,
     ConnectionResetError: errno.ECONNRESET,
+    BrokenPipeError: errno.EPIPE,
     ConnectionAbortedError: errno.ECONNABORTED,
     TimeoutError: errno.ETIMEDOUT,
     HostUnreachableError: errno.EHOSTUNREACH,

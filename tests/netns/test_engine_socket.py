@@ -437,13 +437,8 @@ def test_a_reset_ends_a_write_that_waits(ends: Ends) -> None:
     assert isinstance(writing.result(), ConnectionResetError)
 
 
-def test_writing_to_a_peer_that_has_closed_breaks_the_pipe(
-    ends: Ends, request: pytest.FixtureRequest
-) -> None:
+def test_writing_to_a_peer_that_has_closed_breaks_the_pipe(ends: Ends) -> None:
     """The first octet brings the reset; it comes after the peer's FIN, which makes it a broken pipe."""
-    if isinstance(ends.ours, Connection):
-        why = "the machine does not tell a reset in CLOSE-WAIT from others"
-        request.applymarker(pytest.mark.xfail(strict=False, reason=why))
     ends.peer.close()
     assert ends.ours.recv(1) == b""
     assert isinstance(send_until_it_fails(ends.ours), BrokenPipeError)

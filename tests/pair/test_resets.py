@@ -29,10 +29,12 @@ def test_a_reset_at_rcv_nxt_ends_the_connection(state: State) -> None:
     peer = Peer(End("end")).reach(state)
     assert peer.send("R") == []
     assert peer.state is State.CLOSED
-    error = {State.SYN_RECEIVED: ConnectionRefusedError, State.TIME_WAIT: None}.get(
-        state, ConnectionResetError
-    )
-    assert peer.end.deleted() == [error]
+    errors = {
+        State.SYN_RECEIVED: ConnectionRefusedError,
+        State.CLOSE_WAIT: BrokenPipeError,
+        State.TIME_WAIT: None,
+    }
+    assert peer.end.deleted() == [errors.get(state, ConnectionResetError)]
     assert peer.end.drops() == []
     assert peer.advance(1000) == []
 

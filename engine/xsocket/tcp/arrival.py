@@ -91,6 +91,7 @@ def _was_reset(at: _Arrival) -> None:
 _RESET_MEANS: Final[dict[State, type[OSError] | None]] = {
     State.SYN_SENT: ConnectionRefusedError,
     State.SYN_RECEIVED: ConnectionRefusedError,
+    State.CLOSE_WAIT: BrokenPipeError,  # the peer had finished, and will read no more; so says Linux
     State.TIME_WAIT: None,  # both streams have ended
 }
 
