@@ -102,7 +102,7 @@ class Task(Generic[T]):
     """A call that runs in a thread of its own, and what comes of it."""
 
     def __init__(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        self._call = lambda: function(*args, **kwargs)
+        self._call: Callable[[], T] = lambda: function(*args, **kwargs)
         self._outcome: T
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="test-task", daemon=True)
