@@ -498,7 +498,11 @@ class _Loop:
     def release(self, tcb: Tcb) -> None:
         """See `Calls.release`."""
         self.host.pool.remove(tcb.four_tuple)
-        self._post(self.host.release, tcb)
+        self._post(self._release, tcb)
+
+    def _release(self, now: float, tcb: Tcb) -> None:
+        self.host.release(now, tcb)
+        self._ring(tcb.four_tuple)  # another thread's read would wait for ever
 
     def abort(self, tcb: Tcb) -> None:
         """See `Calls.abort`."""
