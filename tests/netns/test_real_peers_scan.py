@@ -41,7 +41,7 @@ def engine(net: Network, request: pytest.FixtureRequest) -> Iterator[Engine]:
 def scan(net: Network, version: int, kind: str) -> dict[str, set[int]]:
     """Return the ports by what nmap says of them."""
     family = ["-6"] if version == 6 else []
-    patience = ["--max-retries", "3", "--min-rtt-timeout", "500ms", "--initial-rtt-timeout", "500ms"]
+    patience = ["--max-retries", "2", "--min-rtt-timeout", "300ms", "--initial-rtt-timeout", "300ms"]
     argv = [needed("nmap"), *family, kind, "-n", "-p", SCANNED, *patience, "-oG", "-", OURS[version]]
     report = net.peer.command(argv).stdout
     assert "Status: Up" in report, report
@@ -88,14 +88,13 @@ def test_an_ack_scan_is_reset_unless_ignored(net: Network) -> None:
     assert scan(net, 6, "-sA") == {"unfiltered": OPEN | CLOSED, "filtered": FILTERED}
 
 
-@versions
 @pytest.mark.parametrize(
-    ("engine", "expected"),
+    ("version", "engine", "expected"),
     [
         pytest.param(
-            Admission("80", otherwise="ignore"), {"open": {80}, "filtered": ALL - {80}}, id="one port, silent"
+            4, Admission("80", otherwise="ignore"), {"open": {80}, "filtered": ALL - {80}}, id="silent, ipv4"
         ),
-        pytest.param(Admission(sources=["10.9.0.0/16", "fd09::/16"]), {"closed": ALL}, id="other sources"),
+        pytest.param(6, Admission(sources=["10.9.0.0/16", "fd09::/16"]), {"closed": ALL}, id="sources, ipv6"),
     ],
     indirect=["engine"],
 )
