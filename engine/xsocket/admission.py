@@ -23,10 +23,14 @@ class Verdict(Enum):
 
 
 class AdmissionPolicy(Protocol):
-    """Anything that decides per SYN. The engine's thread asks, once a SYN, and waits for the answer."""
+    """Anything that decides per SYN. The engine's thread asks, and waits for the answer.
+
+    It asks about every segment that belongs to no connection, resets excepted, so that an ignored port is
+    as silent to a stray ACK as to a SYN.
+    """
 
     def decide(self, four_tuple: FourTuple, segment: Segment) -> Verdict:  # other policies read it
-        """Return what to do with *segment*, a SYN for *four_tuple* (local end first). Must not raise."""
+        """Return what to do with *segment*, for *four_tuple* (local end first). Must not raise."""
         ...
 
 

@@ -33,9 +33,6 @@ class FaultCounts(NamedTuple):
     reordered: int = 0
 
 
-NO_FAULTS = FaultRates()
-
-
 _Item = TypeVar("_Item")
 
 

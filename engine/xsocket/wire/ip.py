@@ -23,7 +23,6 @@ MAX_EXTENSION_HEADERS: Final = 8
 """RFC 8504 section 5.3 lets a host limit the chain; nobody sane sends more."""
 
 DONT_FRAGMENT: Final = 0b010
-MORE_FRAGMENTS: Final = 0b001
 
 WHOLE_WORDS: Final = range(0, 41, 4)
 """Lengths that the options of IPv4 and of TCP can have, in octets."""
