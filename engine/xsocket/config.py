@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from xsocket.errors import BadConfigError
 
+SynCookies = Literal["auto", "always", "never"]
 HalfOpenPolicy = Literal["ignore", "refuse", "evict"]
 PoolPolicy = Literal["refuse", "ignore", "evict"]
 
@@ -63,9 +64,14 @@ class TcpConfig:
         4096, "How many connections may be half-open (SYN-RECEIVED by passive open)",
         rfc="4987 section 3.3", linux="tcp_max_syn_backlog", unit="connections", low=1, high=1 << 24,
     )  # fmt: skip
+    syn_cookies: SynCookies = _rule(
+        "auto", "When a SYN is answered with a cookie, which takes no place in the half-open table: "
+        "when that is full, always, or never",
+        rfc="4987 section 3.6", linux="tcp_syncookies (1, 2, 0)",
+    )  # fmt: skip
     half_open_policy: HalfOpenPolicy = _rule(
-        "ignore", "What becomes of a SYN when the half-open table is full: ignore, refuse with a reset, "
-        "or evict the oldest",
+        "ignore", "What becomes of a SYN that finds the half-open table full and gets no cookie: ignore, "
+        "refuse with a reset, or evict the oldest",
         rfc="4987 section 3.3", linux=None,
     )  # fmt: skip
     pool_capacity: int = _rule(

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from heapq import heapify, heappop, heappush
 from math import inf
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from xsocket.actions import Action, Dropped, Received, Send
 from xsocket.admission import AdmissionPolicy, Verdict
@@ -18,7 +18,7 @@ from xsocket.reasons import DropReason
 from xsocket.segment import ACK, RST, SYN, Segment
 from xsocket.seqnum import add, precedes
 from xsocket.state import State, Trigger
-from xsocket.tcp import guards, isn, machine, output
+from xsocket.tcp import guards, isn, machine, output, syncookies
 from xsocket.tcp.options import parse
 from xsocket.tcp.tcb import Tcb
 
@@ -28,13 +28,15 @@ the most that an unscaled window could still hold, as Linux has it)."""
 
 
 class StackStatistics(NamedTuple):
-    """How many TCBs there are now, and the most there ever were."""
+    """How many TCBs there are now, and the most there ever were; SYN cookies sent and taken back."""
 
     connections: int
     half_open: int
     time_wait: int
     connections_high_water: int
     half_open_high_water: int
+    cookies_sent: int
+    cookies_accepted: int
 
 
 class Stack:
@@ -71,6 +73,8 @@ class Stack:
         self._timers: list[tuple[float, int, Tcb]] = []
         self._pushed = 0
         self._most_tcbs = self._most_half_open = 0
+        self._cookies_sent = self._cookies_accepted = 0
+        self._cookies_until = -inf
 
     def __len__(self) -> int:
         """How many TCBs there are."""
@@ -90,7 +94,13 @@ class Stack:
     def statistics(self) -> StackStatistics:
         """Return the sizes of the tables."""
         return StackStatistics(
-            len(self._tcbs), len(self._half_open), len(self._time_wait), self._most_tcbs, self._most_half_open
+            len(self._tcbs),
+            len(self._half_open),
+            len(self._time_wait),
+            self._most_tcbs,
+            self._most_half_open,
+            self._cookies_sent,
+            self._cookies_accepted,
         )
 
     # Segments
@@ -109,10 +119,11 @@ class Stack:
             before, start = tcb.state if tcb is not None else State.CLOSED, len(out)
             if tcb is None:
                 self._receive_stranger(now, four_tuple, segment, out)
+                tcb = self._tcbs.get(four_tuple)
             else:
                 self._receive_known(now, tcb, segment, out)
-                if tcb.ack_due is not None:
-                    owed[four_tuple] = tcb
+            if tcb is not None and tcb.ack_due is not None:
+                owed[four_tuple] = tcb
             if self._traced:
                 tcb = self._tcbs.get(four_tuple)
                 after = tcb.state if tcb is not None else State.CLOSED
@@ -147,10 +158,8 @@ class Stack:
             return False
         if guards.in_other_states(tcb, segment, parse(segment.options)) is not Trigger.ACK_OF_SYN:
             return False
-        if policy == "ignore":
-            out.append(Dropped(tcb.four_tuple, segment, DropReason.POOL_FULL_IGNORED))
-        else:
-            out.append(Dropped(tcb.four_tuple, segment, DropReason.POOL_FULL_REFUSED))
+        out.append(Dropped(tcb.four_tuple, segment, _POOL_FULL[policy]))
+        if policy == "refuse":
             out += self.abort(tcb)
         return True
 
@@ -182,8 +191,10 @@ class Stack:
         if isinstance(trigger, DropReason):
             out.append(Dropped(four_tuple, segment, trigger))
         elif trigger is Trigger.WRONG_ACK:
-            out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.2 second"))
-        elif self._may_open(four_tuple, segment, out):
+            # Without cookies sent lately none can come back: no hash is computed for a flood of ACKs.
+            if now >= self._cookies_until or not self._open_by_cookie(now, four_tuple, segment, out):
+                out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.2 second"))
+        elif self._may_open(now, four_tuple, segment, out, reopened):
             tcb = self._new(now, four_tuple, passive=True, reopened=reopened)
             out += machine.open_passive(tcb, now, segment)
             self._half_open[four_tuple] = tcb
@@ -191,13 +202,25 @@ class Stack:
                 self._most_half_open = len(self._half_open)
             self._schedule(tcb)
 
-    def _may_open(self, four_tuple: FourTuple, segment: Segment, out: list[Action]) -> bool:
+    def _may_open(
+        self, now: float, four_tuple: FourTuple, segment: Segment, out: list[Action], reopened: Tcb | None
+    ) -> bool:
         """Apply the limits on TCBs and on half-open connections."""
-        if len(self._tcbs) >= self.config.max_connections:
+        config = self.config
+        if len(self._tcbs) >= config.max_connections:
             out.append(Dropped(four_tuple, segment, DropReason.CONNECTIONS_FULL))
             return False
-        if len(self._half_open) < self.config.max_syn_backlog:
+        full = len(self._half_open) >= config.max_syn_backlog
+        if not full and config.syn_cookies != "always":
             return True
+        # A cookie cannot see to it that its number follows those of the connection in TIME-WAIT.
+        if config.syn_cookies != "never" and reopened is None:
+            self._send_cookie(now, four_tuple, segment, out)
+            return False
+        return not full or self._may_open_beyond(four_tuple, segment, out)
+
+    def _may_open_beyond(self, four_tuple: FourTuple, segment: Segment, out: list[Action]) -> bool:
+        """Apply the policy for a full half-open table."""
         if self.config.half_open_policy == "evict":
             oldest = next(iter(self._half_open.values()))
             out.append(Dropped(oldest.four_tuple, None, DropReason.HALF_OPEN_EVICTED))
@@ -208,8 +231,47 @@ class Stack:
             out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.1"))
         return False
 
-    def _new(self, now: float, four_tuple: FourTuple, *, passive: bool, reopened: Tcb | None = None) -> Tcb:
+    def _send_cookie(self, now: float, four_tuple: FourTuple, syn: Segment, out: list[Action]) -> None:
+        """Answer *syn* and keep nothing of it."""
+        mss, options = self._mss[four_tuple.family], parse(syn.options)
+        answer = syncookies.syn_ack(now, four_tuple, syn, options, self.config, mss, self._secret)
+        out.append(Send(four_tuple, answer, syncookies.RULE))
+        self._cookies_sent += 1
+        self._cookies_until = now + syncookies.LIFETIME_S
+
+    def _open_by_cookie(self, now: float, four_tuple: FourTuple, segment: Segment, out: list[Action]) -> bool:
+        """Open the connection whose cookie *segment* brings back; False when it brings none."""
+        if segment.flags & SYN:
+            return False
+        options = syncookies.recall(now, four_tuple, segment, parse(segment.options), self._secret)
+        if options is None:
+            out.append(Dropped(four_tuple, segment, DropReason.COOKIE_INVALID))
+            return False
+        if len(self._tcbs) >= self.config.max_connections:
+            out.append(Dropped(four_tuple, segment, DropReason.CONNECTIONS_FULL))
+            return True
+        policy = self.config.pool_policy
+        if policy != "evict" and not self._has_room(four_tuple):
+            out.append(Dropped(four_tuple, segment, _POOL_FULL[policy]))
+            return policy == "ignore"
+        tcb = self._new(now, four_tuple, passive=True, cookie=add(segment.acknowledgment, -1))
+        out += machine.open_by_cookie(tcb, now, segment, options)
+        self._cookies_accepted += 1
+        self._schedule(tcb)
+        return True
+
+    def _new(
+        self,
+        now: float,
+        four_tuple: FourTuple,
+        *,
+        passive: bool,
+        reopened: Tcb | None = None,
+        cookie: int | None = None,
+    ) -> Tcb:
         iss, ts_offset = isn.choose(now, four_tuple, self._secret)
+        if cookie is not None:
+            iss = cookie
         if reopened is not None and not precedes(reopened.snd_nxt, iss):
             iss = add(reopened.snd_nxt, REOPENED_ISS_LEAD)
         mss = self._mss[four_tuple.family]
@@ -332,6 +394,9 @@ class Stack:
         oldest = next(iter(self._time_wait.values()))
         out.append(Dropped(oldest.four_tuple, None, DropReason.TIME_WAIT_EVICTED))
         out += self.abort(oldest)
+
+
+_POOL_FULL: Final = {"ignore": DropReason.POOL_FULL_IGNORED, "refuse": DropReason.POOL_FULL_REFUSED}
 
 
 def _reopens(tcb: Tcb, segment: Segment) -> bool:

@@ -43,6 +43,7 @@ class Trigger(Enum):
     WRONG_ACK = "ACK of what was never sent"
     ACK_OF_SYN = "ACK of our SYN"
     ACK_OF_FIN = "ACK of our FIN"
+    ACK_OF_COOKIE = "ACK of our SYN cookie"
     TEXT_FOR_NOBODY = "text whose user has gone"
     FIN = "FIN"
     # Timers (section 3.10.8)

@@ -7,13 +7,13 @@ waits, and nothing raises for anything that the peer sends.
 from typing import Final
 
 from xsocket.actions import Action, TimerFired
-from xsocket.segment import Segment
+from xsocket.segment import SYN, Segment
 from xsocket.seqnum import add
 from xsocket.state import Reply, State, Timer, Trigger
-from xsocket.tcp import handshake, output
+from xsocket.tcp import handshake, output, receiver
 from xsocket.tcp.arrival import receive_segment
 from xsocket.tcp.congestion import NewReno
-from xsocket.tcp.options import parse
+from xsocket.tcp.options import Parsed, parse
 from xsocket.tcp.receiver import TEXT_ARRIVES
 from xsocket.tcp.sender import watch_closed_window
 from xsocket.tcp.stream import SendQueue
@@ -27,6 +27,7 @@ __all__ = [
     "flush",
     "give_up",
     "open_active",
+    "open_by_cookie",
     "open_passive",
     "receive",
     "receive_segment",
@@ -54,6 +55,26 @@ def open_passive(tcb: Tcb, now: float, syn: Segment) -> list[Action]:
     tcb.start_retransmission(now)
     if syn.payload:
         handshake.hold_early_text(tcb, add(syn.seq, 1), syn.payload)
+    return out
+
+
+def open_by_cookie(tcb: Tcb, now: float, ack: Segment, options: Parsed) -> list[Action]:
+    """Take the ACK that brings our SYN cookie back: CLOSED, LISTEN and ESTABLISHED in one go.
+
+    Args:
+        tcb: Its ISS is the cookie.
+        now: Monotonic seconds.
+        ack: The third segment of the handshake, or text that took its place.
+        options: Of the peer's SYN, as the cookie recalls them.
+    """
+    out: list[Action] = []
+    move(tcb, Trigger.PASSIVE_OPEN, out)
+    move(tcb, Trigger.ACK_OF_COOKIE, out)
+    handshake.take_syn(tcb, Segment(add(ack.seq, -1), 0, SYN, ack.window), options)
+    tcb.snd_nxt = add(tcb.iss, 1)
+    tcb.last_ack_sent = tcb.rcv_nxt
+    handshake.complete(tcb, now, ack, out)
+    receiver.process_text(tcb, now, ack, out)
     return out
 
 

@@ -32,6 +32,8 @@ _OPENING: Final[dict[tuple[State, Trigger], Move]] = {
     (State.CLOSED, Trigger.PASSIVE_OPEN): Move(State.LISTEN, None, "3.10.1"),
     (State.CLOSED, Trigger.ACTIVE_OPEN): Move(State.SYN_SENT, Reply.SYN, "3.10.1"),
     (State.LISTEN, Trigger.SYN): Move(State.SYN_RECEIVED, Reply.SYN_ACK, "3.10.7.2 third"),
+    # Nothing was kept of the SYN and of the SYN+ACK: the cookie says that they were, and what was in them.
+    (State.LISTEN, Trigger.ACK_OF_COOKIE): Move(State.ESTABLISHED, None, "RFC 4987 3.6"),
     (State.LISTEN, Trigger.WRONG_ACK): Move(State.LISTEN, Reply.RST, "3.10.7.2 second"),
     (State.LISTEN, Trigger.CLOSE): Move(State.CLOSED, None, "3.10.4"),
     (State.LISTEN, Trigger.ABORT): Move(State.CLOSED, None, "3.10.5"),
