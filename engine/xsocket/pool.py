@@ -48,6 +48,13 @@ class PoolEvent(Enum):
 
 
 Observer = Callable[[PoolEvent, FourTuple | None], None]
+Sleep = Callable[[threading.Lock, float | None], bool]
+"""Waits until a lock is released, for some seconds at most or (None) for ever; says whether it was."""
+
+
+def _block(bell: threading.Lock, timeout: float | None) -> bool:
+    """Wait as threads do."""
+    return bell.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX))
 
 
 class PoolStatistics(NamedTuple):
@@ -97,6 +104,7 @@ class ConnectionPool(Generic[C]):
         observer: Told of every event, with the 4-tuple where one is concerned. Called with the pool's lock
             held, so that events arrive in the order in which they happened: it must be quick (append to a
             queue), must not call the pool, and must not raise.
+        sleep: How `claim` and `wait_for` wait: by blocking their thread, if not given.
 
     The waiting claims are the consumers' own doing and are not bounded.
     """
@@ -107,10 +115,12 @@ class ConnectionPool(Generic[C]):
         policy: PoolPolicy = "ignore",
         *,
         observer: Observer | None = None,
+        sleep: Sleep = _block,
     ) -> None:
         self.capacity: Final = capacity
         self.policy: Final = policy
         self._observer = observer
+        self._sleep = sleep
         self._lock = threading.Lock()
         self._shelf: Shelf[C] = Shelf()
         self._claims: Claims[C] = Claims()
@@ -155,7 +165,7 @@ class ConnectionPool(Generic[C]):
             return taken
         try:
             self._look_on(taken)
-            if taken.outcome is None and not bell.acquire(timeout=_patience(timeout)):
+            if taken.outcome is None and not self._sleep(bell, timeout):
                 self._expire(taken, timeout)
             return taken.collect()
         except BaseException:
@@ -220,7 +230,7 @@ class ConnectionPool(Generic[C]):
             self._watchers.append(watcher)
             self._wake_watchers()
         try:
-            bell.acquire(timeout=_patience(timeout))
+            self._sleep(bell, timeout)
         finally:
             with self._lock:
                 if watcher in self._watchers:
@@ -519,11 +529,6 @@ def _check_wanted(wanted: object) -> None:
 def _check_timeout(timeout: float | None) -> None:
     if timeout is not None and timeout < 0:
         raise ValueError("'timeout' must be a non-negative number")
-
-
-def _patience(timeout: float | None) -> float:
-    """Return *timeout* as Lock.acquire wants it."""
-    return -1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)
 
 
 def _spell(wanted: Wanted) -> str:

@@ -7,8 +7,6 @@ A consumer's call that wants an answer (read, write) runs in its own thread, und
 none (close, abort) is posted to the loop, for consumers who queue at a lock cost the engine half its speed.
 """
 
-import errno
-import os
 import secrets
 import select
 import threading
@@ -22,23 +20,23 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
 
 from xsocket.admission import Admission, AdmissionPolicy
 from xsocket.bell import Bell
+from xsocket.calls import HostCalls
 from xsocket.clock import Clock, MonotonicClock
 from xsocket.config import TcpConfig
 from xsocket.connection import Calls, Connection
 from xsocket.errors import (
     BadAddressError,
     EngineStateError,
-    HostUnreachableError,
     LinkDownError,
     XsocketError,
 )
-from xsocket.fourtuple import FourTuple, canonical_address
+from xsocket.fourtuple import FourTuple
 from xsocket.host import Host, HostCounters
 from xsocket.pool import ConnectionPool, PoolEvent, PoolStatistics
 from xsocket.stack import StackStatistics
 from xsocket.state import State
 from xsocket.tcp.isn import SECRET_OCTETS
-from xsocket.tcp.tcb import Info, Tcb, snapshot
+from xsocket.tcp.tcb import Tcb
 from xsocket.trace import Event, EventKind, Trace
 from xsocket.wire.address import parse_interfaces
 from xsocket.wire.link import Frame, Link, LinkStatistics
@@ -49,8 +47,6 @@ if TYPE_CHECKING:
 
 FRAMES_PER_TURN: Final = 64
 """How many frames are processed before consumers may have the lock, and the answers go out."""
-EPHEMERAL_PORTS: Final = range(32_768, 61_000)
-"""Local ports for active opens: Linux's ip_local_port_range."""
 
 T = TypeVar("T")
 
@@ -230,17 +226,7 @@ class Engine:
             BadAddressError: An address or a port is not one.
         """
         loop = self._running()
-        remote = canonical_address(remote_address)
-        tcb = loop.connect(remote, remote_port, local_address, local_port)
-        try:
-            opened = loop.wait(tcb, lambda: loop.has_opened(tcb), timeout)
-        except BaseException:
-            loop.abort(tcb)
-            raise
-        if opened is None:
-            loop.abort(tcb)
-            raise TimeoutError(errno.ETIMEDOUT, f"{remote} did not answer within {timeout} s")
-        return Connection(tcb, loop)
+        return loop.connect(remote_address, remote_port, timeout, local_address, local_port)
 
     def statistics(self) -> EngineStatistics:
         """Return every counter as it is now; after `stop`, as it was at the end."""
@@ -293,8 +279,8 @@ class _FairLock:
         self._lock.release()
 
 
-class _Loop:
-    """The loop of the engine's thread, and the calls of its connections' owners (`xsocket.connection.Calls`).
+class _Loop(HostCalls):
+    """The loop of the engine's thread, and the calls of its connections' owners.
 
     Args:
         link: Where frames come from and go to.
@@ -310,16 +296,15 @@ class _Loop:
         lock: _FairLock,
         host_for: Callable[[Link, Calls, Callable[[FourTuple], None]], Host],
     ) -> None:
+        super().__init__(lock, secrets.randbelow)
         self.link = link
         self._now = clock.now
-        self._lock = lock
         self._bell = Bell()
         self._poll = select.poll()
         self._poll.register(self._bell.fileno(), select.POLLIN)
         self._poll.register(link.fileno(), select.POLLIN)
         self._sleeps_until = -inf
         self._sending = threading.Lock()
-        self._waiting: dict[FourTuple, list[Callable[[], object]]] = {}
         self._posted: deque[tuple[Callable[[float, Tcb], None], Tcb]] = deque()
         self._rung = self._over = False
         self.host = host_for(link, self, self._ring)
@@ -406,13 +391,6 @@ class _Loop:
             finally:
                 self._sending.release()
 
-    def _ring(self, four_tuple: FourTuple) -> None:
-        """Let whoever waits for a change of this connection look again."""
-        bells = self._waiting.pop(four_tuple, None)
-        if bells is not None:
-            for ring in bells:
-                ring()
-
     # Calls
 
     def _call(self, call: Callable[[float], T]) -> T:
@@ -447,96 +425,17 @@ class _Loop:
 
         return self._call(call)
 
-    def connect(self, remote: str, port: int, local: str | None, local_port: int | None) -> Tcb:
-        """Choose the 4-tuple and send the SYN; raises as `Engine.connect` does."""
-        host = self.host
-
-        def call(now: float) -> Tcb:
-            if self._over:
-                raise EngineStateError("the engine has ended")
-            source = canonical_address(local) if local is not None else host.local_address_for(remote)
-            if source not in host.ingress.addresses:
-                raise BadAddressError(f"{source} is not one of the engine's addresses")
-            candidates = (local_port,) if local_port is not None else _ephemeral_ports()
-            chosen = host.free_port(source, remote, port, candidates)
-            return host.connect(now, FourTuple(source, chosen, remote, port))
-
-        return self._call(call)
-
-    def has_opened(self, tcb: Tcb) -> bool | None:
-        """Whether the handshake is complete; None while it is under way; raises what ended it."""
-        if tcb.established_at is not None:
-            return True
-        _raise_error(tcb)
-        return None
-
-    def receive(self, tcb: Tcb, most: int, *, peek: bool) -> bytes | None:
-        """See `Calls.receive`."""
-        if peek:
-            return self._call(lambda _now: tcb.receiving.peek(most) if tcb.receiving else _end_of(tcb))
-        return self._call(lambda now: self.host.receive_text(now, tcb, most) if tcb.unread else _end_of(tcb))
-
-    def send(self, tcb: Tcb, text: memoryview) -> int | None:
-        """See `Calls.send`."""
-
-        def call(now: float) -> int | None:
-            _raise_error(tcb)
-            if not tcb.writable:
-                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-            return self.host.send(now, tcb, text) or None
-
-        return self._call(call)
-
-    def shutdown(self, tcb: Tcb) -> None:
-        """See `Calls.shutdown`."""
-        self._post(self.host.close, tcb)
-
-    def nudge(self, tcb: Tcb) -> None:
-        """See `Calls.nudge`."""
-        self._post(lambda _now, tcb: self._ring(tcb.four_tuple), tcb)
-
-    def release(self, tcb: Tcb) -> None:
-        """See `Calls.release`."""
-        self.host.pool.remove(tcb.four_tuple)
-        self._post(self._release, tcb)
-
-    def _release(self, now: float, tcb: Tcb) -> None:
-        self.host.release(now, tcb)
-        self._ring(tcb.four_tuple)  # another thread's read would wait for ever
-
-    def abort(self, tcb: Tcb) -> None:
-        """See `Calls.abort`."""
-        self.host.pool.remove(tcb.four_tuple)
-        self._post(self.host.abort, tcb)
-
-    def abandon(self, tcb: Tcb) -> None:
-        """See `Calls.abandon`: a destructor may run while this very thread holds a lock."""
-        self._post(self.host.release, tcb)
-
-    def snapshot(self, tcb: Tcb) -> Info:
-        """See `Calls.snapshot`."""
-        return self._call(lambda _now: snapshot(tcb))
+    def _check_running(self) -> None:
+        if self._over:
+            raise EngineStateError("the engine has ended")
 
     # Waiting
 
-    def wait(self, tcb: Tcb, attempt: Callable[[], T | None], timeout: float | None) -> T | None:
-        """See `Calls.wait`."""
-        result = attempt()
-        if result is not None or timeout == 0:
-            return result
-        until = None if timeout is None else time.monotonic() + timeout
-        while True:
-            bell = threading.Lock()
-            bell.acquire()
-            self._watch(tcb.four_tuple, bell.release)
-            try:
-                result = attempt()
-                if result is not None:
-                    return result
-                if not bell.acquire(timeout=-1 if until is None else max(0.0, until - time.monotonic())):
-                    return attempt()
-            finally:
-                self._unwatch(tcb.four_tuple, bell.release)
+    def _now_for_waits(self) -> float:
+        return time.monotonic()
+
+    def _sleep_on(self, bell: threading.Lock, timeout: float | None) -> bool:
+        return bell.acquire(timeout=-1 if timeout is None else timeout)
 
     async def wait_async(self, tcb: Tcb, attempt: Callable[[], T | None], timeout: float | None) -> T | None:
         """See `Calls.wait_async`."""
@@ -565,18 +464,6 @@ class _Loop:
                 raise  # the connection's own: its peer no longer answers
             return attempt()
 
-    def _watch(self, four_tuple: FourTuple, ring: Callable[[], object]) -> None:
-        with self._lock:
-            self._waiting.setdefault(four_tuple, []).append(ring)
-
-    def _unwatch(self, four_tuple: FourTuple, ring: Callable[[], object]) -> None:
-        with self._lock:
-            bells = self._waiting.get(four_tuple)
-            if bells is not None and ring in bells:
-                bells.remove(ring)
-                if not bells:
-                    del self._waiting[four_tuple]
-
 
 def _bell_for(loop: "asyncio.AbstractEventLoop", changed: "asyncio.Future[None]") -> Callable[[], object]:
     """Return what wakes the task that awaits *changed*, from any thread."""
@@ -590,36 +477,3 @@ def _bell_for(loop: "asyncio.AbstractEventLoop", changed: "asyncio.Future[None]"
             loop.call_soon_threadsafe(settle)
 
     return ring
-
-
-def _ephemeral_ports() -> Iterable[int]:
-    """Every ephemeral port, from a random one on (RFC 6056 section 3.3.1)."""
-    first = secrets.randbelow(len(EPHEMERAL_PORTS))
-    yield from EPHEMERAL_PORTS[first:]
-    yield from EPHEMERAL_PORTS[:first]
-
-
-def _end_of(tcb: Tcb) -> bytes | None:
-    """What a read gives when there is no text: None to wait, or the stream's end; raises an error once."""
-    if tcb.error is not BrokenPipeError:  # that came after the end, and is for writers
-        _raise_error(tcb)
-    return b"" if tcb.peer_finished else None
-
-
-def _raise_error(tcb: Tcb) -> None:
-    """Raise what ended the connection, once, as a socket's pending error is."""
-    error, tcb.error = tcb.error, None
-    if error is not None:
-        number = ERRNO[error]
-        raise error(number, os.strerror(number))
-
-
-ERRNO: Final[dict[type[OSError], int]] = {
-    ConnectionRefusedError: errno.ECONNREFUSED,
-    ConnectionResetError: errno.ECONNRESET,
-    BrokenPipeError: errno.EPIPE,
-    ConnectionAbortedError: errno.ECONNABORTED,
-    TimeoutError: errno.ETIMEDOUT,
-    HostUnreachableError: errno.EHOSTUNREACH,
-}
-"""The error number that a socket's user would see."""
