@@ -6,7 +6,7 @@ and end in ``_s``. Values only; what a rule does stands where the machine applie
 
 from dataclasses import dataclass, field, fields
 from math import inf
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 from xsocket.errors import BadConfigError
 
@@ -16,7 +16,17 @@ PoolPolicy = Literal["refuse", "ignore", "evict"]
 
 
 class Rule(NamedTuple):
-    """What is known of a rule beside its value; in the field's metadata under ``"rule"``."""
+    """What is known of a rule beside its value; in the field's metadata under ``"rule"``.
+
+    Attributes:
+        what: What it does, as a phrase.
+        rfc: Number and section of the RFC that has it; empty for a limit that no RFC has.
+        linux: The sysctl or socket option that has it in Linux; None if there is none.
+        unit: Of a number.
+        low, high: The range of a number, ends included.
+        strict: What the RFC has where Linux, which is the default, differs; None where it does not.
+        why: The difference, as a phrase.
+    """
 
     what: str
     rfc: str
@@ -24,6 +34,8 @@ class Rule(NamedTuple):
     unit: str
     low: float
     high: float
+    strict: bool | float | str | None
+    why: str
 
 
 def _rule(
@@ -35,8 +47,10 @@ def _rule(
     unit: str = "",
     low: float = -inf,
     high: float = inf,
+    strict: bool | float | str | None = None,
+    why: str = "",
 ) -> Any:  # noqa: ANN401
-    return field(default=default, metadata={"rule": Rule(what, rfc, linux, unit, low, high)})
+    return field(default=default, metadata={"rule": Rule(what, rfc, linux, unit, low, high, strict, why)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +69,11 @@ class TcpConfig:
     syn_retries: int = _rule(
         6, "How often a SYN is sent again before connect gives up",
         rfc="9293 section 3.8.3", linux="tcp_syn_retries", unit="retransmissions", low=0, high=127,
+    )  # fmt: skip
+    syn_linear_timeouts: int = _rule(
+        4, "How many timeouts of a SYN pass before the next is twice as long; not counted in syn_retries",
+        rfc="6298 section 5.5", linux="tcp_syn_linear_timeouts", unit="retransmissions", low=0, high=127,
+        strict=0, why="RFC 6298 section 5.5 doubles the timeout each time",
     )  # fmt: skip
     synack_retries: int = _rule(
         5, "How often a SYN+ACK is sent again before a half-open connection is dropped",
@@ -117,6 +136,7 @@ class TcpConfig:
     min_rto_s: float = _rule(
         0.2, "Smallest retransmission timeout; the RFC wants one second, Linux a fifth",
         rfc="6298 section 2.4", linux="tcp_rto_min_us (route's rto_min)", unit="s", low=0.001, high=60,
+        strict=1.0, why="RFC 6298 section 2.4 rounds up to one second",
     )  # fmt: skip
     max_rto_s: float = _rule(
         120.0, "Largest retransmission timeout", rfc="6298 section 2.5", linux="tcp_rto_max_ms (TCP_RTO_MAX)",
@@ -127,10 +147,52 @@ class TcpConfig:
         rfc="9293 section 3.8.3 (R2)", linux="tcp_retries2", unit="retransmissions", low=0, high=255,
     )  # fmt: skip
 
+    user_timeout_s: float = _rule(
+        0.0, "How long text may go unacknowledged before the connection is given up; 0 for retries2",
+        rfc="5482 section 3", linux="TCP_USER_TIMEOUT", unit="s", low=0, high=2_147_483,
+    )  # fmt: skip
+    nodelay: bool = _rule(
+        False, "Send short segments at once: no Nagle algorithm", rfc="9293 section 3.7.4",
+        linux="TCP_NODELAY",
+    )  # fmt: skip
+    minshall: bool = _rule(
+        True, "Hold a short segment back only while another short one is unacknowledged, "
+        "not while anything is",
+        rfc="9293 section 3.7.4", linux="built in", strict=False,
+        why="the Nagle algorithm waits for every octet; Minshall's change to it is in no RFC",
+    )  # fmt: skip
+    delayed_ack_s: float = _rule(
+        0.04, "How long an acknowledgment of text may wait for a second segment or for text to go with; "
+        "0 for never",
+        rfc="9293 section 3.8.6.3", linux="TCP_DELACK_MIN", unit="s", low=0, high=0.499,
+    )  # fmt: skip
+    quickacks: int = _rule(
+        16, "How many acknowledgments go at once at the start of a connection before any is delayed",
+        rfc="9293 section 3.8.6.3", linux="TCP_MAX_QUICKACKS (TCP_QUICKACK)", unit="acknowledgments",
+        low=0, high=1 << 30,
+        strict=0, why="the RFC has no such start: Linux adds it to speed slow start up",
+    )  # fmt: skip
+    keepalive: bool = _rule(
+        False, "Probe a peer that has been silent", rfc="9293 section 3.8.4", linux="SO_KEEPALIVE"
+    )
+    keepalive_time_s: float = _rule(
+        7200.0, "Silence after which the first keep-alive probe goes",
+        rfc="9293 section 3.8.4", linux="tcp_keepalive_time (TCP_KEEPIDLE)", unit="s", low=1, high=32_767,
+    )  # fmt: skip
+    keepalive_intvl_s: float = _rule(
+        75.0, "Time between keep-alive probes",
+        rfc="9293 section 3.8.4", linux="tcp_keepalive_intvl (TCP_KEEPINTVL)", unit="s", low=1, high=32_767,
+    )  # fmt: skip
+    keepalive_probes: int = _rule(
+        9, "Keep-alive probes without an answer before the connection is reset",
+        rfc="9293 section 3.8.4", linux="tcp_keepalive_probes (TCP_KEEPCNT)", unit="probes", low=1, high=127,
+    )  # fmt: skip
+
     # Closing, and what nobody owns any more
     time_wait_s: float = _rule(
         60.0, "TIME-WAIT, twice the segment lifetime; the RFC has four minutes, Linux one",
         rfc="9293 section 3.4.2", linux="TCP_TIMEWAIT_LEN", unit="s", low=0, high=3600,
+        strict=240.0, why="RFC 9293 section 3.4.2 has a segment lifetime of two minutes",
     )  # fmt: skip
     max_tw_buckets: int = _rule(
         65_536, "How many connections may be in TIME-WAIT; beyond that the oldest goes at once",
@@ -141,11 +203,54 @@ class TcpConfig:
         rfc="9293 section 3.6.1", linux="tcp_fin_timeout", unit="s", low=0, high=3600,
     )  # fmt: skip
 
+    orphan_retries: int = _rule(
+        8, "How often text or FIN is sent again for a connection that its user has closed",
+        rfc="9293 section 3.8.3", linux="tcp_orphan_retries", unit="retransmissions", low=0, high=255,
+    )  # fmt: skip
+    max_orphans: int = _rule(
+        65_536, "How many connections that their user has closed may wait for their peers to finish, too; "
+        "beyond that, a closed one is reset",
+        rfc="", linux="tcp_max_orphans", unit="connections", low=0, high=1 << 24,
+    )  # fmt: skip
+    rfc1337: bool = _rule(False, "Let no reset end TIME-WAIT", rfc="1337 section 4", linux="tcp_rfc1337")
+    tw_reuse: bool = _rule(
+        False, "Let an active open take a connection in TIME-WAIT whose timestamps are a second old",
+        rfc="6191 section 2", linux="tcp_tw_reuse",
+    )  # fmt: skip
+
     # Defence
     invalid_ratelimit_s: float = _rule(
         0.5, "Shortest time between two acknowledgments of segments that were not acceptable",
         rfc="5961 section 7", linux="tcp_invalid_ratelimit", unit="s", low=0, high=60,
     )  # fmt: skip
+    challenge_ack_limit: int = _rule(
+        10, "How many challenge ACKs one connection sends in a period, on average: each period draws its "
+        "own number, from half of it to one and a half times as many",
+        rfc="5961 section 7", linux="tcp_challenge_ack_limit (of a whole namespace)",
+        unit="acknowledgments", low=0, high=1 << 30,
+    )  # fmt: skip
+    challenge_ack_period_s: float = _rule(
+        5.0, "The period of challenge_ack_limit",
+        rfc="5961 section 7", linux="one second", unit="s", low=0.001, high=3600,
+    )  # fmt: skip
+    timestamps_required: bool = _rule(
+        False, "Drop a segment without timestamps where they were agreed on",
+        rfc="7323 section 3.2", linux="built in: never dropped", strict=True,
+        why="RFC 7323 section 3.2 asks to drop it (SHOULD); Linux takes it",
+    )  # fmt: skip
+
+    @classmethod
+    def strict(cls, **changes: Any) -> Self:  # noqa: ANN401
+        """Return the rules as the RFCs have them where Linux, and so the default, differs.
+
+        Args:
+            **changes: Rules to set otherwise.
+
+        Raises:
+            BadConfigError: A value is outside the range of its rule.
+        """
+        rules = {each.name: each.metadata["rule"].strict for each in fields(cls)}
+        return cls(**{name: value for name, value in rules.items() if value is not None} | changes)
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -227,7 +227,7 @@ class Host:
 
     def abort(self, now: float, tcb: Tcb) -> None:
         """Reset a connection."""
-        self._perform(now, self.stack.abort(tcb))
+        self._perform(now, self.stack.abort(now, tcb))
 
     def refuse_all(self) -> None:
         """Admit nobody any more."""
@@ -305,7 +305,7 @@ class Host:
         self._promised += room
         return room
 
-    def _on_established(self, _now: float, action: Established, actions: list[Action]) -> None:
+    def _on_established(self, now: float, action: Established, actions: list[Action]) -> None:
         """Hand an established connection to the pool; whoever opened one actively has it already."""
         self._established += 1
         four_tuple = action.four_tuple
@@ -319,7 +319,7 @@ class Host:
             if loser is not None:
                 reason = DropReason.POOL_FULL_REFUSED if loser is tcb else DropReason.POOL_FULL_EVICTED
                 actions.append(Dropped(loser.four_tuple, None, reason))
-                actions += self.stack.abort(loser)
+                actions += self.stack.abort(now, loser)
 
     def _drop(self, reason: DropReason, frame: Frame) -> None:
         self._drops[reason] += 1

@@ -57,6 +57,7 @@ class DropReason(Enum):
     COOKIE_INVALID = "RFC 4987 3.6: the ACK brings back no SYN cookie of ours, or an old one"
     TIME_WAIT_EVICTED = "tcp_max_tw_buckets: the oldest in TIME-WAIT made room"
     CONNECTIONS_FULL = "connection table full: SYN, or ACK of a SYN cookie, ignored"
+    ORPHANS_FULL = "tcp_max_orphans: too many closed connections still wait for their peers"
     POOL_FULL_IGNORED = "pool full: final ACK ignored, the peer will retry"
     POOL_FULL_REFUSED = "pool full: refused with RST"
     POOL_FULL_EVICTED = "pool full: the oldest waiting connection made room"
@@ -69,6 +70,8 @@ class DropReason(Enum):
     RST_OUTSIDE_WINDOW = "RFC 9293 3.10.7.4 second, 1)"
     SYN_CHALLENGED = "RFC 9293 3.10.7.4 fourth: SYN on a synchronized connection"
     PAWS = "RFC 7323 5.3 R1: timestamp older than the last"
+    TIMESTAMP_MISSING = "RFC 7323 3.2: no timestamp where timestamps were agreed on"
+    RST_IN_TIME_WAIT = "RFC 1337 4: no reset ends TIME-WAIT"
     MISSING_ACK = "RFC 9293 3.10.7.4 fifth: no ACK bit"
     OUTSIDE_WINDOW = "RFC 9293 3.10.7.4 first"
     ACK_UNSENT = "RFC 9293 3.10.7.4 fifth: acknowledges what was never sent"
@@ -77,5 +80,6 @@ class DropReason(Enum):
     TEXT_AFTER_CLOSE = "RFC 9293 3.6.1: text for a connection whose user has gone"
     OUT_OF_ORDER_FULL = "out-of-order queue: text beyond the receive buffer"
     CHALLENGE_RATE = "tcp_invalid_ratelimit: an acknowledgment was due too soon after the last"
+    CHALLENGE_LIMIT = "RFC 5961 7: this period has had its challenge ACKs"
 
     __hash__ = object.__hash__

@@ -33,6 +33,7 @@ class StackStatistics(NamedTuple):
     connections: int
     half_open: int
     time_wait: int
+    orphans: int
     connections_high_water: int
     half_open_high_water: int
     cookies_sent: int
@@ -70,6 +71,7 @@ class Stack:
         self._tcbs: dict[FourTuple, Tcb] = {}
         self._half_open: OrderedDict[FourTuple, Tcb] = OrderedDict()
         self._time_wait: OrderedDict[FourTuple, Tcb] = OrderedDict()
+        self._orphans: set[FourTuple] = set()
         self._timers: list[tuple[float, int, Tcb]] = []
         self._pushed = 0
         self._most_tcbs = self._most_half_open = 0
@@ -94,13 +96,14 @@ class Stack:
     def statistics(self) -> StackStatistics:
         """Return the sizes of the tables."""
         return StackStatistics(
-            len(self._tcbs),
-            len(self._half_open),
-            len(self._time_wait),
-            self._most_tcbs,
-            self._most_half_open,
-            self._cookies_sent,
-            self._cookies_accepted,
+            connections=len(self._tcbs),
+            half_open=len(self._half_open),
+            time_wait=len(self._time_wait),
+            orphans=len(self._orphans),
+            connections_high_water=self._most_tcbs,
+            half_open_high_water=self._most_half_open,
+            cookies_sent=self._cookies_sent,
+            cookies_accepted=self._cookies_accepted,
         )
 
     # Segments
@@ -130,15 +133,16 @@ class Stack:
                 out.insert(start, Received(four_tuple, segment, before, after))
         for tcb in owed.values():
             out += machine.flush(tcb, now)
+            self._schedule(tcb)
         while len(self._time_wait) > self.config.max_tw_buckets:
-            self._evict_from_time_wait(out)  # not before its peer's FIN was acknowledged
+            self._evict_from_time_wait(now, out)  # not before its peer's FIN was acknowledged
         return out
 
     def _receive_known(self, now: float, tcb: Tcb, segment: Segment, out: list[Action]) -> None:
         before = tcb.state
-        if before is State.SYN_RECEIVED and tcb.passive and self._is_turned_away(tcb, segment, out):
+        if before is State.SYN_RECEIVED and tcb.passive and self._is_turned_away(now, tcb, segment, out):
             return
-        reopens = before is State.TIME_WAIT and segment.flags & SYN and _reopens(tcb, segment)
+        reopens = before is State.TIME_WAIT and segment.flags & SYN and _reopens(tcb, now, segment)
         if reopens and self.admission.decide(tcb.four_tuple, segment) is not Verdict.ADMIT:
             # Silence, as RFC 6191 has it. Any answer would lead the peer to reset what waits here.
             out.append(Dropped(tcb.four_tuple, segment, DropReason.ADMISSION_IGNORES))
@@ -150,17 +154,17 @@ class Stack:
                 self._receive_stranger(now, tcb.four_tuple, segment, out, reopened=tcb)
         self._schedule(tcb)
 
-    def _is_turned_away(self, tcb: Tcb, segment: Segment, out: list[Action]) -> bool:
+    def _is_turned_away(self, now: float, tcb: Tcb, segment: Segment, out: list[Action]) -> bool:
         """Apply the pool's policy to the segment that would complete the handshake."""
         policy = self.config.pool_policy
         may_complete = segment.flags & (ACK | SYN | RST) == ACK
         if not may_complete or policy == "evict" or self._has_room(tcb.four_tuple):
             return False
-        if guards.in_other_states(tcb, segment, parse(segment.options)) is not Trigger.ACK_OF_SYN:
+        if guards.in_other_states(tcb, now, segment, parse(segment.options)) is not Trigger.ACK_OF_SYN:
             return False
         out.append(Dropped(tcb.four_tuple, segment, _POOL_FULL[policy]))
         if policy == "refuse":
-            out += self.abort(tcb)
+            out += self.abort(now, tcb)
         return True
 
     def _receive_stranger(
@@ -289,12 +293,21 @@ class Stack:
         Raises:
             AddressInUseError: There is such a connection already.
         """
-        if four_tuple in self._tcbs:
-            raise AddressInUseError(f"{four_tuple} exists already")
-        tcb = self._new(now, four_tuple, passive=False)
-        out = machine.open_active(tcb, now)
+        old = self._tcbs.get(four_tuple)
+        out: list[Action] = []
+        if old is not None:
+            if not self._may_reuse(now, old):
+                raise AddressInUseError(f"{four_tuple} exists already")
+            out += self.abort(now, old)
+        tcb = self._new(now, four_tuple, passive=False, reopened=old)
+        out += machine.open_active(tcb, now)
         self._schedule(tcb)
         return out
+
+    def _may_reuse(self, now: float, old: Tcb) -> bool:
+        """RFC 6191 section 2 from the other side: our SYN's timestamp will show that it is a new one."""
+        is_old = old.state is State.TIME_WAIT and old.timestamps and self.config.timestamps
+        return is_old and self.config.tw_reuse and now - old.ts_recent_at > 1.0
 
     def send(self, now: float, tcb: Tcb, text: memoryview) -> tuple[int, list[Action]]:
         """See `xsocket.tcp.machine.send`."""
@@ -312,11 +325,17 @@ class Stack:
 
     def release(self, now: float, tcb: Tcb) -> list[Action]:
         """See `xsocket.tcp.machine.release`: finish sending, and nobody will read."""
-        return self._call(tcb, lambda: machine.release(tcb, now))
+        out = self._call(tcb, lambda: machine.release(tcb, now))
+        if tcb.state in _ORPHANED:
+            if len(self._orphans) >= self.config.max_orphans:
+                out.append(Dropped(tcb.four_tuple, None, DropReason.ORPHANS_FULL))
+                return out + self.abort(now, tcb)
+            self._orphans.add(tcb.four_tuple)
+        return out
 
-    def abort(self, tcb: Tcb) -> list[Action]:
+    def abort(self, now: float, tcb: Tcb) -> list[Action]:
         """See `xsocket.tcp.machine.abort`."""
-        return self._call(tcb, lambda: machine.abort(tcb, ConnectionAbortedError))
+        return self._call(tcb, lambda: machine.abort(tcb, now, ConnectionAbortedError))
 
     def give_up(self, tcb: Tcb, error: type[OSError]) -> list[Action]:
         """See `xsocket.tcp.machine.give_up`."""
@@ -346,7 +365,7 @@ class Stack:
             if due != tcb.scheduled:
                 continue  # an earlier entry took its place
             tcb.scheduled = inf
-            if tcb.timer is not None and tcb.deadline <= now:
+            if tcb.due <= now:
                 out += self._call(tcb, lambda tcb=tcb: machine.timer_fired(tcb, now))  # type: ignore[misc]
             else:
                 self._schedule(tcb)
@@ -354,11 +373,12 @@ class Stack:
 
     def _schedule(self, tcb: Tcb) -> None:
         """See to it that the heap looks at *tcb* no later than its timer; a timer put off costs nothing."""
-        if tcb.timer is None or tcb.deadline >= tcb.scheduled:
+        due = tcb.due
+        if due >= tcb.scheduled:
             return
-        tcb.scheduled = tcb.deadline
+        tcb.scheduled = due
         self._pushed += 1
-        heappush(self._timers, (tcb.deadline, self._pushed, tcb))
+        heappush(self._timers, (due, self._pushed, tcb))
         if len(self._timers) > 2 * len(self._tcbs) + 1024:
             self._forget_idle_timers()
 
@@ -369,7 +389,7 @@ class Stack:
             due, _, tcb = entry
             if due != tcb.scheduled:
                 continue
-            if tcb.timer is None:
+            if tcb.due == inf:
                 tcb.scheduled = inf  # or its next timer would rely on this entry
             else:
                 kept.append(entry)
@@ -385,19 +405,25 @@ class Stack:
             self._half_open.pop(four_tuple, None)
         elif before is State.TIME_WAIT:
             self._time_wait.pop(four_tuple, None)
+        if tcb.state not in _ORPHANED:
+            self._orphans.discard(four_tuple)
         if tcb.state is State.CLOSED:
             del self._tcbs[four_tuple]
         elif tcb.state is State.TIME_WAIT:
             self._time_wait[four_tuple] = tcb
 
-    def _evict_from_time_wait(self, out: list[Action]) -> None:
+    def _evict_from_time_wait(self, now: float, out: list[Action]) -> None:
         oldest = next(iter(self._time_wait.values()))
         out.append(Dropped(oldest.four_tuple, None, DropReason.TIME_WAIT_EVICTED))
-        out += self.abort(oldest)
+        out += self.abort(now, oldest)
 
 
 _POOL_FULL: Final = {"ignore": DropReason.POOL_FULL_IGNORED, "refuse": DropReason.POOL_FULL_REFUSED}
+_ORPHANED: Final = frozenset(
+    {State.SYN_RECEIVED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.CLOSING, State.LAST_ACK}
+)
+"""Where a connection that its user has closed still waits for its peer."""
 
 
-def _reopens(tcb: Tcb, segment: Segment) -> bool:
-    return guards.in_other_states(tcb, segment, parse(segment.options)) is Trigger.SYN_REOPENS
+def _reopens(tcb: Tcb, now: float, segment: Segment) -> bool:
+    return guards.in_other_states(tcb, now, segment, parse(segment.options)) is Trigger.SYN_REOPENS

@@ -48,6 +48,8 @@ class Trigger(Enum):
     FIN = "FIN"
     # Timers (section 3.10.8)
     GIVE_UP = "retries exhausted"
+    USER_TIMEOUT = "user timeout"
+    KEEP_ALIVE_FAILED = "keep-alive probes unanswered"
     TIME_WAIT_OVER = "2 MSL passed"
     ORPHAN_OVER = "the peer never sent its FIN"
 
@@ -70,6 +72,8 @@ class Timer(Enum):
 
     RETRANSMISSION = "retransmission"
     PERSIST = "persist"
+    DELAYED_ACK = "delayed ACK"
+    KEEP_ALIVE = "keep-alive"
     TIME_WAIT = "time-wait"
     ORPHAN = "orphan"
 

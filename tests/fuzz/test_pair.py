@@ -50,7 +50,7 @@ class User:
             self.end.perform(stack.close(now, self.tcb))
         elif what < 0.835:
             self.gone = self.aborted = True
-            self.end.perform(stack.abort(self.tcb))
+            self.end.perform(stack.abort(now, self.tcb))
         self.pair.run()
 
     def read(self, most: int) -> None:

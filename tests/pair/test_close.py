@@ -322,6 +322,27 @@ def test_fin_wait_2_with_a_user_lasts() -> None:
     assert peer.state is State.FIN_WAIT_2
 
 
+def test_a_close_before_the_handshake_is_complete_waits_for_the_text() -> None:
+    """RFC 9293 section 3.10.4, SYN-RECEIVED: queued until the connection is established."""
+    peer = Peer(End("end")).reach(State.SYN_SENT)
+    peer.write(b"early")
+    peer.send("S", 0)
+    assert peer.state is State.SYN_RECEIVED
+    assert peer.close() == []
+    assert peer.state is State.SYN_RECEIVED
+    assert not peer.tcb.writable
+    peer.seq = peer.ack = 1
+    assert peer.send(".") == ["FP. seq 1 ack 1 len 5"]
+    assert peer.state is State.FIN_WAIT_1
+
+
+def test_a_close_before_the_handshake_is_complete_without_text_sends_the_fin() -> None:
+    peer = Peer(End("end")).reach(State.SYN_SENT)
+    peer.send("S", 0)
+    peer.close()
+    assert peer.state is State.FIN_WAIT_1
+
+
 def test_close_twice() -> None:
     peer = Peer(End("end")).reach(State.FIN_WAIT_1)
     assert peer.close() == []

@@ -118,13 +118,13 @@ def test_syn_schedule_and_give_up() -> None:
     pair = Pair()
     pair.lose = lambda _number, _segment: True
     pair.connect()
-    pair.advance(126.999)
-    assert pair.times == [0, 1, 3, 7, 15, 31, 63]
+    pair.advance(130.999)
+    assert pair.times == [0, 1, 2, 3, 4, 5, 7, 11, 19, 35, 67]
     assert pair.client.stack.tcb(CLIENT) is not None
-    pair.advance(127)
-    assert pair.story == ["client SYN-SENT", *["client > S seq 0"] * 7, "client CLOSED"]
+    pair.advance(131)
+    assert pair.story == ["client SYN-SENT", *["client > S seq 0"] * 11, "client CLOSED"]
     assert pair.client.deleted() == [TimeoutError]
-    assert pair.client.timers() == [Timer.RETRANSMISSION] * 7
+    assert pair.client.timers() == [Timer.RETRANSMISSION] * 11
     assert pair.deadline == float("inf")
 
 
@@ -148,9 +148,12 @@ def test_syn_ack_schedule_and_give_up() -> None:
 @pytest.mark.parametrize(
     ("config", "times"),
     [
-        pytest.param(TcpConfig(syn_retries=0), [0], id="no retries"),
-        pytest.param(TcpConfig(syn_retries=2, initial_rto_s=3), [0, 3, 9], id="three seconds"),
-        pytest.param(TcpConfig(syn_retries=3, max_rto_s=2), [0, 1, 3, 5], id="capped"),
+        pytest.param(TcpConfig(syn_retries=0, syn_linear_timeouts=0), [0], id="no retries"),
+        pytest.param(TcpConfig.strict(), [0, 1, 3, 7, 15, 31, 63], id="doubled each time"),
+        pytest.param(TcpConfig(syn_retries=2, syn_linear_timeouts=1), [0, 1, 2, 4], id="one that is not"),
+        pytest.param(TcpConfig.strict(syn_retries=2, initial_rto_s=3), [0, 3, 9], id="three seconds"),
+        pytest.param(TcpConfig.strict(syn_retries=3, max_rto_s=2), [0, 1, 3, 5], id="capped"),
+        pytest.param(TcpConfig(user_timeout_s=3.5), [0, 1, 2, 3], id="user timeout"),
     ],
 )
 def test_the_schedule_follows_the_rules(config: TcpConfig, times: list[float]) -> None:
@@ -255,7 +258,7 @@ def test_a_crossing_syn_keeps_its_text_for_later() -> None:
 
 
 def test_a_crossing_syn_starts_the_schedule_again() -> None:
-    peer = Peer(End("end")).reach(State.SYN_SENT)
+    peer = Peer(End("end", TcpConfig.strict())).reach(State.SYN_SENT)
     assert len(peer.advance(3)) == 2
     assert peer.send("S", 0) == ["S. seq 0 ack 1"]
     assert [len(peer.advance(at)) for at in (3.999, 4.0, 6.0)] == [0, 1, 1]

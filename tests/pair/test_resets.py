@@ -216,6 +216,59 @@ def test_the_limit_can_be_lifted() -> None:
     assert [len(peer.send("S", 0)) for _ in range(3)] == [1, 1, 1]
 
 
+UNSPACED = TcpConfig(invalid_ratelimit_s=0, challenge_ack_limit=10)
+
+
+def challenges_by_period(port: int, periods: int) -> list[int]:
+    """Return how many of 40 blind SYNs are challenged in each period."""
+    four_tuple = FourTuple("10.0.0.2", 80, "10.0.0.1", port)
+    peer = Peer(End("end", UNSPACED), four_tuple).establish()
+    counts = []
+    for period in range(periods):
+        peer.now = period * 5.0
+        counts.append(sum(len(peer.send("S", 0)) for _ in range(40)))
+    return counts
+
+
+def test_challenges_of_a_period_are_limited() -> None:
+    peer = Peer(End("end", UNSPACED)).establish()
+    answers = [len(peer.send("S", 0)) for _ in range(40)]
+    assert 5 <= sum(answers) <= 15
+    assert answers == sorted(answers, reverse=True)
+    assert peer.end.drops().count(DropReason.CHALLENGE_LIMIT) == 40 - sum(answers)
+
+
+def test_each_period_draws_its_own_limit() -> None:
+    """The side channel of CVE-2016-5696 counts challenge ACKs: there is no number to compare with."""
+    counts = challenges_by_period(1, 200)
+    assert set(counts) == set(range(5, 16))
+    assert 9 < sum(counts) / 200 < 11
+
+
+def test_each_connection_draws_its_own_limit() -> None:
+    assert challenges_by_period(1, 20) != challenges_by_period(2, 20)
+
+
+def test_one_connection_does_not_spend_the_limit_of_another() -> None:
+    end = End("end", UNSPACED)
+    one, other = (Peer(end, FourTuple("10.0.0.2", 80, "10.0.0.1", port)).establish() for port in (1, 2))
+    alone = challenges_by_period(2, 1)
+    for _ in range(40):
+        one.send("S", 0)
+    assert [sum(len(other.send("S", 0)) for _ in range(40))] == alone
+
+
+def test_no_challenge_at_all() -> None:
+    peer = Peer(End("end", TcpConfig(challenge_ack_limit=0))).establish()
+    assert peer.send("S", 0) == []
+    assert peer.end.drops() == [DropReason.SYN_CHALLENGED, DropReason.CHALLENGE_LIMIT]
+
+
+def test_segments_outside_the_window_are_no_challenge() -> None:
+    peer = Peer(End("end", TcpConfig(challenge_ack_limit=0))).establish()
+    assert peer.send(".", -5000) == [". seq 1 ack 1"]
+
+
 # 3.5.1: one end has lost its memory
 
 

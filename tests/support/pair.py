@@ -226,5 +226,5 @@ class Pair:
 
     def abort(self, end: End, four_tuple: FourTuple) -> None:
         """ABORT, and carry what follows."""
-        end.perform(end.stack.abort(self.tcb(end, four_tuple)))
+        end.perform(end.stack.abort(self.now, self.tcb(end, four_tuple)))
         self.run()

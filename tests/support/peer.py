@@ -144,7 +144,7 @@ class Peer:
 
     def abort(self) -> list[str]:
         """ABORT."""
-        return self.did(self.end.stack.abort(self.tcb))
+        return self.did(self.end.stack.abort(self.now, self.tcb))
 
     # Ways into a state
 

@@ -175,7 +175,9 @@ def test_silence_is_given_up_by_the_rules() -> None:
     left, right = memory_pair()
     with (
         Engine(
-            link=left, addresses=[f"{LEFT}/24"], config=TcpConfig(initial_rto_s=0.05, syn_retries=1)
+            link=left,
+            addresses=[f"{LEFT}/24"],
+            config=TcpConfig(initial_rto_s=0.05, syn_retries=1, syn_linear_timeouts=0),
         ) as one,
         Engine(
             link=right, addresses=[f"{RIGHT}/24"], admission=Admission(ports=(), otherwise="ignore")

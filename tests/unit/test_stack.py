@@ -470,7 +470,7 @@ def test_abort_twice() -> None:
     peer = Peer(End("end")).reach(State.ESTABLISHED)
     tcb = peer.tcb
     peer.abort()
-    assert peer.did(peer.end.stack.abort(tcb)) == []
+    assert peer.did(peer.end.stack.abort(peer.now, tcb)) == []
 
 
 @pytest.mark.parametrize(

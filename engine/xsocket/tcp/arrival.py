@@ -8,9 +8,10 @@ from xsocket.reasons import DropReason
 from xsocket.segment import FIN, Segment
 from xsocket.seqnum import add
 from xsocket.state import Reply, State, Timer, Trigger
-from xsocket.tcp import guards, handshake, output, receiver, sender
+from xsocket.tcp import challenges, guards, handshake, output, receiver, sender
 from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.options import Parsed, parse
+from xsocket.tcp.table import TABLE
 from xsocket.tcp.tcb import Tcb
 from xsocket.tcp.transition import delete, move
 
@@ -45,11 +46,11 @@ def receive_segment(tcb: Tcb, now: float, segment: Segment) -> list[Action]:
     if tcb.state is State.SYN_SENT:
         verdict: Trigger | DropReason | None = guards.in_syn_sent(tcb, segment)
     else:
-        verdict = guards.in_other_states(tcb, segment, options)
+        verdict = guards.in_other_states(tcb, now, segment, options)
     if isinstance(verdict, DropReason):
         out.append(Dropped(tcb.four_tuple, segment, verdict))
         if verdict is DropReason.ACK_TOO_OLD:
-            _answer_invalid(tcb, now, segment, "RFC 5961 5.2", out)
+            _challenge(tcb, now, segment, "RFC 5961 5.2", out)
     elif verdict is None:
         sender.process_ack(tcb, now, segment, options, out)
         receiver.process_text(tcb, now, segment, out)
@@ -60,13 +61,28 @@ def receive_segment(tcb: Tcb, now: float, segment: Segment) -> list[Action]:
 
 def _answer_invalid(tcb: Tcb, now: float, segment: Segment, rule: str, out: list[Action]) -> None:
     """Acknowledge what was not acceptable; if it has no text, then not too often (RFC 5961 section 7)."""
-    if not segment.payload and not segment.flags & FIN:
-        limit = tcb.config.invalid_ratelimit_s
-        if tcb.invalid_at is not None and now - tcb.invalid_at < limit:
-            out.append(Dropped(tcb.four_tuple, segment, DropReason.CHALLENGE_RATE))
-            return
-        tcb.invalid_at = now
-    out.append(output.ack(tcb, now, rule))
+    if _may_answer(tcb, now, segment, out):
+        out.append(output.ack(tcb, now, rule))
+
+
+def _challenge(tcb: Tcb, now: float, segment: Segment, rule: str, out: list[Action]) -> None:
+    """Send a challenge ACK, unless this connection has sent its share of them (RFC 5961 section 7)."""
+    if not _may_answer(tcb, now, segment, out):
+        return
+    if challenges.take(tcb, now):
+        out.append(output.ack(tcb, now, rule))
+    else:
+        out.append(Dropped(tcb.four_tuple, segment, DropReason.CHALLENGE_LIMIT))
+
+
+def _may_answer(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> bool:
+    if segment.payload or segment.flags & FIN:
+        return True
+    if tcb.invalid_at is not None and now - tcb.invalid_at < tcb.config.invalid_ratelimit_s:
+        out.append(Dropped(tcb.four_tuple, segment, DropReason.CHALLENGE_RATE))
+        return False
+    tcb.invalid_at = now
+    return True
 
 
 # What a trigger does beside moving: one function each, in the order of section 3.10.7
@@ -78,7 +94,7 @@ def _wrong_ack(at: _Arrival) -> None:
     if step.reply is Reply.RST:
         at.out.append(Send(at.tcb.four_tuple, output.reset_for(at.segment), step.rule))
     else:
-        _answer_invalid(at.tcb, at.now, at.segment, step.rule, at.out)
+        _challenge(at.tcb, at.now, at.segment, step.rule, at.out)
         at.out.append(Dropped(at.tcb.four_tuple, at.segment, DropReason.ACK_UNSENT))
 
 
@@ -101,7 +117,7 @@ def _established_by_syn_ack(at: _Arrival) -> None:
     simultaneous = at.tcb.state is State.SYN_RECEIVED
     step = move(at.tcb, at.trigger, at.out)
     if not simultaneous:
-        handshake.take_syn(at.tcb, at.segment, at.options)
+        handshake.take_syn(at.tcb, at.now, at.segment, at.options)
     handshake.complete(at.tcb, at.now, at.segment, at.out)
     if step.reply is Reply.ACK:
         at.tcb.ack_due = step.rule
@@ -112,7 +128,7 @@ def _established_by_syn_ack(at: _Arrival) -> None:
 def _crossing_syn(at: _Arrival) -> None:
     """SYN-SENT and a SYN without ACK: simultaneous open (RFC 9293 section 3.5 figure 7)."""
     step = move(at.tcb, at.trigger, at.out)
-    handshake.take_syn(at.tcb, at.segment, at.options)
+    handshake.take_syn(at.tcb, at.now, at.segment, at.options)
     at.tcb.retries = at.tcb.unanswered = 0
     at.out.append(output.syn_ack(at.tcb, at.now, step.rule))
     at.tcb.start_retransmission(at.now)
@@ -135,10 +151,11 @@ def _unacceptable(at: _Arrival) -> None:
     """Segments that are answered by an acknowledgment and otherwise ignored."""
     step = move(at.tcb, at.trigger, at.out)
     reason = _WHY_UNACCEPTABLE.get(at.trigger, DropReason.OUTSIDE_WINDOW)
-    if at.trigger is Trigger.UNACCEPTABLE and not guards.is_fresh(at.tcb, at.options):
+    if at.trigger is Trigger.UNACCEPTABLE and not guards.is_fresh(at.tcb, at.now, at.options):
         reason = DropReason.PAWS
     at.out.append(Dropped(at.tcb.four_tuple, at.segment, reason))
-    _answer_invalid(at.tcb, at.now, at.segment, step.rule, at.out)
+    answer = _challenge if step.reply is Reply.CHALLENGE_ACK else _answer_invalid
+    answer(at.tcb, at.now, at.segment, step.rule, at.out)
 
 
 _WHY_UNACCEPTABLE: Final = {
@@ -150,7 +167,7 @@ _WHY_UNACCEPTABLE: Final = {
 def _third_segment(at: _Arrival) -> None:
     """SYN-RECEIVED and the ACK of our SYN: established, then on with text and FIN."""
     move(at.tcb, at.trigger, at.out)
-    sender.note_timestamp(at.tcb, at.segment, at.options)
+    sender.note_timestamp(at.tcb, at.now, at.segment, at.options)
     handshake.complete(at.tcb, at.now, at.segment, at.out)
     receiver.process_text(at.tcb, at.now, at.segment, at.out)
     _send_what_waited(at)
@@ -160,6 +177,8 @@ def _send_what_waited(at: _Arrival) -> None:
     """Send what the user gave before the connection was established (RFC 9293 section 3.10.2)."""
     if at.tcb.sending is not None:
         at.tcb.congestion = NewReno(at.tcb.snd_mss, at.tcb.config.initial_cwnd)  # the peer's MSS is known now
+        if at.tcb.closing and (at.tcb.state, Trigger.CLOSE) in TABLE:
+            move(at.tcb, Trigger.CLOSE, at.out)  # the user's CLOSE was queued behind the text
         output.transmit(at.tcb, at.now, at.out)
         sender.watch_closed_window(at.tcb, at.now)
 
@@ -175,7 +194,7 @@ def _ack_of_fin(at: _Arrival) -> None:
     elif at.tcb.user_gone:
         at.tcb.start_timer(Timer.ORPHAN, at.now, at.tcb.config.fin_timeout_s)
     else:
-        at.tcb.stop_timer()
+        at.tcb.rest(at.now)
     receiver.process_text(at.tcb, at.now, at.segment, at.out)
 
 

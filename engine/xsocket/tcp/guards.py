@@ -9,7 +9,7 @@ from xsocket.segment import ACK, FIN, RST, SYN, Segment
 from xsocket.seqnum import add, distance, in_window, precedes, precedes_or_is
 from xsocket.state import State, Trigger
 from xsocket.tcp.options import Parsed
-from xsocket.tcp.tcb import Tcb
+from xsocket.tcp.tcb import TS_RECENT_LIFE_S, Tcb
 
 
 def in_closed(segment: Segment) -> DropReason | None:
@@ -41,14 +41,16 @@ def in_syn_sent(tcb: Tcb, segment: Segment) -> Trigger | DropReason:
     return Trigger.SYN if ack is None else Trigger.SYN_ACK_OF_OURS
 
 
-def in_other_states(tcb: Tcb, segment: Segment, options: Parsed) -> Trigger | DropReason | None:
+def in_other_states(tcb: Tcb, now: float, segment: Segment, options: Parsed) -> Trigger | DropReason | None:
     """RFC 9293 section 3.10.7.4, first to fifth."""
     flags = segment.flags
     if flags & RST:
         return _check_reset(tcb, segment)
     if flags & SYN:
         return _check_syn(tcb, segment, options)
-    if not is_fresh(tcb, options) or not acceptable(tcb, segment):
+    if tcb.timestamps and options.ts_val is None and tcb.config.timestamps_required:
+        return DropReason.TIMESTAMP_MISSING
+    if not is_fresh(tcb, now, options) or not acceptable(tcb, segment):
         if flags & FIN and tcb.state is State.TIME_WAIT:
             return Trigger.FIN
         return Trigger.UNACCEPTABLE
@@ -66,15 +68,20 @@ def acceptable(tcb: Tcb, segment: Segment) -> bool:
     return length > 0 and in_window(add(seq, length - 1), tcb.rcv_nxt, window)
 
 
-def is_fresh(tcb: Tcb, options: Parsed) -> bool:
-    """PAWS, RFC 7323 section 5.3 R1: the timestamp is not older than the last one that counted."""
+def is_fresh(tcb: Tcb, now: float, options: Parsed) -> bool:
+    """PAWS, RFC 7323 section 5.3 R1: the timestamp is not older than the last one that counted.
+
+    After 24 days of silence that one counts no more (section 5.5).
+    """
     if not tcb.timestamps or options.ts_val is None:
         return True
-    return precedes_or_is(tcb.ts_recent, options.ts_val)
+    return precedes_or_is(tcb.ts_recent, options.ts_val) or now - tcb.ts_recent_at > TS_RECENT_LIFE_S
 
 
 def _check_reset(tcb: Tcb, segment: Segment) -> Trigger | DropReason:
     """Second: RFC 5961 section 3, as RFC 9293 section 3.10.7.4 has it."""
+    if tcb.state is State.TIME_WAIT and tcb.config.rfc1337:
+        return DropReason.RST_IN_TIME_WAIT
     if segment.seq == tcb.rcv_nxt:
         return Trigger.RST_FOR_US
     if in_window(segment.seq, tcb.rcv_nxt, tcb.rcv_wnd):

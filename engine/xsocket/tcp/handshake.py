@@ -16,7 +16,7 @@ MIN_MSS: Final = 48
 """The least we send at once whatever the peer says; Linux: TCP_MIN_SND_MSS."""
 
 
-def take_syn(tcb: Tcb, syn: Segment, options: Parsed) -> None:
+def take_syn(tcb: Tcb, now: float, syn: Segment, options: Parsed) -> None:
     """Note what the peer's SYN says: IRS, window, and the options both ends want."""
     rules = tcb.config
     tcb.irs, tcb.rcv_nxt = syn.seq, add(syn.seq, 1)
@@ -31,7 +31,7 @@ def take_syn(tcb: Tcb, syn: Segment, options: Parsed) -> None:
     mss = options.mss if options.mss else DEFAULT_MSS[tcb.four_tuple.family]
     tcb.snd_mss = max(MIN_MSS, min(mss, tcb.rcv_mss))
     if rules.timestamps and options.ts_val is not None:
-        tcb.timestamps, tcb.ts_recent = True, options.ts_val
+        tcb.timestamps, tcb.ts_recent, tcb.ts_recent_at = True, options.ts_val, now
         tcb.snd_mss = max(MIN_MSS, tcb.snd_mss - output.TIMESTAMP_OCTETS)
 
 
@@ -52,8 +52,8 @@ def complete(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> None:
     tcb.snd_wnd = segment.window << shift
     tcb.max_snd_wnd = max(tcb.max_snd_wnd, tcb.snd_wnd)
     tcb.snd_wl1, tcb.snd_wl2 = segment.seq, segment.acknowledgment
-    tcb.stop_timer()
-    tcb.established_at = now
+    tcb.established_at = tcb.heard_at = now
+    tcb.rest(now)
     out.append(Established(tcb.four_tuple))
     if tcb.receiving is not None:
         receiver.join_early_text(tcb, now, out)

@@ -4,6 +4,8 @@ The procedures of RFC 9293 section 3.10, over one `Tcb`: calls and timers here, 
 waits, and nothing raises for anything that the peer sends.
 """
 
+from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from xsocket.actions import Action, TimerFired
@@ -14,7 +16,7 @@ from xsocket.tcp import handshake, output, receiver
 from xsocket.tcp.arrival import receive_segment
 from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.options import Parsed, parse
-from xsocket.tcp.receiver import TEXT_ARRIVES
+from xsocket.tcp.receiver import TEXT_ARRIVES, may_wait
 from xsocket.tcp.sender import watch_closed_window
 from xsocket.tcp.stream import SendQueue
 from xsocket.tcp.table import TABLE
@@ -48,7 +50,7 @@ def open_passive(tcb: Tcb, now: float, syn: Segment) -> list[Action]:
     move(tcb, Trigger.PASSIVE_OPEN, out)
     step = move(tcb, Trigger.SYN, out)
     options = parse(syn.options)
-    handshake.take_syn(tcb, syn, options)
+    handshake.take_syn(tcb, now, syn, options)
     tcb.snd_nxt = add(tcb.iss, 1)
     tcb.timed = (tcb.snd_nxt, now)
     out.append(output.syn_ack(tcb, now, step.rule))
@@ -70,7 +72,7 @@ def open_by_cookie(tcb: Tcb, now: float, ack: Segment, options: Parsed) -> list[
     out: list[Action] = []
     move(tcb, Trigger.PASSIVE_OPEN, out)
     move(tcb, Trigger.ACK_OF_COOKIE, out)
-    handshake.take_syn(tcb, Segment(add(ack.seq, -1), 0, SYN, ack.window), options)
+    handshake.take_syn(tcb, now, Segment(add(ack.seq, -1), 0, SYN, ack.window), options)
     tcb.snd_nxt = add(tcb.iss, 1)
     tcb.last_ack_sent = tcb.rcv_nxt
     handshake.complete(tcb, now, ack, out)
@@ -123,6 +125,8 @@ def close(tcb: Tcb, now: float) -> list[Action]:
     if tcb.closing or (tcb.state, Trigger.CLOSE) not in TABLE:
         return out
     tcb.closing = True
+    if tcb.state is State.SYN_RECEIVED and tcb.unsent:
+        return out  # queued until the connection is established (RFC 9293 section 3.10.4)
     move(tcb, Trigger.CLOSE, out)
     if tcb.state is State.CLOSED:
         delete(tcb, None, out)
@@ -135,7 +139,7 @@ def close(tcb: Tcb, now: float) -> list[Action]:
 def release(tcb: Tcb, now: float) -> list[Action]:
     """Close, and nobody will read any more: unread text makes it a reset (RFC 9293 section 3.6.1, SHLD-3)."""
     if tcb.unread and tcb.state in _CAN_LOSE_TEXT:
-        return abort(tcb, ConnectionAbortedError)
+        return abort(tcb, now, ConnectionAbortedError)
     tcb.user_gone = True
     out = close(tcb, now)
     if tcb.state is State.FIN_WAIT_2:
@@ -143,14 +147,14 @@ def release(tcb: Tcb, now: float) -> list[Action]:
     return out
 
 
-def abort(tcb: Tcb, error: type[OSError] | None) -> list[Action]:
+def abort(tcb: Tcb, now: float, error: type[OSError] | None) -> list[Action]:
     """Drop everything and reset the peer where it would wait (ABORT call)."""
     out: list[Action] = []
     if (tcb.state, Trigger.ABORT) in TABLE:
         ended = tcb.state is State.TIME_WAIT  # both streams have: there is nothing to tell
         step = move(tcb, Trigger.ABORT, out)
         if step.reply is Reply.RST:
-            out.append(output.reset(tcb, step.rule))
+            out.append(output.reset(tcb, now, step.rule))
         delete(tcb, None if ended else error, out)
     return out
 
@@ -164,9 +168,18 @@ def give_up(tcb: Tcb, error: type[OSError]) -> list[Action]:
 
 
 def flush(tcb: Tcb, now: float) -> list[Action]:
-    """Send the acknowledgment that the segments since the last flush are owed, if it did not go with text."""
+    """Send the acknowledgment that the segments since the last flush are owed, if it did not go with text.
+
+    One that may wait (`xsocket.tcp.receiver.may_wait`) starts the timer of the delayed ACK instead.
+    """
     if tcb.ack_due is None or tcb.state is State.CLOSED:
         return []
+    if may_wait(tcb):
+        if tcb.ack_at == inf:
+            tcb.ack_at = now + tcb.config.delayed_ack_s
+        return []
+    if tcb.quickacks:
+        tcb.quickacks -= 1
     return [output.ack(tcb, now, tcb.ack_due)]
 
 
@@ -174,18 +187,53 @@ def flush(tcb: Tcb, now: float) -> list[Action]:
 
 
 def timer_fired(tcb: Tcb, now: float) -> list[Action]:
-    """Act on the timer that ran out; the caller has compared `Tcb.deadline` with *now*."""
+    """Act on the timers that ran out; the caller has compared `Tcb.due` with *now*."""
+    out: list[Action] = []
+    if tcb.ack_at <= now:
+        out.append(TimerFired(tcb.four_tuple, Timer.DELAYED_ACK))
+        out.append(output.ack(tcb, now, "3.8.6.3"))
     timer = tcb.timer
-    if timer is None:
-        return []
-    out: list[Action] = [TimerFired(tcb.four_tuple, timer)]
-    tcb.stop_timer()
-    if timer is Timer.TIME_WAIT:
-        move(tcb, Trigger.TIME_WAIT_OVER, out)
-        delete(tcb, None, out)
-    elif timer is Timer.ORPHAN:
-        move(tcb, Trigger.ORPHAN_OVER, out)
-        delete(tcb, None, out)
+    if timer is not None and tcb.deadline <= now:
+        out.append(TimerFired(tcb.four_tuple, timer))
+        _ON_TIMER[timer](tcb, now, out)
+    return out
+
+
+def _time_wait_over(tcb: Tcb, _now: float, out: list[Action]) -> None:
+    move(tcb, Trigger.TIME_WAIT_OVER, out)
+    delete(tcb, None, out)
+
+
+def _orphan_over(tcb: Tcb, _now: float, out: list[Action]) -> None:
+    move(tcb, Trigger.ORPHAN_OVER, out)
+    delete(tcb, None, out)
+
+
+def _keep_alive(tcb: Tcb, now: float, out: list[Action]) -> None:
+    """RFC 9293 section 3.8.4: probe a silent peer with a number it has acknowledged already."""
+    rules = tcb.config
+    silent_s = now - tcb.heard_at
+    if silent_s < rules.keepalive_time_s:
+        tcb.unanswered = 0
+        tcb.start_timer(Timer.KEEP_ALIVE, now, rules.keepalive_time_s - silent_s)
+        return
+    patience_over = rules.user_timeout_s and silent_s >= rules.user_timeout_s
+    if tcb.unanswered >= (1 if patience_over else rules.keepalive_probes):
+        step = move(tcb, Trigger.KEEP_ALIVE_FAILED, out)
+        out.append(output.reset(tcb, now, step.rule))
+        delete(tcb, TimeoutError, out)
+        return
+    tcb.unanswered += 1
+    out.append(output.keep_alive(tcb, now))
+    tcb.start_timer(Timer.KEEP_ALIVE, now, rules.keepalive_intvl_s)
+
+
+def _retransmission_over(tcb: Tcb, now: float, out: list[Action]) -> None:
+    timer = tcb.timer
+    user_timeout_s = tcb.config.user_timeout_s
+    if user_timeout_s and now - tcb.waiting_since >= user_timeout_s:
+        move(tcb, Trigger.USER_TIMEOUT, out)
+        delete(tcb, TimeoutError, out)
     elif tcb.unanswered >= _retry_limit(tcb):
         out += give_up(tcb, TimeoutError)
     else:
@@ -193,16 +241,27 @@ def timer_fired(tcb: Tcb, now: float) -> list[Action]:
         tcb.unanswered += 1
         _send_again(tcb, now, timer, out)
         tcb.start_retransmission(now)
-    return out
+
+
+_ON_TIMER: Final[dict[Timer, Callable[[Tcb, float, list[Action]], None]]] = {
+    Timer.RETRANSMISSION: _retransmission_over,
+    Timer.PERSIST: _retransmission_over,
+    Timer.KEEP_ALIVE: _keep_alive,
+    Timer.TIME_WAIT: _time_wait_over,
+    Timer.ORPHAN: _orphan_over,
+}
 
 
 def _retry_limit(tcb: Tcb) -> int:
+    rules = tcb.config
     if tcb.state is State.SYN_SENT:
-        return tcb.config.syn_retries
-    return tcb.config.synack_retries if tcb.state is State.SYN_RECEIVED else tcb.config.retries2
+        return rules.syn_retries + rules.syn_linear_timeouts
+    if tcb.state is State.SYN_RECEIVED:
+        return rules.synack_retries
+    return min(rules.retries2, rules.orphan_retries) if tcb.user_gone else rules.retries2
 
 
-def _send_again(tcb: Tcb, now: float, timer: Timer, out: list[Action]) -> None:
+def _send_again(tcb: Tcb, now: float, timer: Timer | None, out: list[Action]) -> None:
     tcb.timed = None  # RFC 6298 section 3, Karn's algorithm
     if tcb.state is State.SYN_SENT:
         out.append(output.syn(tcb, now, "3.8.1"))

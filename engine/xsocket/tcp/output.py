@@ -1,8 +1,10 @@
 """Segments the machine sends: which, with which numbers, windows and options. Changes SND.NXT."""
 
+from math import inf
+
 from xsocket.actions import Action, Send
 from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
-from xsocket.seqnum import add, distance
+from xsocket.seqnum import add, distance, precedes
 from xsocket.state import State
 from xsocket.tcp.options import MAX_SHIFT, for_segment, for_syn
 from xsocket.tcp.retransmission import RetransmissionQueue, Sent
@@ -53,7 +55,7 @@ def segment_from(tcb: Tcb, now: float, seq: int, flags: int, payload: bytes = b"
         room = tcb.snd_mss - len(payload)  # RFC 9293 section 3.7.1: options count, too
         blocks = tcb.receiving.blocks()[: max(0, room - 4) // 8]
     options = for_segment(stamps, blocks) if stamps or blocks else b""
-    tcb.ack_due = None
+    tcb.ack_due, tcb.ack_at = None, inf
     return Segment(seq, tcb.rcv_nxt, flags | ACK, tcb.advertise(), options, payload)
 
 
@@ -62,9 +64,18 @@ def ack(tcb: Tcb, now: float, rule: str) -> Send:
     return Send(tcb.four_tuple, segment_from(tcb, now, tcb.snd_nxt, 0), rule)
 
 
-def reset(tcb: Tcb, rule: str) -> Send:
-    """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>: the ABORT call of RFC 9293 section 3.10.5."""
-    return Send(tcb.four_tuple, Segment(tcb.snd_nxt, tcb.rcv_nxt, RST | ACK), rule)
+def keep_alive(tcb: Tcb, now: float) -> Send:
+    """<SEQ=SND.NXT-1><ACK=RCV.NXT><CTL=ACK>, without text: RFC 9293 section 3.8.4."""
+    return Send(tcb.four_tuple, segment_from(tcb, now, add(tcb.snd_nxt, -1), 0), "3.8.4")
+
+
+def reset(tcb: Tcb, now: float, rule: str) -> Send:
+    """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>: the ABORT call of RFC 9293 section 3.10.5.
+
+    With timestamps where they were agreed on (RFC 7323 section 3.2).
+    """
+    options = for_segment((tcb.timestamp(now), tcb.ts_recent)) if tcb.timestamps else b""
+    return Send(tcb.four_tuple, Segment(tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, options), rule)
 
 
 def transmit(tcb: Tcb, now: float, out: list[Action]) -> None:
@@ -73,7 +84,7 @@ def transmit(tcb: Tcb, now: float, out: list[Action]) -> None:
     while (size := _next_size(tcb)) is not None:
         first = tcb.flight == 0
         _send_new(tcb, now, size, out)
-        if first or tcb.timer is None:
+        if first:
             tcb.start_retransmission(now)
 
 
@@ -97,12 +108,12 @@ def resend(tcb: Tcb, now: float, sent: Sent, out: list[Action], rule: str) -> No
 
 
 def probe(tcb: Tcb, now: float, out: list[Action]) -> None:
-    """Send one octet (or the FIN) against a closed window: RFC 9293 section 3.8.6.1."""
+    """Send one octet (or the FIN) against a closed window, or what a small one takes: section 3.8.6.1."""
     if tcb.flight:
         out.append(Send(tcb.four_tuple, _again(tcb, now, tcb.snd_una, 1), "3.8.6.1"))
         tcb.timed = None
     else:
-        _send_new(tcb, now, min(1, tcb.unsent), out)
+        _send_new(tcb, now, min(max(1, tcb.snd_wnd), tcb.snd_mss, tcb.unsent), out)
 
 
 def window_update(tcb: Tcb, now: float, out: list[Action]) -> None:
@@ -123,10 +134,21 @@ def _next_size(tcb: Tcb) -> int | None:
         size = min(size, tcb.congestion.cwnd - _in_network(tcb, tcb.retransmission))
     if size <= 0:
         return None
-    # RFC 9293 section 3.8.6.2.1, silly window avoidance: a full segment, or all there is, or half the window.
-    if size == tcb.snd_mss or size == unsent or size * 2 >= tcb.max_snd_wnd or tcb.flight == 0:
+    if size == tcb.snd_mss or (tcb.closing and size == unsent):
         return size
-    return None
+    # RFC 9293 section 3.8.6.2.1, silly window avoidance: a full segment, all there is, or half the window.
+    # Anything else waits for the persist timer.
+    worthwhile = size == unsent or size * 2 >= tcb.max_snd_wnd
+    return size if worthwhile and not _is_held_back(tcb) else None
+
+
+def _is_held_back(tcb: Tcb) -> bool:
+    """Whether the Nagle algorithm keeps a short segment back: RFC 9293 section 3.7.4."""
+    if tcb.config.nodelay or not tcb.flight:
+        return False
+    if not tcb.config.minshall:
+        return True
+    return tcb.short_right is not None and precedes(tcb.snd_una, tcb.short_right)
 
 
 def _send_new(tcb: Tcb, now: float, size: int, out: list[Action]) -> None:
@@ -144,6 +166,8 @@ def _send_new(tcb: Tcb, now: float, size: int, out: list[Action]) -> None:
     if tcb.retransmission is None:
         tcb.retransmission = RetransmissionQueue()
     tcb.retransmission.append(seq, tcb.snd_nxt)
+    if payload and len(payload) < tcb.snd_mss:
+        tcb.short_right = tcb.snd_nxt
     if tcb.timed is None and not tcb.timestamps:
         tcb.timed = (tcb.snd_nxt, now)
     out.append(

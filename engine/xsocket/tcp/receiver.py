@@ -14,6 +14,23 @@ from xsocket.tcp.transition import delete, move
 
 TEXT_ARRIVES: Final = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
 """The states before the peer's FIN, in which text is taken."""
+TEXT_IN_ORDER: Final = "3.10.7.4 seventh"
+"""The rule by which text is acknowledged that left no gap: the only acknowledgment that may wait."""
+
+
+FULL_SIZED: Final = 536
+"""The least that counts for a full-sized segment: no peer's MSS is below the default of IPv4."""
+
+
+def may_wait(tcb: Tcb) -> bool:
+    """Whether the acknowledgment that is owed may be delayed: RFC 9293 section 3.8.6.3, RFC 5681 section 4.2.
+
+    Only one for text in order, and only until more than one full-sized segment has come.
+    """
+    if tcb.ack_due != TEXT_IN_ORDER or tcb.quickacks or not tcb.config.delayed_ack_s:
+        return False
+    full_sized = max(FULL_SIZED, min(tcb.rcv_mss, tcb.largest_text))
+    return distance(tcb.last_ack_sent, tcb.rcv_nxt) <= full_sized
 
 
 def join_early_text(tcb: Tcb, now: float, out: list[Action]) -> None:
@@ -22,7 +39,7 @@ def join_early_text(tcb: Tcb, now: float, out: list[Action]) -> None:
     before = tcb.rcv_nxt
     tcb.rcv_nxt = tcb.receiving.append(tcb.rcv_nxt, b"")
     if tcb.rcv_nxt != before:
-        tcb.ack_due = "3.10.7.4 seventh"
+        tcb.ack_due = TEXT_IN_ORDER
         out.append(Changed(tcb.four_tuple))
         _reach_fin(tcb, now, out)
 
@@ -42,7 +59,7 @@ def process_text(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> N
     if precedes(seq, tcb.rcv_nxt):
         text, seq = text[distance(seq, tcb.rcv_nxt) :], tcb.rcv_nxt
     if text and tcb.user_gone:
-        _refuse_text(tcb, segment, out)
+        _refuse_text(tcb, now, segment, out)
         return
     room = distance(seq, tcb.rcv_adv) if not precedes(tcb.rcv_adv, seq) else 0
     if len(text) > room:
@@ -53,24 +70,32 @@ def process_text(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> N
     _reach_fin(tcb, now, out)
 
 
-def _refuse_text(tcb: Tcb, segment: Segment, out: list[Action]) -> None:
+def _refuse_text(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> None:
     """RFC 9293 section 3.6.1, SHLD-3: text after the user closed is lost, and the peer must know."""
     step = move(tcb, Trigger.TEXT_FOR_NOBODY, out)
-    out.append(output.reset(tcb, step.rule))
+    out.append(output.reset(tcb, now, step.rule))
     out.append(Dropped(tcb.four_tuple, segment, DropReason.TEXT_AFTER_CLOSE))
     delete(tcb, None, out)
 
 
 def _take_text(tcb: Tcb, now: float, segment: Segment, seq: int, text: bytes, out: list[Action]) -> None:
-    tcb.ack_due = "3.10.7.4 seventh"
+    if not text:
+        tcb.ack_due = "3.10.7.4 first"  # a probe against our closed window, say
+    elif tcb.ack_due is None:
+        tcb.ack_due = TEXT_IN_ORDER
     if tcb.receiving is None:
         if not text:
             return
         tcb.receiving = ReceiveQueue()
+    if len(text) > tcb.largest_text:
+        tcb.largest_text = len(text)
     if seq == tcb.rcv_nxt:
+        had_gap = tcb.receiving.has_gap
         if text:
             tcb.rcv_nxt = tcb.receiving.append(seq, text)
             out.append(Changed(tcb.four_tuple))
+        if had_gap:
+            tcb.ack_due = "RFC 5681 4.2"  # the peer waits to hear that its retransmission came
         if tcb.receiving.has_gap and tcb.fin_at != tcb.rcv_nxt:
             out.append(output.ack(tcb, now, "RFC 5681 4.2"))
         return
@@ -93,4 +118,6 @@ def _reach_fin(tcb: Tcb, now: float, out: list[Action]) -> None:
     tcb.ack_due = step.rule if step.reply is Reply.ACK else None
     if tcb.state is State.TIME_WAIT:
         tcb.start_timer(Timer.TIME_WAIT, now, tcb.config.time_wait_s)
+    elif tcb.timer is Timer.KEEP_ALIVE:
+        tcb.rest(now)
     out.append(Changed(tcb.four_tuple))

@@ -11,7 +11,7 @@ from xsocket.seqnum import distance, later, precedes, precedes_or_is
 from xsocket.state import State, Timer
 from xsocket.tcp import output, rto
 from xsocket.tcp.options import Parsed
-from xsocket.tcp.tcb import Tcb
+from xsocket.tcp.tcb import TS_RECENT_LIFE_S, Tcb
 
 _TEXT_GOES: Final = frozenset(
     {State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK}
@@ -20,7 +20,8 @@ _TEXT_GOES: Final = frozenset(
 
 def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: list[Action]) -> None:
     """Fifth, for an acceptable ACK: forget what is acknowledged, update the window, send what now fits."""
-    note_timestamp(tcb, segment, options)
+    note_timestamp(tcb, now, segment, options)
+    tcb.heard_at = now
     ack = segment.acknowledgment
     was, is_new = tcb.snd_wnd, precedes(tcb.snd_una, ack)
     if is_new:
@@ -57,9 +58,10 @@ def _advance(tcb: Tcb, now: float, ack: int, options: Parsed, out: list[Action])
 
 def _restart_timer(tcb: Tcb, now: float) -> None:
     if tcb.flight:
+        tcb.waiting_since = now
         tcb.start_retransmission(now)  # RFC 6298 section 5.3
     elif tcb.timer in (Timer.RETRANSMISSION, Timer.PERSIST):
-        tcb.stop_timer()  # RFC 6298 section 5.2
+        tcb.rest(now)  # RFC 6298 section 5.2
 
 
 def measure(tcb: Tcb, now: float, ack: int, echo: int | None = None) -> None:
@@ -143,11 +145,14 @@ def _loss_threshold(tcb: Tcb) -> int:
 
 def watch_closed_window(tcb: Tcb, now: float) -> None:
     """Start the persist timer when the peer's window keeps text from going and nothing is in flight."""
-    if tcb.timer is None and tcb.unsent and tcb.state in _TEXT_GOES:
+    if tcb.timer in (None, Timer.KEEP_ALIVE) and tcb.unsent and tcb.state in _TEXT_GOES:
         tcb.start_retransmission(now)
 
 
-def note_timestamp(tcb: Tcb, segment: Segment, options: Parsed) -> None:
+def note_timestamp(tcb: Tcb, now: float, segment: Segment, options: Parsed) -> None:
     """RFC 7323 section 4.3: keep the TSval of the segment that covers Last.ACK.sent."""
-    if tcb.timestamps and options.ts_val is not None and precedes_or_is(segment.seq, tcb.last_ack_sent):
-        tcb.ts_recent = later(tcb.ts_recent, options.ts_val)
+    value = options.ts_val
+    if tcb.timestamps and value is not None and precedes_or_is(segment.seq, tcb.last_ack_sent):
+        stale = now - tcb.ts_recent_at > TS_RECENT_LIFE_S
+        tcb.ts_recent = value if stale else later(tcb.ts_recent, value)
+        tcb.ts_recent_at = now

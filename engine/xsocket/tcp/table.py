@@ -28,6 +28,17 @@ _SYNCHRONIZED: Final = (
     State.TIME_WAIT,
 )
 
+_UNFINISHED: Final = (
+    State.ESTABLISHED,
+    State.FIN_WAIT_1,
+    State.CLOSE_WAIT,
+    State.CLOSING,
+    State.LAST_ACK,
+)
+"""Where text or a FIN may wait for the peer's acknowledgment."""
+_OPEN_FOR_THE_PEER: Final = (State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_2)
+"""Where both ends may be silent for ever."""
+
 _OPENING: Final[dict[tuple[State, Trigger], Move]] = {
     (State.CLOSED, Trigger.PASSIVE_OPEN): Move(State.LISTEN, None, "3.10.1"),
     (State.CLOSED, Trigger.ACTIVE_OPEN): Move(State.SYN_SENT, Reply.SYN, "3.10.1"),
@@ -44,6 +55,7 @@ _OPENING: Final[dict[tuple[State, Trigger], Move]] = {
     (State.SYN_SENT, Trigger.CLOSE): Move(State.CLOSED, None, "3.10.4"),
     (State.SYN_SENT, Trigger.ABORT): Move(State.CLOSED, None, "3.10.5"),
     (State.SYN_SENT, Trigger.GIVE_UP): Move(State.CLOSED, None, "3.8.3"),
+    (State.SYN_SENT, Trigger.USER_TIMEOUT): Move(State.CLOSED, None, "3.10.8"),
     # The RFC sends a passive open back to LISTEN. Nothing listens here: Admission judges the next SYN, so
     # LISTEN is left behind with the TCB.
     (State.SYN_RECEIVED, Trigger.RST_FOR_US): Move(State.CLOSED, None, "3.10.7.4 second"),
@@ -65,6 +77,7 @@ _OPENING: Final[dict[tuple[State, Trigger], Move]] = {
     (State.SYN_RECEIVED, Trigger.CLOSE): Move(State.FIN_WAIT_1, Reply.FIN, "3.10.4"),
     (State.SYN_RECEIVED, Trigger.ABORT): Move(State.CLOSED, Reply.RST, "3.10.5"),
     (State.SYN_RECEIVED, Trigger.GIVE_UP): Move(State.CLOSED, None, "3.8.3"),
+    (State.SYN_RECEIVED, Trigger.USER_TIMEOUT): Move(State.CLOSED, None, "3.10.8"),
 }
 
 _ANY_SYNCHRONIZED: Final[dict[tuple[State, Trigger], Move]] = {
@@ -83,12 +96,10 @@ _CLOSING: Final[dict[tuple[State, Trigger], Move]] = {
     (State.ESTABLISHED, Trigger.CLOSE): Move(State.FIN_WAIT_1, Reply.FIN, "3.10.4"),
     (State.ESTABLISHED, Trigger.ABORT): Move(State.CLOSED, Reply.RST, "3.10.5"),
     (State.ESTABLISHED, Trigger.FIN): Move(State.CLOSE_WAIT, Reply.ACK, "3.10.7.4 eighth"),
-    (State.ESTABLISHED, Trigger.GIVE_UP): Move(State.CLOSED, None, "3.8.3"),
     (State.FIN_WAIT_1, Trigger.ACK_OF_FIN): Move(State.FIN_WAIT_2, None, "3.10.7.4 fifth"),
     (State.FIN_WAIT_1, Trigger.FIN): Move(State.CLOSING, Reply.ACK, "3.10.7.4 eighth"),
     (State.FIN_WAIT_1, Trigger.ABORT): Move(State.CLOSED, Reply.RST, "3.10.5"),
     (State.FIN_WAIT_1, Trigger.TEXT_FOR_NOBODY): Move(State.CLOSED, Reply.RST, "3.6.1"),
-    (State.FIN_WAIT_1, Trigger.GIVE_UP): Move(State.CLOSED, None, "3.8.3"),
     (State.FIN_WAIT_2, Trigger.FIN): Move(State.TIME_WAIT, Reply.ACK, "3.10.7.4 eighth"),
     (State.FIN_WAIT_2, Trigger.ABORT): Move(State.CLOSED, Reply.RST, "3.10.5"),
     (State.FIN_WAIT_2, Trigger.TEXT_FOR_NOBODY): Move(State.CLOSED, Reply.RST, "3.6.1"),
@@ -96,17 +107,25 @@ _CLOSING: Final[dict[tuple[State, Trigger], Move]] = {
     (State.FIN_WAIT_2, Trigger.ORPHAN_OVER): Move(State.CLOSED, None, "3.6.1"),
     (State.CLOSE_WAIT, Trigger.CLOSE): Move(State.LAST_ACK, Reply.FIN, "3.10.4"),
     (State.CLOSE_WAIT, Trigger.ABORT): Move(State.CLOSED, Reply.RST, "3.10.5"),
-    (State.CLOSE_WAIT, Trigger.GIVE_UP): Move(State.CLOSED, None, "3.8.3"),
     (State.CLOSING, Trigger.ACK_OF_FIN): Move(State.TIME_WAIT, None, "3.10.7.4 fifth"),
     (State.CLOSING, Trigger.ABORT): Move(State.CLOSED, None, "3.10.5"),
-    (State.CLOSING, Trigger.GIVE_UP): Move(State.CLOSED, None, "3.8.3"),
     (State.LAST_ACK, Trigger.ACK_OF_FIN): Move(State.CLOSED, None, "3.10.7.4 fifth"),
     (State.LAST_ACK, Trigger.ABORT): Move(State.CLOSED, None, "3.10.5"),
-    (State.LAST_ACK, Trigger.GIVE_UP): Move(State.CLOSED, None, "3.8.3"),
     (State.TIME_WAIT, Trigger.FIN): Move(State.TIME_WAIT, Reply.ACK, "3.10.7.4 eighth"),
     (State.TIME_WAIT, Trigger.SYN_REOPENS): Move(State.CLOSED, None, "3.6.1"),
     (State.TIME_WAIT, Trigger.ABORT): Move(State.CLOSED, None, "3.10.5"),
     (State.TIME_WAIT, Trigger.TIME_WAIT_OVER): Move(State.CLOSED, None, "3.10.8"),
 }
 
-TABLE: Final[dict[tuple[State, Trigger], Move]] = _OPENING | _ANY_SYNCHRONIZED | _CLOSING
+_GIVEN_UP: Final[dict[tuple[State, Trigger], Move]] = {
+    (state, trigger): Move(State.CLOSED, reply, rule)
+    for trigger, reply, rule, states in (
+        (Trigger.GIVE_UP, None, "3.8.3", _UNFINISHED),
+        (Trigger.USER_TIMEOUT, None, "3.10.8", _UNFINISHED),
+        # Whether the peer crashed or merely lost its way: should it come back, it must not go on. So Linux.
+        (Trigger.KEEP_ALIVE_FAILED, Reply.RST, "3.8.4", _OPEN_FOR_THE_PEER),
+    )
+    for state in states
+}
+
+TABLE: Final[dict[tuple[State, Trigger], Move]] = _OPENING | _ANY_SYNCHRONIZED | _CLOSING | _GIVEN_UP

@@ -13,6 +13,8 @@ from xsocket.tcp.rto import RoundTrip, backed_off
 from xsocket.tcp.stream import ReceiveQueue, SendQueue
 
 MAX_UNSCALED_WINDOW = 65_535
+TS_RECENT_LIFE_S = 24 * 86_400
+"""How long a timestamp can be compared with a later one before the numbers have wrapped: RFC 7323 5.5."""
 
 
 class Tcb:
@@ -39,6 +41,7 @@ class Tcb:
         timestamps: Whether timestamps were agreed on (RFC 7323 section 3).
         ts_offset: What is added to our millisecond clock to make TSval.
         ts_recent: TS.Recent, the peer's TSval to echo.
+        ts_recent_at: When that was kept; it is worth nothing after 24 days (RFC 7323 section 5.5).
         last_ack_sent: Last.ACK.sent (RFC 7323 section 4.3).
         sending: Text not acknowledged or not sent yet; None while there never was any.
         receiving: Text not read yet; None while there never was any.
@@ -49,20 +52,30 @@ class Tcb:
         fin_at: Number of the peer's FIN when it came before the text in front of it; None otherwise.
         user_gone: Whether nobody will read any more (the user called close).
         error: What the user gets told, None if nothing went wrong.
-        timer, deadline: The one timer that runs, and when it fires.
+        timer, deadline: The timer that runs, and when it fires; infinite while none runs.
+        ack_at: When an acknowledgment that may wait has waited long enough; infinite when none waits.
         scheduled: When the stack will look at the timer; infinite when it will not.
         rto_s: Retransmission timeout, not backed off.
         round_trip: What was measured of the path.
         retries: Retransmissions since the peer last acknowledged something new; they double the timeout.
-        unanswered: Those of them since the peer last answered at all; they end in giving up.
+        unanswered: Those of them since the peer last answered at all, or keep-alive probes; they end in
+            giving up.
+        waiting_since: Since when the peer has acknowledged nothing new although it should.
+        heard_at: When the last segment came from the peer.
+        short_right: The number after the last segment sent that was short (`TcpConfig.minshall`).
+        largest_text: The largest text that came in one segment, octets.
+        quickacks: How many acknowledgments still go without delay.
         timed: Number and instant of the segment whose round trip is being timed, without timestamps.
         ack_due: The rule by which an acknowledgment is owed that waits for the batch to end; None if none is.
         invalid_at: When an unacceptable segment was last answered.
+        challenges: The period of the last challenge ACK, and how many more it may have.
         established_at: When it was established; None before.
     """
 
     __slots__ = (
+        "ack_at",
         "ack_due",
+        "challenges",
         "closing",
         "config",
         "congestion",
@@ -72,12 +85,15 @@ class Tcb:
         "fin_at",
         "fin_sent",
         "four_tuple",
+        "heard_at",
         "invalid_at",
         "irs",
         "iss",
+        "largest_text",
         "last_ack_sent",
         "max_snd_wnd",
         "passive",
+        "quickacks",
         "rcv_adv",
         "rcv_mss",
         "rcv_nxt",
@@ -91,6 +107,7 @@ class Tcb:
         "scaled",
         "scheduled",
         "sending",
+        "short_right",
         "snd_mss",
         "snd_nxt",
         "snd_una",
@@ -104,8 +121,10 @@ class Tcb:
         "timestamps",
         "ts_offset",
         "ts_recent",
+        "ts_recent_at",
         "unanswered",
         "user_gone",
+        "waiting_since",
     )
 
     def __init__(
@@ -128,7 +147,7 @@ class Tcb:
         self.snd_mss = self.rcv_mss = rcv_mss
         self.snd_wscale = self.rcv_wscale = 0
         self.sack = self.timestamps = self.scaled = False
-        self.ts_offset, self.ts_recent = ts_offset, 0
+        self.ts_offset, self.ts_recent, self.ts_recent_at = ts_offset, 0, 0.0
         self.sending: SendQueue | None = None
         self.receiving: ReceiveQueue | None = None
         self.congestion: NewReno | None = None
@@ -138,13 +157,17 @@ class Tcb:
         self.fin_at: int | None = None
         self.error: type[OSError] | None = None
         self.timer: Timer | None = None
-        self.deadline = 0.0
-        self.scheduled = inf
+        self.deadline = self.ack_at = self.scheduled = inf
         self.rto_s = config.initial_rto_s
         self.round_trip: RoundTrip | None = None
         self.retries = self.unanswered = 0
+        self.waiting_since = self.heard_at = 0.0
+        self.short_right: int | None = None
+        self.largest_text = 0
+        self.quickacks = config.quickacks
         self.timed: tuple[int, float] | None = None
         self.invalid_at: float | None = None
+        self.challenges: tuple[int, int] | None = None
         self.established_at: float | None = None
 
     @property
@@ -183,19 +206,40 @@ class Tcb:
         """TSval at *now*: milliseconds plus this connection's own offset (RFC 7323 sections 4.1, 7.1)."""
         return (int(now * 1000) + self.ts_offset) & MASK
 
+    @property
+    def due(self) -> float:
+        """When a timer runs out next; infinite for never."""
+        return self.deadline if self.deadline < self.ack_at else self.ack_at
+
     def start_timer(self, timer: Timer, now: float, after_s: float) -> None:
         """Let *timer* run out *after_s* seconds from *now*, in place of whatever timer ran."""
         self.timer, self.deadline = timer, now + after_s
 
     def start_retransmission(self, now: float) -> None:
         """Start the retransmission timer, or the persist timer against a closed window, backed off."""
-        shut = self.snd_wnd == 0 and self.state not in _HANDSHAKE
-        timer = Timer.PERSIST if shut else Timer.RETRANSMISSION
-        self.start_timer(timer, now, backed_off(self.rto_s, self.retries, self.config.max_rto_s))
+        shut = self.state not in _HANDSHAKE and (self.snd_wnd == 0 or not self.flight)
+        if self.timer not in _WATCH_THE_PEER:
+            self.unanswered = 0  # it counted keep-alive probes
+            self.waiting_since = now
+        doublings = self.retries
+        if self.state is State.SYN_SENT:
+            doublings = max(0, doublings - self.config.syn_linear_timeouts)
+        after_s = backed_off(self.rto_s, doublings, self.config.max_rto_s)
+        if self.config.user_timeout_s:
+            after_s = min(after_s, max(0.0, self.waiting_since + self.config.user_timeout_s - now))
+        self.start_timer(Timer.PERSIST if shut else Timer.RETRANSMISSION, now, after_s)
+
+    def rest(self, now: float) -> None:
+        """Nothing is in flight: stop the timer, or let it watch for a peer that vanishes."""
+        if self.config.keepalive and self.state in _KEPT_ALIVE:
+            self.unanswered = 0
+            self.start_timer(Timer.KEEP_ALIVE, now, self.config.keepalive_time_s)
+        else:
+            self.stop_timer()
 
     def stop_timer(self) -> None:
-        """Let no timer run."""
-        self.timer = None
+        """Let no timer run but that of the delayed acknowledgment."""
+        self.timer, self.deadline = None, inf
 
     def window_to_offer(self) -> int:
         """Return how far the window may reach past RCV.NXT now, octets; never less than was offered.
@@ -278,5 +322,7 @@ def snapshot(tcb: Tcb) -> Info:
 
 
 _HANDSHAKE = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
+_KEPT_ALIVE = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_2})
+_WATCH_THE_PEER = frozenset({Timer.RETRANSMISSION, Timer.PERSIST})
 _AFTER_PEERS_FIN = frozenset({State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, State.TIME_WAIT, State.CLOSED})
 _BEFORE_OUR_FIN = frozenset({State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT})

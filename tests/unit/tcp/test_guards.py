@@ -47,7 +47,7 @@ def tcb_in(
 
 
 def judged(tcb: Tcb, flags: int, seq: int, ack: int = 0, size: int = 0, options: Parsed = NOTHING) -> object:
-    return guards.in_other_states(tcb, Segment(seq, ack, flags, payload=bytes(size)), options)
+    return guards.in_other_states(tcb, 0.0, Segment(seq, ack, flags, payload=bytes(size)), options)
 
 
 # 3.10.7.1 CLOSED
@@ -192,7 +192,7 @@ def test_paws(agreed: bool, stamp: int | None, fresh: bool) -> None:
     """RFC 7323 section 5.3 R1."""
     tcb = tcb_in(State.ESTABLISHED)
     tcb.timestamps, tcb.ts_recent = agreed, 50
-    assert guards.is_fresh(tcb, Parsed(ts_val=stamp)) is fresh
+    assert guards.is_fresh(tcb, 0.0, Parsed(ts_val=stamp)) is fresh
     verdict = judged(tcb, ACK, 5000, 100, options=Parsed(ts_val=stamp))
     assert verdict is (None if fresh else Trigger.UNACCEPTABLE)
 

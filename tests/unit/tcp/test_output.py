@@ -63,7 +63,7 @@ def test_an_acknowledgment_has_the_next_number() -> None:
 def test_a_reset_of_our_own_has_the_next_number() -> None:
     peer = Peer(End("end")).reach(State.ESTABLISHED)
     peer.write(b"hello")
-    send = output.reset(peer.tcb, "3.10.5")
+    send = output.reset(peer.tcb, peer.now, "3.10.5")
     assert send.segment == Segment(peer.tcb.snd_nxt, peer.tcb.rcv_nxt, RST | ACK)
     assert send.four_tuple == SERVER
 

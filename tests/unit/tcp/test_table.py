@@ -28,6 +28,7 @@ MOVES: Final[dict[State, dict[Trigger, tuple[State, Reply | None]]]] = {
         Trigger.RST_FOR_US: (State.CLOSED, None),
         Trigger.CLOSE: (State.CLOSED, None),
         Trigger.ABORT: (State.CLOSED, None),
+        Trigger.USER_TIMEOUT: (State.CLOSED, None),
         Trigger.GIVE_UP: (State.CLOSED, None),
     },
     State.SYN_RECEIVED: {
@@ -42,12 +43,15 @@ MOVES: Final[dict[State, dict[Trigger, tuple[State, Reply | None]]]] = {
         Trigger.SYN_IN_WINDOW: (State.SYN_RECEIVED, Reply.CHALLENGE_ACK),
         Trigger.CLOSE: (State.FIN_WAIT_1, Reply.FIN),
         Trigger.ABORT: (State.CLOSED, Reply.RST),
+        Trigger.USER_TIMEOUT: (State.CLOSED, None),
         Trigger.GIVE_UP: (State.CLOSED, None),
     },
     State.ESTABLISHED: {
         Trigger.FIN: (State.CLOSE_WAIT, Reply.ACK),
         Trigger.CLOSE: (State.FIN_WAIT_1, Reply.FIN),
+        Trigger.KEEP_ALIVE_FAILED: (State.CLOSED, Reply.RST),
         Trigger.ABORT: (State.CLOSED, Reply.RST),
+        Trigger.USER_TIMEOUT: (State.CLOSED, None),
         Trigger.GIVE_UP: (State.CLOSED, None),
     },
     State.FIN_WAIT_1: {
@@ -55,27 +59,33 @@ MOVES: Final[dict[State, dict[Trigger, tuple[State, Reply | None]]]] = {
         Trigger.FIN: (State.CLOSING, Reply.ACK),
         Trigger.TEXT_FOR_NOBODY: (State.CLOSED, Reply.RST),
         Trigger.ABORT: (State.CLOSED, Reply.RST),
+        Trigger.USER_TIMEOUT: (State.CLOSED, None),
         Trigger.GIVE_UP: (State.CLOSED, None),
     },
     State.FIN_WAIT_2: {
         Trigger.FIN: (State.TIME_WAIT, Reply.ACK),
         Trigger.TEXT_FOR_NOBODY: (State.CLOSED, Reply.RST),
+        Trigger.KEEP_ALIVE_FAILED: (State.CLOSED, Reply.RST),
         Trigger.ABORT: (State.CLOSED, Reply.RST),
         Trigger.ORPHAN_OVER: (State.CLOSED, None),
     },
     State.CLOSE_WAIT: {
         Trigger.CLOSE: (State.LAST_ACK, Reply.FIN),
+        Trigger.KEEP_ALIVE_FAILED: (State.CLOSED, Reply.RST),
         Trigger.ABORT: (State.CLOSED, Reply.RST),
+        Trigger.USER_TIMEOUT: (State.CLOSED, None),
         Trigger.GIVE_UP: (State.CLOSED, None),
     },
     State.CLOSING: {
         Trigger.ACK_OF_FIN: (State.TIME_WAIT, None),
         Trigger.ABORT: (State.CLOSED, None),
+        Trigger.USER_TIMEOUT: (State.CLOSED, None),
         Trigger.GIVE_UP: (State.CLOSED, None),
     },
     State.LAST_ACK: {
         Trigger.ACK_OF_FIN: (State.CLOSED, None),
         Trigger.ABORT: (State.CLOSED, None),
+        Trigger.USER_TIMEOUT: (State.CLOSED, None),
         Trigger.GIVE_UP: (State.CLOSED, None),
     },
     State.TIME_WAIT: {
@@ -97,7 +107,7 @@ SYNCHRONIZED: Final = (
     State.TIME_WAIT,
 )
 SECTIONS: Final = (
-    *("3.5", "3.6.1", "3.8.1", "3.8.3", "3.10.1", "3.10.4", "3.10.5", "3.10.8"),
+    *("3.5", "3.6.1", "3.8.1", "3.8.3", "3.8.4", "3.10.1", "3.10.4", "3.10.5", "3.10.8"),
     *("3.10.7.2", "3.10.7.3", "3.10.7.4"),
 )
 IN_ALL: Final[dict[Trigger, Reply | None]] = {

@@ -1,5 +1,7 @@
 """The TCB's small sums: windows, flight, timers, and the snapshot for people."""
 
+from math import inf
+
 import pytest
 
 from support.pair import SERVER, End
@@ -83,9 +85,8 @@ def test_the_edge_does_not_move_back() -> None:
 @pytest.mark.parametrize(
     ("state", "window", "timer"),
     [
-        pytest.param(State.SYN_SENT, 0, Timer.RETRANSMISSION, id="SYN-SENT"),
         pytest.param(State.SYN_RECEIVED, 0, Timer.RETRANSMISSION, id="SYN-RECEIVED"),
-        pytest.param(State.ESTABLISHED, 1, Timer.RETRANSMISSION, id="open window"),
+        pytest.param(State.ESTABLISHED, 1, Timer.PERSIST, id="nothing in flight"),
         pytest.param(State.ESTABLISHED, 0, Timer.PERSIST, id="closed window"),
     ],
 )
@@ -95,7 +96,30 @@ def test_which_timer_runs(state: State, window: int, timer: Timer) -> None:
     tcb.start_retransmission(10.0)
     assert (tcb.timer, tcb.deadline) == (timer, 18.0)
     tcb.stop_timer()
-    assert tcb.timer is None
+    assert (tcb.timer, tcb.due) == (None, inf)
+
+
+def test_the_retransmission_timer_runs_for_what_an_open_window_let_go() -> None:
+    tcb = new()
+    tcb.state, tcb.snd_wnd, tcb.snd_nxt = State.ESTABLISHED, 1, tcb.snd_una + 1
+    tcb.start_retransmission(10.0)
+    assert (tcb.timer, tcb.deadline) == (Timer.RETRANSMISSION, 11.0)
+
+
+@pytest.mark.parametrize(("retries", "timeout_s"), [(0, 1.0), (4, 1.0), (5, 2.0), (6, 4.0)])
+def test_the_first_timeouts_of_a_syn_are_not_doubled(retries: int, timeout_s: float) -> None:
+    tcb = new()
+    tcb.state, tcb.retries = State.SYN_SENT, retries
+    tcb.start_retransmission(10.0)
+    assert (tcb.timer, tcb.deadline) == (Timer.RETRANSMISSION, 10.0 + timeout_s)
+
+
+def test_the_earlier_of_two_timers_is_due() -> None:
+    tcb = new()
+    tcb.start_timer(Timer.TIME_WAIT, 10.0, 5.0)
+    assert tcb.due == 15.0
+    tcb.ack_at = 12.0
+    assert tcb.due == 12.0
 
 
 def test_timestamps_are_milliseconds_and_wrap() -> None:
