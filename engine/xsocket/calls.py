@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Final, TypeVar
 
 from xsocket.connection import Connection
-from xsocket.errors import BadAddressError, HostUnreachableError
+from xsocket.errors import BadAddressError, HostUnreachableError, NetworkUnreachableError
 from xsocket.fourtuple import FourTuple, canonical_address
 from xsocket.host import Host
 from xsocket.tcp.tcb import Info, Tcb, snapshot
@@ -229,5 +229,7 @@ ERRNO: Final[dict[type[OSError], int]] = {
     ConnectionAbortedError: errno.ECONNABORTED,
     TimeoutError: errno.ETIMEDOUT,
     HostUnreachableError: errno.EHOSTUNREACH,
+    NetworkUnreachableError: errno.ENETUNREACH,
+    PermissionError: errno.EACCES,
 }
 """The error number that a socket's user would see."""

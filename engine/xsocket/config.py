@@ -147,6 +147,32 @@ class TcpConfig:
         rfc="9293 section 3.8.3 (R2)", linux="tcp_retries2", unit="retransmissions", low=0, high=255,
     )  # fmt: skip
 
+    min_pmtu: int = _rule(
+        552, "The least path MTU that is believed of IPv4",
+        rfc="5927 section 7.3", linux="net.ipv4.route.min_pmtu", unit="octets", low=68, high=65_535,
+        strict=68, why="RFC 1191 section 3 goes down to 68",
+    )  # fmt: skip
+    mtu_expires_s: float = _rule(
+        600.0, "How long a path MTU is remembered for connections to the same address",
+        rfc="8201 section 5.3", linux="net.ipv4.route.mtu_expires", unit="s", low=1, high=86_400,
+    )  # fmt: skip
+    mtu_probing: bool = _rule(
+        False, "Send smaller segments after retries1 timeouts: the path may be a black hole for large ones",
+        rfc="4821 section 7.7", linux="tcp_mtu_probing = 1",
+    )  # fmt: skip
+    base_mss: int = _rule(
+        1024, "The segment size that mtu_probing tries first; it then halves it each time",
+        rfc="4821 section 7.2", linux="tcp_base_mss", unit="octets", low=48, high=65_535,
+    )  # fmt: skip
+    retries1: int = _rule(
+        3, "Timeouts after which the path is in doubt", rfc="9293 section 3.8.3 (R1)",
+        linux="tcp_retries1", unit="retransmissions", low=0, high=255,
+    )  # fmt: skip
+    soft_errors_abort: bool = _rule(
+        True, "Let any ICMP error end an attempt to open a connection, not only a hard one",
+        rfc="5461 section 4.1", linux="built in", strict=False,
+        why="RFC 1122 section 4.2.3.9: a soft error must not abort a connection",
+    )  # fmt: skip
     user_timeout_s: float = _rule(
         0.0, "How long text may go unacknowledged before the connection is given up; 0 for retries2",
         rfc="5482 section 3", linux="TCP_USER_TIMEOUT", unit="s", low=0, high=2_147_483,

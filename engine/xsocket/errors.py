@@ -87,6 +87,12 @@ class HostUnreachableError(EnvironmentRefusedError, OSError):
     remedy = "Check the address, the engine's networks and its gateway."
 
 
+class NetworkUnreachableError(HostUnreachableError):
+    """A router says that no route leads to the address's network (ENETUNREACH)."""
+
+    remedy = "Check the address, and the routes of the gateway."
+
+
 class ClaimTimeout(WaitError, TimeoutError):  # noqa: N818  # the public name, after queue.Empty and socket.timeout
     """No connection that matches was there in time."""
 

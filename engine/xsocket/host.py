@@ -24,6 +24,7 @@ from xsocket.tcp.tcb import Tcb
 from xsocket.trace import Event, EventKind, Trace
 from xsocket.wire.codec import TcpPacket, encode_segment
 from xsocket.wire.ethernet import IPV4, IPV6, Ethernet, build_ethernet
+from xsocket.wire.icmp import IcmpPacket, path_error
 from xsocket.wire.ingress import Ingress
 from xsocket.wire.link import Frame
 from xsocket.wire.neighbours import Neighbours
@@ -121,6 +122,7 @@ class Host:
     def receive(self, now: float, frames: Iterable[Frame]) -> None:
         """Process a batch of frames, oldest first. *now* is monotonic seconds, here and everywhere."""
         arrivals: list[tuple[FourTuple, Segment]] = []
+        errors: list[tuple[IcmpPacket, Frame]] = []
         traced: list[Frame] = []
         classify = self.ingress.classify
         for frame in frames:
@@ -131,11 +133,22 @@ class Host:
                     traced.append(frame)
             elif isinstance(packet, DropReason):
                 self._drop(packet, frame)
+            elif isinstance(packet, IcmpPacket) and packet.is_error:
+                errors.append((packet, frame))
             else:
                 self._outbox += self.neighbours.receive(now, packet)
         self._received += len(arrivals)
         self._perform(now, self.stack.receive(now, arrivals), traced)
         self._promised = 0
+        for packet, frame in errors:
+            self._receive_error(now, packet, frame)
+
+    def _receive_error(self, now: float, packet: IcmpPacket, frame: Frame) -> None:
+        error = path_error(packet)
+        if isinstance(error, DropReason):
+            self._drop(error, frame)
+        else:
+            self._perform(now, self.stack.receive_error(now, error))
 
     def timers_fired(self, now: float) -> None:
         """Act on every timer that has run out by *now*."""

@@ -34,6 +34,11 @@ class DropReason(Enum):
     ICMP_IGNORED = "ICMP: a type this host does not act on"
     ND_MALFORMED = "RFC 4861 7.1: hop limit, code, length, options or target invalid"
     ND_NOT_FOR_US = "RFC 4861 7.2.3: target is not one of our addresses"
+    ICMP_NO_CONNECTION = "RFC 5927 4: quotes a segment of no connection of ours"
+    ICMP_NOT_IN_FLIGHT = "RFC 5927 4.1: quotes a number that is not in flight"
+    ICMP_NOTED = "RFC 9293 3.9.2.2: noted, in case the peer never answers"
+    ICMP_MTU_TOO_SMALL = "RFC 8201 4: less than the least MTU of IPv6"
+    ICMP_MTU_NOT_SMALLER = "RFC 1191 3: no less than what we send already"
     # The neighbour table
     NEIGHBOUR_QUEUE_FULL = "RFC 1122 2.3.2.2: too many frames wait for one address"
     NEIGHBOUR_UNREACHABLE = "RFC 4861 7.2.2: no answer to our solicitations"

@@ -14,6 +14,7 @@ from xsocket.admission import AdmissionPolicy, Verdict
 from xsocket.config import TcpConfig
 from xsocket.errors import AddressInUseError
 from xsocket.fourtuple import FourTuple
+from xsocket.patherror import PathError
 from xsocket.reasons import DropReason
 from xsocket.segment import ACK, RST, SYN, Segment
 from xsocket.seqnum import add, precedes
@@ -25,6 +26,10 @@ from xsocket.tcp.tcb import Tcb
 REOPENED_ISS_LEAD = 65_537
 """How far past the old connection's numbers a reopened one begins (RFC 9293 section 3.6.1 wants "larger";
 the most that an unscaled window could still hold, as Linux has it)."""
+
+
+MAX_PATHS = 4096
+"""How many addresses the path MTU is remembered of; the oldest makes room."""
 
 
 class StackStatistics(NamedTuple):
@@ -71,6 +76,7 @@ class Stack:
         self._tcbs: dict[FourTuple, Tcb] = {}
         self._half_open: OrderedDict[FourTuple, Tcb] = OrderedDict()
         self._time_wait: OrderedDict[FourTuple, Tcb] = OrderedDict()
+        self._paths: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._orphans: set[FourTuple] = set()
         self._timers: list[tuple[float, int, Tcb]] = []
         self._pushed = 0
@@ -280,10 +286,39 @@ class Stack:
             iss = add(reopened.snd_nxt, REOPENED_ISS_LEAD)
         mss = self._mss[four_tuple.family]
         tcb = Tcb(four_tuple, self.config, iss=iss, ts_offset=ts_offset, rcv_mss=mss, passive=passive)
+        if self._paths and (path_mss := self._path_mss(now, four_tuple.remote_address)) is not None:
+            tcb.path_mss = min(mss, path_mss)
         self._tcbs[four_tuple] = tcb
         if len(self._tcbs) > self._most_tcbs:
             self._most_tcbs = len(self._tcbs)
         return tcb
+
+    def receive_error(self, now: float, error: PathError) -> list[Action]:
+        """Judge an ICMP error about a segment of ours; see `xsocket.tcp.patherrors`."""
+        tcb = self._tcbs.get(error.four_tuple)
+        if tcb is None:
+            return [Dropped(error.four_tuple, None, DropReason.ICMP_NO_CONNECTION)]
+        before = tcb.path_mss
+        out = self._call(tcb, lambda: machine.receive_error(tcb, now, error))
+        if tcb.path_mss != before:
+            self._remember_path(now, error.four_tuple.remote_address, tcb.path_mss)
+        return out
+
+    def _remember_path(self, now: float, remote: str, path_mss: int) -> None:
+        self._paths.pop(remote, None)
+        self._paths[remote] = path_mss, now + self.config.mtu_expires_s
+        if len(self._paths) > MAX_PATHS:
+            self._paths.popitem(last=False)
+
+    def _path_mss(self, now: float, remote: str) -> int | None:
+        """Return what is remembered of the path to *remote*."""
+        known = self._paths.get(remote)
+        if known is None:
+            return None
+        if known[1] <= now:
+            del self._paths[remote]
+            return None
+        return known[0]
 
     # Calls
 

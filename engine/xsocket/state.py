@@ -49,6 +49,7 @@ class Trigger(Enum):
     # Timers (section 3.10.8)
     GIVE_UP = "retries exhausted"
     USER_TIMEOUT = "user timeout"
+    PATH_ERROR = "ICMP says that the peer cannot be reached"
     KEEP_ALIVE_FAILED = "keep-alive probes unanswered"
     TIME_WAIT_OVER = "2 MSL passed"
     ORPHAN_OVER = "the peer never sent its FIN"

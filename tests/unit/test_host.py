@@ -5,15 +5,21 @@ from math import inf
 
 import pytest
 
-from support.station import OURS, PREFIX, THEIRS, Station
+from support.station import OUR_MAC, OURS, PREFIX, THEIR_MAC, THEIRS, Station
 from xsocket.config import TcpConfig
 from xsocket.errors import AddressInUseError, BadAddressError, HostUnreachableError
 from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
 from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
+from xsocket.seqnum import add
 from xsocket.state import State
+from xsocket.tcp.options import for_syn
+from xsocket.tcp.tcb import Tcb
 from xsocket.trace import EventKind, Trace
 from xsocket.wire.codec import TcpPacket, decode, encode_segment
+from xsocket.wire.ethernet import Ethernet
+from xsocket.wire.icmp import IcmpPacket, build_icmp
+from xsocket.wire.ip import Ipv4
 
 HERE = FourTuple(OURS, 80, THEIRS, 40_000)
 
@@ -250,3 +256,52 @@ def test_tracing_changes_nothing_on_the_wire(station: MakeStation) -> None:
         made.pool.claim(HERE, timeout=0).close()
         sent.append(made.advance(5))
     assert sent[0] == sent[1]
+
+
+# ICMP errors
+
+
+def icmp_about(frame: bytes, kind: int, code: int, rest: int = 0) -> bytes:
+    """Return the error that 10.0.0.1 would send about a frame of ours."""
+    message = IcmpPacket(
+        Ethernet(OUR_MAC, THEIR_MAC),
+        Ipv4(THEIRS, OURS),
+        kind,
+        code,
+        rest.to_bytes(4, "big") + frame[14:][:28],
+    )
+    return build_icmp(message)
+
+
+def opening(station: Station) -> tuple[Tcb, bytes]:
+    """Let the station open a connection; return it and the frame with its SYN."""
+    station.introduce()
+    tcb = station.host.connect(station.now, FourTuple(OURS, 40_000, THEIRS, 80))
+    return tcb, station.host.take_frames()[-1]
+
+
+def test_an_icmp_error_ends_an_attempt_to_connect() -> None:
+    station = Station()
+    tcb, syn = opening(station)
+    assert station.receive(icmp_about(syn, 3, 3)) == []
+    assert (tcb.state, tcb.error) == (State.CLOSED, ConnectionRefusedError)
+
+
+def test_an_icmp_error_that_quotes_garbage_is_counted() -> None:
+    station = Station()
+    tcb, syn = opening(station)
+    station.receive(icmp_about(syn[:20], 3, 3), icmp_about(syn, 3, 99))
+    assert tcb.state is State.SYN_SENT
+    drops = station.host.counters().drops
+    assert (drops[DropReason.ICMP_MALFORMED], drops[DropReason.ICMP_IGNORED]) == (1, 1)
+
+
+def test_a_router_with_a_smaller_mtu_is_obeyed() -> None:
+    station = Station()
+    tcb, _ = opening(station)
+    syn_ack = Segment(9, add(tcb.iss, 1), SYN | ACK, 65_535, for_syn(1460, None, False, None))
+    station.receive(encode_segment(PREFIX, FourTuple(THEIRS, 80, OURS, 40_000), syn_ack))
+    station.host.send(station.now, tcb, memoryview(bytes(1460)))
+    (too_big,) = station.host.take_frames()
+    again = station.receive(icmp_about(too_big, 3, 4, rest=1000))
+    assert [len(frame) - 14 for frame in again] == [1000, 40 + 500]

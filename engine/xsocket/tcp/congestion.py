@@ -9,16 +9,17 @@ class NewReno:
     What is lost and what is under way, the retransmission queue knows; this knows how much may be under way.
 
     Attributes:
+        mss: Octets of a full segment.
         cwnd: Congestion window, octets.
         ssthresh: Slow start threshold, octets.
         duplicates: Duplicate acknowledgments since the last new one.
         recover: Where loss recovery ends (RFC 6582 section 3.2); None outside it.
     """
 
-    __slots__ = ("_mss", "_slow_start", "cwnd", "duplicates", "recover", "ssthresh")
+    __slots__ = ("_slow_start", "cwnd", "duplicates", "mss", "recover", "ssthresh")
 
     def __init__(self, mss: int, initial_segments: int) -> None:
-        self._mss = mss
+        self.mss = mss
         self.cwnd = initial_segments * mss
         self.ssthresh = 1 << 30
         self.duplicates = 0
@@ -39,7 +40,7 @@ class NewReno:
         """Note a loss that acknowledgments showed (RFC 5681 section 3.2); True for the first of a window."""
         if self.recover is not None:
             return False
-        self.ssthresh = max(flight // 2, 2 * self._mss)
+        self.ssthresh = max(flight // 2, 2 * self.mss)
         self.cwnd = self.ssthresh
         self.recover, self._slow_start = snd_nxt, False
         return True
@@ -47,8 +48,8 @@ class NewReno:
     def timed_out(self, flight: int, snd_nxt: int, *, first: bool) -> None:
         """Note that the retransmission timer ran out (RFC 5681 section 3.1), *first* for this text."""
         if first:
-            self.ssthresh = max(flight // 2, 2 * self._mss)
-        self.cwnd = self._mss
+            self.ssthresh = max(flight // 2, 2 * self.mss)
+        self.cwnd = self.mss
         self.duplicates = 0
         self.recover, self._slow_start = snd_nxt, True
 
@@ -57,7 +58,7 @@ class NewReno:
         if self.cwnd < self.ssthresh:
             self.cwnd += min(count, self.ssthresh - self.cwnd)
         else:
-            self.cwnd += max(1, self._mss * count // self.cwnd)
+            self.cwnd += max(1, self.mss * count // self.cwnd)
 
     def __repr__(self) -> str:
         return f"NewReno(cwnd={self.cwnd}, ssthresh={self.ssthresh}, recover={self.recover})"

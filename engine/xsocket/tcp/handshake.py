@@ -29,10 +29,10 @@ def take_syn(tcb: Tcb, now: float, syn: Segment, options: Parsed) -> None:
         tcb.snd_wscale = min(options.window_scale, MAX_SHIFT)
         tcb.rcv_wscale = output.window_shift(rules.rmem)
     mss = options.mss if options.mss else DEFAULT_MSS[tcb.four_tuple.family]
-    tcb.snd_mss = max(MIN_MSS, min(mss, tcb.rcv_mss))
+    tcb.snd_mss = min(mss, tcb.path_mss)
     if rules.timestamps and options.ts_val is not None:
         tcb.timestamps, tcb.ts_recent, tcb.ts_recent_at = True, options.ts_val, now
-        tcb.snd_mss = max(MIN_MSS, tcb.snd_mss - output.TIMESTAMP_OCTETS)
+    tcb.snd_mss = max(MIN_MSS, tcb.snd_mss - output.option_octets(tcb))
 
 
 def hold_early_text(tcb: Tcb, seq: int, text: bytes) -> None:

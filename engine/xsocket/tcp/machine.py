@@ -16,6 +16,7 @@ from xsocket.tcp import handshake, output, receiver
 from xsocket.tcp.arrival import receive_segment
 from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.options import Parsed, parse
+from xsocket.tcp.patherrors import HEADERS, fit_path, receive_error
 from xsocket.tcp.receiver import TEXT_ARRIVES, may_wait
 from xsocket.tcp.sender import watch_closed_window
 from xsocket.tcp.stream import SendQueue
@@ -32,6 +33,7 @@ __all__ = [
     "open_by_cookie",
     "open_passive",
     "receive",
+    "receive_error",
     "receive_segment",
     "release",
     "send",
@@ -221,7 +223,7 @@ def _keep_alive(tcb: Tcb, now: float, out: list[Action]) -> None:
     if tcb.unanswered >= (1 if patience_over else rules.keepalive_probes):
         step = move(tcb, Trigger.KEEP_ALIVE_FAILED, out)
         out.append(output.reset(tcb, now, step.rule))
-        delete(tcb, TimeoutError, out)
+        delete(tcb, tcb.soft_error or TimeoutError, out)
         return
     tcb.unanswered += 1
     out.append(output.keep_alive(tcb, now))
@@ -233,9 +235,9 @@ def _retransmission_over(tcb: Tcb, now: float, out: list[Action]) -> None:
     user_timeout_s = tcb.config.user_timeout_s
     if user_timeout_s and now - tcb.waiting_since >= user_timeout_s:
         move(tcb, Trigger.USER_TIMEOUT, out)
-        delete(tcb, TimeoutError, out)
+        delete(tcb, tcb.soft_error or TimeoutError, out)
     elif tcb.unanswered >= _retry_limit(tcb):
-        out += give_up(tcb, TimeoutError)
+        out += give_up(tcb, tcb.soft_error or TimeoutError)
     else:
         tcb.retries += 1
         tcb.unanswered += 1
@@ -283,6 +285,15 @@ def _send_after_timeout(tcb: Tcb, now: float, out: list[Action]) -> None:
     if tcb.congestion is not None:
         tcb.congestion.timed_out(tcb.flight, tcb.snd_nxt, first=tcb.retries == 1)
     queue.lose_all()
+    if tcb.config.mtu_probing and tcb.retries > tcb.config.retries1:
+        _doubt_the_path(tcb)
     sent = queue.first()
     assert sent is not None, "the retransmission timer runs for something"
     output.resend(tcb, now, sent, out, "RFC 6298 5.4")
+
+
+def _doubt_the_path(tcb: Tcb) -> None:
+    """Try smaller segments: a path that swallows large ones need not say so (RFC 4821 section 7.7)."""
+    base = tcb.config.base_mss
+    smaller = base if tcb.snd_mss > base else tcb.snd_mss // 2
+    fit_path(tcb, smaller + output.option_octets(tcb) + HEADERS[tcb.four_tuple.family])

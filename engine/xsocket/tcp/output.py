@@ -13,6 +13,11 @@ from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW, Tcb
 TIMESTAMP_OCTETS = 12
 
 
+def option_octets(tcb: Tcb) -> int:
+    """How many octets of options every segment carries: they come off the MSS (RFC 9293 section 3.7.1)."""
+    return TIMESTAMP_OCTETS if tcb.timestamps else 0
+
+
 def reset_for(segment: Segment) -> Segment:
     """Return the reset that the sender of *segment* will accept: RFC 9293 section 3.5.2, groups 1 and 2."""
     if segment.flags & ACK:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from xsocket.seqnum import distance, precedes, precedes_or_is
+from xsocket.seqnum import add, distance, precedes, precedes_or_is
 
 MAX_BLOCKS_READ: Final = 4
 """A SACK option has no room for more (RFC 2018 section 3)."""
@@ -35,6 +35,12 @@ class Sent:
     def size(self) -> int:
         """How many numbers it takes."""
         return distance(self.seq, self.right)
+
+    def piece(self, seq: int, right: int) -> "Sent":
+        """Return a part of it, as if it had been sent by itself."""
+        part = Sent(seq, right, self.order)
+        part.sacked, part.lost = self.sacked, self.lost
+        return part
 
 
 class RetransmissionQueue:
@@ -131,6 +137,22 @@ class RetransmissionQueue:
         for sent in self._segments:
             if not sent.sacked and not sent.lost:
                 self._lose(sent)
+
+    def split(self, most: int) -> None:
+        """Cut what is larger than *most* octets, and hold it for lost: the path does not carry it."""
+        pieces: deque[Sent] = deque()
+        for sent in self._segments:
+            if sent.size <= most or sent.sacked:
+                pieces.append(sent)
+                continue
+            if not sent.lost:
+                self._lose(sent)
+            left = sent.seq
+            while distance(left, sent.right) > most:
+                pieces.append(sent.piece(left, add(left, most)))
+                left = add(left, most)
+            pieces.append(sent.piece(left, sent.right))
+        self._segments = pieces
 
     def first_lost(self) -> Sent | None:
         """Return the segment to send again next, None when none is held for lost."""

@@ -122,6 +122,7 @@ _GIVEN_UP: Final[dict[tuple[State, Trigger], Move]] = {
     for trigger, reply, rule, states in (
         (Trigger.GIVE_UP, None, "3.8.3", _UNFINISHED),
         (Trigger.USER_TIMEOUT, None, "3.10.8", _UNFINISHED),
+        (Trigger.PATH_ERROR, None, "3.9.2.2", (State.SYN_SENT, State.SYN_RECEIVED)),
         # Whether the peer crashed or merely lost its way: should it come back, it must not go on. So Linux.
         (Trigger.KEEP_ALIVE_FAILED, Reply.RST, "3.8.4", _OPEN_FOR_THE_PEER),
     )

@@ -32,6 +32,7 @@ class Tcb:
         snd_wnd, snd_wl1, snd_wl2: The peer's window, and the segment that last updated it.
         max_snd_wnd: The largest window the peer ever offered (RFC 5961 section 5).
         snd_mss: Largest text we may send in one segment, options of every segment deducted.
+        path_mss: Largest text the path carries in a segment without options, as far as we know.
         rcv_nxt: Next number expected.
         rcv_adv: Right edge of the window we advertised; it never moves back.
         rcv_mss: Largest text we told the peer to send.
@@ -52,6 +53,7 @@ class Tcb:
         fin_at: Number of the peer's FIN when it came before the text in front of it; None otherwise.
         user_gone: Whether nobody will read any more (the user called close).
         error: What the user gets told, None if nothing went wrong.
+        soft_error: What the network said of the path; the reason, should the peer never answer.
         timer, deadline: The timer that runs, and when it fires; infinite while none runs.
         ack_at: When an acknowledgment that may wait has waited long enough; infinite when none waits.
         scheduled: When the stack will look at the timer; infinite when it will not.
@@ -93,6 +95,7 @@ class Tcb:
         "last_ack_sent",
         "max_snd_wnd",
         "passive",
+        "path_mss",
         "quickacks",
         "rcv_adv",
         "rcv_mss",
@@ -115,6 +118,7 @@ class Tcb:
         "snd_wl2",
         "snd_wnd",
         "snd_wscale",
+        "soft_error",
         "state",
         "timed",
         "timer",
@@ -144,7 +148,7 @@ class Tcb:
         self.iss = self.snd_una = self.snd_nxt = iss
         self.irs = self.rcv_nxt = self.rcv_adv = self.last_ack_sent = 0
         self.snd_wnd = self.max_snd_wnd = self.snd_wl1 = self.snd_wl2 = 0
-        self.snd_mss = self.rcv_mss = rcv_mss
+        self.snd_mss = self.rcv_mss = self.path_mss = rcv_mss
         self.snd_wscale = self.rcv_wscale = 0
         self.sack = self.timestamps = self.scaled = False
         self.ts_offset, self.ts_recent, self.ts_recent_at = ts_offset, 0, 0.0
@@ -156,6 +160,7 @@ class Tcb:
         self.ack_due: str | None = None
         self.fin_at: int | None = None
         self.error: type[OSError] | None = None
+        self.soft_error: type[OSError] | None = None
         self.timer: Timer | None = None
         self.deadline = self.ack_at = self.scheduled = inf
         self.rto_s = config.initial_rto_s

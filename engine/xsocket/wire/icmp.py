@@ -6,7 +6,9 @@ Errors keep the packet they quote. Neighbour discovery has a file of its own.
 from struct import Struct
 from typing import Final, NamedTuple
 
+from xsocket.errors import HostUnreachableError, NetworkUnreachableError
 from xsocket.fourtuple import FourTuple
+from xsocket.patherror import PathError
 from xsocket.reasons import DropReason
 from xsocket.wire.address import address_text
 from xsocket.wire.checksum import checksum_is_valid, internet_checksum
@@ -16,6 +18,8 @@ from xsocket.wire.ip import ICMP, ICMPV6, TCP, Ipv4, Ipv6, Payload, build_ip, ps
 ECHO_REPLY: Final = 0
 DESTINATION_UNREACHABLE: Final = 3
 ECHO_REQUEST: Final = 8
+FRAGMENTATION_NEEDED: Final = 4
+"""Code of "destination unreachable" (RFC 1191 section 4)."""
 TIME_EXCEEDED: Final = 11
 PARAMETER_PROBLEM: Final = 12
 
@@ -80,11 +84,49 @@ class IcmpPacket(NamedTuple):
         return self.body[_REST_OCTETS:]
 
 
-class QuotedSegment(NamedTuple):
-    """Which of our segments an error is about: its connection as we name it, and its sequence number."""
+class _Meaning(NamedTuple):
+    """What an error tells a connection's user, and whether it is for good (RFC 1122 section 4.2.3.9)."""
 
-    four_tuple: FourTuple
-    seq: int
+    error: type[OSError]
+    hard: bool
+
+
+_NETWORK_GONE: Final = _Meaning(NetworkUnreachableError, hard=False)
+_HOST_GONE: Final = _Meaning(HostUnreachableError, hard=False)
+_NOBODY_THERE: Final = _Meaning(ConnectionRefusedError, hard=True)
+_PROHIBITED: Final = _Meaning(HostUnreachableError, hard=True)
+_V6_PROHIBITED: Final = _Meaning(PermissionError, hard=True)
+
+_MEANINGS: Final = {
+    # RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1
+    (4, DESTINATION_UNREACHABLE, 0): _NETWORK_GONE,
+    (4, DESTINATION_UNREACHABLE, 1): _HOST_GONE,
+    (4, DESTINATION_UNREACHABLE, 2): _NOBODY_THERE,
+    (4, DESTINATION_UNREACHABLE, 3): _NOBODY_THERE,
+    (4, DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED): _Meaning(OSError, hard=False),
+    (4, DESTINATION_UNREACHABLE, 5): _HOST_GONE,
+    (4, DESTINATION_UNREACHABLE, 6): _Meaning(NetworkUnreachableError, hard=True),
+    (4, DESTINATION_UNREACHABLE, 7): _PROHIBITED,
+    (4, DESTINATION_UNREACHABLE, 8): _PROHIBITED,
+    (4, DESTINATION_UNREACHABLE, 9): _Meaning(NetworkUnreachableError, hard=True),
+    (4, DESTINATION_UNREACHABLE, 10): _PROHIBITED,
+    (4, DESTINATION_UNREACHABLE, 11): _NETWORK_GONE,
+    (4, DESTINATION_UNREACHABLE, 12): _HOST_GONE,
+    (4, DESTINATION_UNREACHABLE, 13): _PROHIBITED,
+    (4, DESTINATION_UNREACHABLE, 14): _PROHIBITED,
+    (4, DESTINATION_UNREACHABLE, 15): _PROHIBITED,
+    # RFC 4443 section 3.1
+    (6, V6_DESTINATION_UNREACHABLE, 0): _NETWORK_GONE,
+    (6, V6_DESTINATION_UNREACHABLE, 1): _V6_PROHIBITED,
+    (6, V6_DESTINATION_UNREACHABLE, 2): _HOST_GONE,
+    (6, V6_DESTINATION_UNREACHABLE, 3): _HOST_GONE,
+    (6, V6_DESTINATION_UNREACHABLE, 4): _NOBODY_THERE,
+    (6, V6_DESTINATION_UNREACHABLE, 5): _V6_PROHIBITED,
+    (6, V6_DESTINATION_UNREACHABLE, 6): _V6_PROHIBITED,
+}
+
+_PLATEAUS: Final = (68, 296, 508, 1006, 1492, 2002, 4352, 8166, 17_914, 32_000, 65_535)
+"""RFC 1191 section 7: the MTUs to try in turn where a router of before 1990 does not say its own."""
 
 
 def read_icmp(
@@ -114,17 +156,34 @@ def build_icmp(packet: IcmpPacket) -> bytes:
     return ethernet + build_icmp_message(packet.ip, packet.type, packet.code, packet.body) + packet.trailer
 
 
-def quoted_segment(packet: IcmpPacket) -> QuotedSegment | None:
-    """Return which of our segments an error is about (RFC 5927 section 3); None when it quotes none."""
-    if not packet.is_error:
-        return None
+def path_error(packet: IcmpPacket) -> PathError | DropReason:
+    """Return what an error says about which of our segments (RFC 5927 section 3)."""
     quoted = packet.quoted
     if isinstance(packet.ip, Ipv4):
         start, protocol_at, addresses_at, size = (quoted[0] & 0xF) * 4 if quoted else 0, 9, 12, 4
     else:
         start, protocol_at, addresses_at, size = 40, 6, 8, 16  # extension headers: we never send any
-    if start < addresses_at + 2 * size or len(quoted) < start + 8 or quoted[protocol_at] != TCP:
-        return None
+    if start < addresses_at + 2 * size or len(quoted) < start + 8:
+        return DropReason.ICMP_MALFORMED
+    if quoted[protocol_at] != TCP:
+        return DropReason.ICMP_NO_CONNECTION
     ours, theirs = (address_text(quoted[at : at + size]) for at in (addresses_at, addresses_at + size))
     our_port, their_port, seq = _TCP_START.unpack_from(quoted, start)
-    return QuotedSegment(FourTuple.trusted(ours, our_port, theirs, their_port), seq)
+    four_tuple = FourTuple.trusted(ours, our_port, theirs, their_port)
+    version = 4 if isinstance(packet.ip, Ipv4) else 6
+    if version == 6 and packet.type == V6_PACKET_TOO_BIG:
+        return PathError(four_tuple, seq, OSError, hard=False, mtu=packet.next_hop_mtu)
+    soft = _HOST_GONE  # time exceeded, parameter problem
+    unreachable = packet.type == (DESTINATION_UNREACHABLE if version == 4 else V6_DESTINATION_UNREACHABLE)
+    meaning = _MEANINGS.get((version, packet.type, packet.code)) if unreachable else soft
+    if meaning is None:
+        return DropReason.ICMP_IGNORED
+    mtu = None
+    if version == 4 and (packet.type, packet.code) == (DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED):
+        mtu = packet.next_hop_mtu or _next_plateau(int.from_bytes(quoted[2:4]))
+    return PathError(four_tuple, seq, meaning.error, meaning.hard, mtu)
+
+
+def _next_plateau(total: int) -> int:
+    """Return the largest plateau below *total* octets, the size of the packet that was too big."""
+    return max((plateau for plateau in _PLATEAUS if plateau < total), default=_PLATEAUS[0])

@@ -28,6 +28,7 @@ MOVES: Final[dict[State, dict[Trigger, tuple[State, Reply | None]]]] = {
         Trigger.RST_FOR_US: (State.CLOSED, None),
         Trigger.CLOSE: (State.CLOSED, None),
         Trigger.ABORT: (State.CLOSED, None),
+        Trigger.PATH_ERROR: (State.CLOSED, None),
         Trigger.USER_TIMEOUT: (State.CLOSED, None),
         Trigger.GIVE_UP: (State.CLOSED, None),
     },
@@ -43,6 +44,7 @@ MOVES: Final[dict[State, dict[Trigger, tuple[State, Reply | None]]]] = {
         Trigger.SYN_IN_WINDOW: (State.SYN_RECEIVED, Reply.CHALLENGE_ACK),
         Trigger.CLOSE: (State.FIN_WAIT_1, Reply.FIN),
         Trigger.ABORT: (State.CLOSED, Reply.RST),
+        Trigger.PATH_ERROR: (State.CLOSED, None),
         Trigger.USER_TIMEOUT: (State.CLOSED, None),
         Trigger.GIVE_UP: (State.CLOSED, None),
     },
@@ -107,7 +109,7 @@ SYNCHRONIZED: Final = (
     State.TIME_WAIT,
 )
 SECTIONS: Final = (
-    *("3.5", "3.6.1", "3.8.1", "3.8.3", "3.8.4", "3.10.1", "3.10.4", "3.10.5", "3.10.8"),
+    *("3.5", "3.6.1", "3.8.1", "3.8.3", "3.8.4", "3.9.2.2", "3.10.1", "3.10.4", "3.10.5", "3.10.8"),
     *("3.10.7.2", "3.10.7.3", "3.10.7.4"),
 )
 IN_ALL: Final[dict[Trigger, Reply | None]] = {

@@ -30,13 +30,15 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
+from xsocket.errors import HostUnreachableError, NetworkUnreachableError
 from xsocket.fourtuple import FourTuple
+from xsocket.patherror import PathError
 from xsocket.reasons import DropReason
 from xsocket.segment import SYN, Segment
 from xsocket.wire.arp import ArpPacket
 from xsocket.wire.codec import TcpPacket, decode, encode, encode_segment
 from xsocket.wire.ethernet import Ethernet
-from xsocket.wire.icmp import IcmpPacket, quoted_segment
+from xsocket.wire.icmp import IcmpPacket, path_error
 from xsocket.wire.ip import Ipv4, Ipv6
 
 CHUNKS = 10
@@ -295,8 +297,9 @@ def test_an_error_names_the_segment_it_is_about(outer: Layer, inner: Layer) -> N
     assert packet.is_error
     assert packet.next_hop_mtu == 1400
     assert packet.quoted == quoted
-    found = quoted_segment(packet)
-    assert found is not None
+    found = path_error(packet)
+    assert isinstance(found, PathError)
+    assert found.mtu == 1400
     assert found.four_tuple == FourTuple(inner.src, 80, inner.dst, 40_000)
     assert found.seq == 99
 
@@ -306,7 +309,76 @@ def test_an_error_that_quotes_too_little_is_about_nothing(octets: int) -> None:
     quoted = bytes(ipv4() / TCP())[:octets]
     packet = decode(bytes(ethernet() / ipv4() / ICMP(type=3, code=1) / quoted))
     assert isinstance(packet, IcmpPacket)
-    assert quoted_segment(packet) is None
+    assert path_error(packet) is DropReason.ICMP_MALFORMED
+
+
+def test_an_error_about_another_protocol_is_about_nothing() -> None:
+    quoted = bytes(ipv4() / UDP() / bytes(20))
+    packet = decode(bytes(ethernet() / ipv4() / ICMP(type=3, code=1) / quoted))
+    assert isinstance(packet, IcmpPacket)
+    assert path_error(packet) is DropReason.ICMP_NO_CONNECTION
+
+
+V4_MEANINGS = {
+    (3, 0): (NetworkUnreachableError, False),
+    (3, 1): (HostUnreachableError, False),
+    (3, 2): (ConnectionRefusedError, True),
+    (3, 3): (ConnectionRefusedError, True),
+    (3, 5): (HostUnreachableError, False),
+    (3, 13): (HostUnreachableError, True),
+    (11, 0): (HostUnreachableError, False),
+    (12, 0): (HostUnreachableError, False),
+}
+V6_MEANINGS = {
+    (1, 0): (NetworkUnreachableError, False),
+    (1, 1): (PermissionError, True),
+    (1, 3): (HostUnreachableError, False),
+    (1, 4): (ConnectionRefusedError, True),
+    (3, 0): (HostUnreachableError, False),
+    (4, 1): (HostUnreachableError, False),
+}
+
+
+def error_about_a_segment(version: int, kind: int, code: int, mtu: int = 0) -> PathError | DropReason:
+    outer = ipv4() if version == 4 else ipv6()
+    inner = ipv4() if version == 4 else ipv6()
+    quoted = bytes(inner / TCP() / bytes(1460))
+    rest = mtu.to_bytes(4, "big")
+    message = IcmpPacket(
+        decode_ethernet(bytes(ethernet() / outer)), address_of(outer, version), kind, code, rest + quoted
+    )
+    return path_error(message)
+
+
+def decode_ethernet(frame: bytes) -> Ethernet:
+    return Ethernet(frame[:6], frame[6:12])
+
+
+def address_of(layer: Layer, version: int) -> Ipv4 | Ipv6:
+    return Ipv4(layer.src, layer.dst) if version == 4 else Ipv6(layer.src, layer.dst)
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "code", "meaning"),
+    [(4, *key, value) for key, value in V4_MEANINGS.items()]
+    + [(6, *key, value) for key, value in V6_MEANINGS.items()],
+)
+def test_what_an_error_means(version: int, kind: int, code: int, meaning: tuple[type[OSError], bool]) -> None:
+    found = error_about_a_segment(version, kind, code)
+    assert isinstance(found, PathError)
+    assert (found.error, found.hard, found.mtu) == (*meaning, None)
+
+
+@pytest.mark.parametrize(("version", "kind", "code"), [(4, 3, 16), (6, 1, 7)])
+def test_an_error_with_an_unknown_code_is_ignored(version: int, kind: int, code: int) -> None:
+    assert error_about_a_segment(version, kind, code) is DropReason.ICMP_IGNORED
+
+
+def test_a_router_that_does_not_say_its_mtu_is_guessed() -> None:
+    """RFC 1191 section 5: the next plateau below the packet that was too big."""
+    found = error_about_a_segment(4, 3, 4, mtu=0)
+    assert isinstance(found, PathError)
+    assert found.mtu == 1492
 
 
 # Broken frames
