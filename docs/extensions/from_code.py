@@ -1,7 +1,7 @@
 """Directives that write reference tables from the code, so that they cannot disagree with it.
 
-``drop-reasons`` has every `xsocket.DropReason`, ``tcp-config`` every rule of `xsocket.TcpConfig`, and
-``command-line`` the help of every command.
+``drop-reasons`` has every `xsocket.DropReason`, ``tcp-config`` every rule of `xsocket.TcpConfig`,
+``tcp-differences`` those in which Linux and the RFCs differ, and ``command-line`` the help of every command.
 """
 
 import re
@@ -38,6 +38,16 @@ def tcp_config() -> str:
         name, default = f"`{each.name}`", f"`{each.default!r}`"
         rows.append((name, default, _range_of(each.type, rule), rule.what, rfc, linux))
     return _table(("Rule", "Default", "Range", "What it does", "RFC", "Linux"), rows)
+
+
+def tcp_differences() -> str:
+    """Return a Markdown table of the rules in which Linux, and so the default, differs from the RFCs."""
+    rows = []
+    for each in fields(TcpConfig):
+        rule: Rule = each.metadata["rule"]
+        if rule.strict is not None:
+            rows.append((f"`{each.name}`", f"`{each.default!r}`", f"`{rule.strict!r}`", _linked(rule.why)))
+    return _table(("Rule", "Default, as in Linux", "`TcpConfig.strict()`", "Why"), rows)
 
 
 def command_line() -> str:
@@ -106,6 +116,12 @@ class TcpConfigRules(_Generated):
     text = staticmethod(tcp_config)
 
 
+class TcpDifferences(_Generated):
+    """``{tcp-differences}``."""
+
+    text = staticmethod(tcp_differences)
+
+
 class CommandLine(_Generated):
     """``{command-line}``."""
 
@@ -116,5 +132,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Add the directives."""
     app.add_directive("drop-reasons", DropReasons)
     app.add_directive("tcp-config", TcpConfigRules)
+    app.add_directive("tcp-differences", TcpDifferences)
     app.add_directive("command-line", CommandLine)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

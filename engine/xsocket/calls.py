@@ -7,9 +7,10 @@ import errno
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Final, TypeVar
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 from xsocket.connection import Connection
 from xsocket.errors import BadAddressError, HostUnreachableError, NetworkUnreachableError
@@ -164,6 +165,11 @@ class HostCalls(ABC):
     def snapshot(self, tcb: Tcb) -> Info:
         """See `Calls.snapshot`."""
         return self._call(lambda _now: snapshot(tcb))
+
+    def configure(self, tcb: Tcb, rules: Mapping[str, Any]) -> None:
+        """See `Calls.configure`."""
+        config = replace(tcb.config, **rules)
+        self._call(lambda now: self.host.configure(now, tcb, config))
 
     # Waiting
 

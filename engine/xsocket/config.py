@@ -4,15 +4,42 @@ A rule is named after its Linux sysctl without the ``tcp_`` prefix where one exi
 and end in ``_s``. Values only; what a rule does stands where the machine applies it.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from functools import partial
 from math import inf
-from typing import Any, Literal, NamedTuple, Self, get_args
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, Protocol, Self, TypeVar, get_args
 
 from xsocket.errors import BadConfigError
 
 SynCookies = Literal["auto", "always", "never"]
 HalfOpenPolicy = Literal["ignore", "refuse", "evict"]
 PoolPolicy = Literal["refuse", "ignore", "evict"]
+
+
+T = TypeVar("T")
+
+
+class EntersNamespace(Protocol):
+    """What runs a function in a network namespace, such as `xsocket_netns.Host`."""
+
+    def run(self, function: Callable[[], T], /) -> T:
+        """Call *function* there and return what it returns."""
+        ...
+
+
+class Sysctl(NamedTuple):
+    """Where Linux keeps a rule, and how to read it.
+
+    Attributes:
+        path: The file below ``/proc/sys/net``.
+        convert: Makes the rule's value of the file's text.
+    """
+
+    path: str
+    convert: Callable[[str], bool | float | str]
 
 
 class Rule(NamedTuple):
@@ -26,6 +53,7 @@ class Rule(NamedTuple):
         low, high: The range of a number, ends included.
         strict: What the RFC has where Linux, which is the default, differs; None where it does not.
         why: The difference, as a phrase.
+        sysctl: Where `TcpConfig.linux` reads it; None for what Linux has built in or leaves to the socket.
     """
 
     what: str
@@ -36,6 +64,7 @@ class Rule(NamedTuple):
     high: float
     strict: bool | float | str | None
     why: str
+    sysctl: Sysctl | None
 
 
 def _rule(
@@ -49,8 +78,41 @@ def _rule(
     high: float = inf,
     strict: bool | float | str | None = None,
     why: str = "",
+    sysctl: Sysctl | None = None,
 ) -> Any:  # noqa: ANN401
-    return field(default=default, metadata={"rule": Rule(what, rfc, linux, unit, low, high, strict, why)})
+    rule = Rule(what, rfc, linux, unit, low, high, strict, why, sysctl)
+    return field(default=default, metadata={"rule": rule})
+
+
+def _count(path: str) -> Sysctl:
+    return Sysctl(path, int)
+
+
+def _switch(path: str) -> Sysctl:
+    return Sysctl(path, lambda text: int(text) > 0)
+
+
+def _duration(path: str, per_second: int = 1) -> Sysctl:
+    return Sysctl(path, lambda text: int(text) / per_second)
+
+
+def _largest(path: str) -> Sysctl:
+    """The last of three: minimum, default, and what autotuning may grow to."""
+    return Sysctl(path, lambda text: int(text.split()[2]))
+
+
+def _choice(path: str, *choices: str) -> Sysctl:
+    """One of *choices* by its number; the last stands for all above."""
+    return Sysctl(path, lambda text: choices[min(int(text), len(choices) - 1)])
+
+
+def _exactly_one(path: str) -> Sysctl:
+    return Sysctl(path, lambda text: int(text) == 1)
+
+
+def _never_zero(path: str, default: int) -> Sysctl:
+    """A count for which 0 stands for *default*."""
+    return Sysctl(path, lambda text: int(text) or default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,24 +131,29 @@ class TcpConfig:
     syn_retries: int = _rule(
         6, "How often a SYN is sent again before connect gives up",
         rfc="9293 section 3.8.3", linux="tcp_syn_retries", unit="retransmissions", low=0, high=127,
+        sysctl=_count("ipv4/tcp_syn_retries"),
     )  # fmt: skip
     syn_linear_timeouts: int = _rule(
         4, "How many timeouts of a SYN pass before the next is twice as long; not counted in syn_retries",
         rfc="6298 section 5.5", linux="tcp_syn_linear_timeouts", unit="retransmissions", low=0, high=127,
         strict=0, why="RFC 6298 section 5.5 doubles the timeout each time",
+        sysctl=_count("ipv4/tcp_syn_linear_timeouts"),
     )  # fmt: skip
     synack_retries: int = _rule(
         5, "How often a SYN+ACK is sent again before a half-open connection is dropped",
         rfc="9293 section 3.8.3", linux="tcp_synack_retries", unit="retransmissions", low=0, high=255,
+        sysctl=_count("ipv4/tcp_synack_retries"),
     )  # fmt: skip
     max_syn_backlog: int = _rule(
         4096, "How many connections may be half-open (SYN-RECEIVED by passive open)",
         rfc="4987 section 3.3", linux="tcp_max_syn_backlog", unit="connections", low=1, high=1 << 24,
+        sysctl=_count("ipv4/tcp_max_syn_backlog"),
     )  # fmt: skip
     syn_cookies: SynCookies = _rule(
         "auto", "When a SYN is answered with a cookie, which takes no place in the half-open table: "
         "when that is full, always, or never",
         rfc="4987 section 3.6", linux="tcp_syncookies (1, 2, 0)",
+        sysctl=_choice("ipv4/tcp_syncookies", "never", "auto", "always"),
     )  # fmt: skip
     half_open_policy: HalfOpenPolicy = _rule(
         "ignore", "What becomes of a SYN that finds the half-open table full and gets no cookie: ignore, "
@@ -101,6 +168,7 @@ class TcpConfig:
         "ignore", "What becomes of a handshake that completes when the pool is full: refuse it with a reset, "
         "ignore the final ACK so that the peer tries again, or evict the oldest from the pool",
         rfc="", linux="tcp_abort_on_overflow",
+        sysctl=_choice("ipv4/tcp_abort_on_overflow", "ignore", "refuse"),
     )  # fmt: skip
     max_connections: int = _rule(
         262_144, "How many TCBs may exist in all; a SYN beyond that is ignored",
@@ -109,21 +177,37 @@ class TcpConfig:
 
     # Options offered and taken
     window_scaling: bool = _rule(
-        True, "Offer and accept window scale", rfc="7323 section 2", linux="tcp_window_scaling"
+        True,
+        "Offer and accept window scale",
+        rfc="7323 section 2",
+        linux="tcp_window_scaling",
+        sysctl=_switch("ipv4/tcp_window_scaling"),
     )
     timestamps: bool = _rule(
-        True, "Offer and accept timestamps", rfc="7323 section 3", linux="tcp_timestamps"
+        True,
+        "Offer and accept timestamps",
+        rfc="7323 section 3",
+        linux="tcp_timestamps",
+        sysctl=_switch("ipv4/tcp_timestamps"),
     )
-    sack: bool = _rule(True, "Offer and accept selective acknowledgment", rfc="2018", linux="tcp_sack")
+    sack: bool = _rule(
+        True,
+        "Offer and accept selective acknowledgment",
+        rfc="2018",
+        linux="tcp_sack",
+        sysctl=_switch("ipv4/tcp_sack"),
+    )
 
     # The stream
     rmem: int = _rule(
         262_144, "Receive buffer: the most text held for the user, and the largest window offered",
         rfc="9293 section 3.8.6", linux="tcp_rmem (SO_RCVBUF)", unit="octets", low=256, high=1 << 30,
+        sysctl=_largest("ipv4/tcp_rmem"),
     )  # fmt: skip
     wmem: int = _rule(
         262_144, "Send buffer: the most text held that the peer has not acknowledged",
         rfc="9293 section 3.9.1.2", linux="tcp_wmem (SO_SNDBUF)", unit="octets", low=256, high=1 << 30,
+        sysctl=_largest("ipv4/tcp_wmem"),
     )  # fmt: skip
     initial_cwnd: int = _rule(
         10, "Congestion window at the start", rfc="6928 section 2", linux="TCP_INIT_CWND (route's initcwnd)",
@@ -132,41 +216,50 @@ class TcpConfig:
     reordering: int = _rule(
         3, "Duplicate acknowledgments that stand for a loss", rfc="5681 section 3.2", linux="tcp_reordering",
         unit="segments", low=1, high=300,
+        sysctl=_count("ipv4/tcp_reordering"),
     )  # fmt: skip
     min_rto_s: float = _rule(
         0.2, "Smallest retransmission timeout; the RFC wants one second, Linux a fifth",
         rfc="6298 section 2.4", linux="tcp_rto_min_us (route's rto_min)", unit="s", low=0.001, high=60,
         strict=1.0, why="RFC 6298 section 2.4 rounds up to one second",
+        sysctl=_duration("ipv4/tcp_rto_min_us", 1_000_000),
     )  # fmt: skip
     max_rto_s: float = _rule(
         120.0, "Largest retransmission timeout", rfc="6298 section 2.5", linux="tcp_rto_max_ms (TCP_RTO_MAX)",
         unit="s", low=1, high=3600,
+        sysctl=_duration("ipv4/tcp_rto_max_ms", 1000),
     )  # fmt: skip
     retries2: int = _rule(
         15, "How often text or FIN is sent again before the connection is given up",
         rfc="9293 section 3.8.3 (R2)", linux="tcp_retries2", unit="retransmissions", low=0, high=255,
+        sysctl=_count("ipv4/tcp_retries2"),
     )  # fmt: skip
 
     min_pmtu: int = _rule(
         552, "The least path MTU that is believed of IPv4",
         rfc="5927 section 7.3", linux="net.ipv4.route.min_pmtu", unit="octets", low=68, high=65_535,
         strict=68, why="RFC 1191 section 3 goes down to 68",
+        sysctl=_count("ipv4/route/min_pmtu"),
     )  # fmt: skip
     mtu_expires_s: float = _rule(
         600.0, "How long a path MTU is remembered for connections to the same address",
         rfc="8201 section 5.3", linux="net.ipv4.route.mtu_expires", unit="s", low=1, high=86_400,
+        sysctl=_duration("ipv4/route/mtu_expires"),
     )  # fmt: skip
     mtu_probing: bool = _rule(
         False, "Send smaller segments after retries1 timeouts: the path may be a black hole for large ones",
         rfc="4821 section 7.7", linux="tcp_mtu_probing = 1",
+        sysctl=_switch("ipv4/tcp_mtu_probing"),
     )  # fmt: skip
     base_mss: int = _rule(
         1024, "The segment size that mtu_probing tries first; it then halves it each time",
         rfc="4821 section 7.2", linux="tcp_base_mss", unit="octets", low=48, high=65_535,
+        sysctl=_count("ipv4/tcp_base_mss"),
     )  # fmt: skip
     retries1: int = _rule(
         3, "Timeouts after which the path is in doubt", rfc="9293 section 3.8.3 (R1)",
         linux="tcp_retries1", unit="retransmissions", low=0, high=255,
+        sysctl=_count("ipv4/tcp_retries1"),
     )  # fmt: skip
     soft_errors_abort: bool = _rule(
         True, "Let any ICMP error end an attempt to open a connection, not only a hard one",
@@ -204,14 +297,17 @@ class TcpConfig:
     keepalive_time_s: float = _rule(
         7200.0, "Silence after which the first keep-alive probe goes",
         rfc="9293 section 3.8.4", linux="tcp_keepalive_time (TCP_KEEPIDLE)", unit="s", low=1, high=32_767,
+        sysctl=_duration("ipv4/tcp_keepalive_time"),
     )  # fmt: skip
     keepalive_intvl_s: float = _rule(
         75.0, "Time between keep-alive probes",
         rfc="9293 section 3.8.4", linux="tcp_keepalive_intvl (TCP_KEEPINTVL)", unit="s", low=1, high=32_767,
+        sysctl=_duration("ipv4/tcp_keepalive_intvl"),
     )  # fmt: skip
     keepalive_probes: int = _rule(
         9, "Keep-alive probes without an answer before the connection is reset",
         rfc="9293 section 3.8.4", linux="tcp_keepalive_probes (TCP_KEEPCNT)", unit="probes", low=1, high=127,
+        sysctl=_count("ipv4/tcp_keepalive_probes"),
     )  # fmt: skip
 
     # Closing, and what nobody owns any more
@@ -223,31 +319,43 @@ class TcpConfig:
     max_tw_buckets: int = _rule(
         65_536, "How many connections may be in TIME-WAIT; beyond that the oldest goes at once",
         rfc="", linux="tcp_max_tw_buckets", unit="connections", low=0, high=1 << 24,
+        sysctl=_count("ipv4/tcp_max_tw_buckets"),
     )  # fmt: skip
     fin_timeout_s: float = _rule(
         60.0, "How long a connection its user has closed waits for the peer's FIN",
         rfc="9293 section 3.6.1", linux="tcp_fin_timeout", unit="s", low=0, high=3600,
+        sysctl=_duration("ipv4/tcp_fin_timeout"),
     )  # fmt: skip
 
     orphan_retries: int = _rule(
         8, "How often text or FIN is sent again for a connection that its user has closed",
         rfc="9293 section 3.8.3", linux="tcp_orphan_retries", unit="retransmissions", low=0, high=255,
+        sysctl=_never_zero("ipv4/tcp_orphan_retries", 8),
     )  # fmt: skip
     max_orphans: int = _rule(
         65_536, "How many connections that their user has closed may wait for their peers to finish, too; "
         "beyond that, a closed one is reset",
         rfc="", linux="tcp_max_orphans", unit="connections", low=0, high=1 << 24,
+        sysctl=_count("ipv4/tcp_max_orphans"),
     )  # fmt: skip
-    rfc1337: bool = _rule(False, "Let no reset end TIME-WAIT", rfc="1337 section 4", linux="tcp_rfc1337")
+    rfc1337: bool = _rule(
+        False,
+        "Let no reset end TIME-WAIT",
+        rfc="1337 section 4",
+        linux="tcp_rfc1337",
+        sysctl=_switch("ipv4/tcp_rfc1337"),
+    )
     tw_reuse: bool = _rule(
         False, "Let an active open take a connection in TIME-WAIT whose timestamps are a second old",
         rfc="6191 section 2", linux="tcp_tw_reuse",
+        sysctl=_exactly_one("ipv4/tcp_tw_reuse"),
     )  # fmt: skip
 
     # Defence
     invalid_ratelimit_s: float = _rule(
         0.5, "Shortest time between two acknowledgments of segments that were not acceptable",
         rfc="5961 section 7", linux="tcp_invalid_ratelimit", unit="s", low=0, high=60,
+        sysctl=_duration("ipv4/tcp_invalid_ratelimit", 1000),
     )  # fmt: skip
     challenge_ack_limit: int = _rule(
         10, "How many challenge ACKs one connection sends in a period, on average: each period draws its "
@@ -278,9 +386,54 @@ class TcpConfig:
         rules = {each.name: each.metadata["rule"].strict for each in fields(cls)}
         return cls(**{name: value for name, value in rules.items() if value is not None} | changes)
 
+    @classmethod
+    def linux(cls, namespace: EntersNamespace | None = None, **changes: Any) -> Self:  # noqa: ANN401
+        """Return the rules that a network namespace's sysctls set, and the defaults for all others.
+
+        A sysctl that this kernel lacks leaves the default; one beyond a rule's range is cut to it.
+
+        Args:
+            namespace: Which, such as a `xsocket_netns.Host`; the current one without it.
+            **changes: Rules to set otherwise.
+
+        Raises:
+            BadConfigError: A value of *changes* is outside the range of its rule.
+        """
+        known = {each.name: each.metadata["rule"] for each in fields(cls)}
+        read = _read_sysctls if namespace is None else partial(namespace.run, _read_sysctls)
+        return cls(**{name: _cut(value, known[name]) for name, value in read().items()} | changes)
+
     def __post_init__(self) -> None:
         for each in fields(self):
             _check(each.name, getattr(self, each.name), each.type, each.metadata["rule"])
+
+
+PER_CONNECTION: Final = frozenset(
+    {
+        *("nodelay", "minshall", "delayed_ack_s", "user_timeout_s", "retries1", "retries2", "mtu_probing"),
+        *("keepalive", "keepalive_time_s", "keepalive_intvl_s", "keepalive_probes"),
+        *("time_wait_s", "fin_timeout_s", "orphan_retries", "rfc1337"),
+    }
+)
+"""The rules that `Connection.configure` may change: those that matter once a connection is established."""
+
+
+def _read_sysctls() -> dict[str, bool | float | str]:
+    """Return the value of each rule that the current namespace has a sysctl for."""
+    values: dict[str, bool | float | str] = {}
+    for each in fields(TcpConfig):
+        sysctl = each.metadata["rule"].sysctl
+        if sysctl is None:
+            continue
+        with suppress(OSError):  # another kernel
+            values[each.name] = sysctl.convert(Path("/proc/sys/net", sysctl.path).read_text())
+    return values
+
+
+def _cut(value: bool | float | str, rule: Rule) -> bool | float | str:
+    if isinstance(value, bool | str):
+        return value
+    return type(value)(min(max(value, rule.low), rule.high))
 
 
 def _check(name: str, value: object, kind: object, rule: Rule) -> None:

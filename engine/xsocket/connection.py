@@ -7,11 +7,13 @@ import errno
 import io
 import os
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from threading import TIMEOUT_MAX
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
+from xsocket.config import PER_CONNECTION
+from xsocket.errors import BadConfigError
 from xsocket.fourtuple import FourTuple
 from xsocket.state import State
 from xsocket.tcp.tcb import Info, Tcb
@@ -56,6 +58,10 @@ class Calls(Protocol):
 
     def snapshot(self, tcb: Tcb) -> Info:
         """Return the TCB's variables at one moment."""
+        ...
+
+    def configure(self, tcb: Tcb, rules: Mapping[str, Any]) -> None:
+        """Change rules for this connection; see `Connection.configure`."""
         ...
 
     def wait(self, tcb: Tcb, attempt: Callable[[], T | None], timeout: float | None) -> T | None:
@@ -131,6 +137,23 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<xsocket.Connection {self.four_tuple} {'closed' if self._closed else self.state.value}>"
+
+    def configure(self, **rules: Any) -> None:  # noqa: ANN401
+        """Play by other rules from now on: fields of `TcpConfig`, for this connection alone.
+
+        What `setsockopt` does for a socket: ``nodelay`` (TCP_NODELAY), ``keepalive`` and its times
+        (SO_KEEPALIVE, TCP_KEEPIDLE, ...), ``user_timeout_s`` (TCP_USER_TIMEOUT) and the other rules named in
+        `xsocket.config.PER_CONNECTION`.
+
+        Raises:
+            BadConfigError: A rule does not exist, belongs to the whole engine, or its value is out of range.
+            OSError: EBADF after `close`.
+        """
+        self._check_open()
+        foreign = sorted(rules.keys() - PER_CONNECTION)
+        if foreign:
+            raise BadConfigError(f"{', '.join(foreign)}: not a rule of one connection")
+        self._calls.configure(self._tcb, rules)
 
     # Timeouts
 

@@ -230,6 +230,10 @@ class Host:
         self._perform(now, actions)
         return text
 
+    def configure(self, now: float, tcb: Tcb, config: TcpConfig) -> None:
+        """Let a connection play by other rules."""
+        self._perform(now, self.stack.configure(now, tcb, config))
+
     def close(self, now: float, tcb: Tcb) -> None:
         """Finish sending."""
         self._perform(now, self.stack.close(now, tcb))

@@ -354,6 +354,10 @@ class Stack:
         """See `xsocket.tcp.machine.receive`."""
         return machine.receive(tcb, now, most)
 
+    def configure(self, now: float, tcb: Tcb, config: TcpConfig) -> list[Action]:
+        """See `xsocket.tcp.machine.configure`."""
+        return self._call(tcb, lambda: machine.configure(tcb, now, config))
+
     def close(self, now: float, tcb: Tcb) -> list[Action]:
         """See `xsocket.tcp.machine.close`: finish sending, go on reading."""
         return self._call(tcb, lambda: machine.close(tcb, now))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from xsocket import TcpConfig
 from xsocket_netns import (
     CommandFailedError,
     CommandTimeoutError,
@@ -386,3 +387,11 @@ def test_a_namespace_without_a_name_goes_with_its_descriptor() -> None:
         assert namespace.run(namespace_number) != namespace_number()
     assert namespace.fileno() == -1
     namespace.close()
+
+
+def test_an_engines_rules_are_read_from_a_host(lab: Lab) -> None:
+    host = lab.host("ours")
+    host.sysctl("net.ipv4.tcp_retries2", 7)
+    host.sysctl("net.ipv4.tcp_sack", 0)
+    config = TcpConfig.linux(host, timestamps=False)
+    assert (config.retries2, config.sack, config.timestamps) == (7, False, False)

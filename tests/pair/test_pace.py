@@ -1,5 +1,8 @@
 """When segments go: delayed acknowledgments, the Nagle algorithm, silly window avoidance."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from support.pair import CLIENT, SERVER, End, Pair
@@ -220,3 +223,44 @@ def test_two_engines_with_delayed_acknowledgments_and_nagle_get_along() -> None:
     pair.advance(1)
     assert pair.read(pair.server, SERVER) == text
     assert pair.tcb(pair.server, SERVER).state is State.CLOSE_WAIT
+
+
+# One connection by other rules: `Connection.configure`
+
+
+def configure(peer: Peer, **rules: Any) -> list[str]:  # noqa: ANN401
+    config = replace(peer.tcb.config, **rules)
+    return peer.did(peer.end.stack.configure(peer.now, peer.tcb, config))
+
+
+def test_nodelay_lets_go_what_was_held_back() -> None:
+    peer = sender()
+    peer.write(b"a")
+    peer.write(b"b")
+    assert configure(peer, nodelay=True) == ["P. seq 2 ack 1 len 1"]
+
+
+def test_keep_alive_begins_when_it_is_switched_on() -> None:
+    peer = sender()
+    peer.advance(1000)
+    configure(peer, keepalive=True, keepalive_time_s=60)
+    assert peer.advance(1060) == [". seq 0 ack 1"]
+
+
+def test_keep_alive_ends_when_it_is_switched_off() -> None:
+    peer = sender(keepalive=True)
+    configure(peer, keepalive=False)
+    assert peer.advance(100_000) == []
+
+
+def test_other_connections_keep_their_rules() -> None:
+    end = End("end")
+    one, other = (Peer(end, SERVER._replace(remote_port=port)).establish() for port in (1, 2))
+    configure(one, nodelay=True)
+    assert (one.tcb.config.nodelay, other.tcb.config.nodelay) == (True, False)
+
+
+def test_time_wait_goes_on() -> None:
+    peer = Peer(End("end")).reach(State.TIME_WAIT)
+    configure(peer, keepalive=True)
+    assert peer.tcb.timer is Timer.TIME_WAIT

@@ -1,7 +1,8 @@
 """A host in memory and the frames a peer would send it: no sockets, no namespaces, the test sets the time."""
 
-from collections.abc import Callable
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 from xsocket.admission import Admission
 from xsocket.config import TcpConfig
@@ -103,6 +104,9 @@ class DirectCalls:
 
     def release(self, tcb: Tcb) -> None:
         self._station.host.release(self._station.now, tcb)
+
+    def configure(self, tcb: Tcb, rules: Mapping[str, Any]) -> None:
+        self._station.host.configure(self._station.now, tcb, replace(tcb.config, **rules))
 
     def abort(self, tcb: Tcb) -> None:
         self._station.host.abort(self._station.now, tcb)

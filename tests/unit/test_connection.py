@@ -2,13 +2,14 @@
 
 import gc
 import warnings
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import pytest
 
 from xsocket.config import TcpConfig
 from xsocket.connection import SHUT_RD, SHUT_RDWR, SHUT_WR, Connection
+from xsocket.errors import BadConfigError
 from xsocket.fourtuple import FourTuple
 from xsocket.state import State
 from xsocket.tcp.tcb import Info, Tcb, snapshot
@@ -54,6 +55,10 @@ class Recorder:
     def release(self, tcb: Tcb) -> None:
         del tcb
         self.asked.append("release")
+
+    def configure(self, tcb: Tcb, rules: Mapping[str, Any]) -> None:
+        del tcb
+        self.asked.append(f"configure {dict(rules)}")
 
     def abort(self, tcb: Tcb) -> None:
         del tcb
@@ -219,3 +224,21 @@ def test_dropping_a_dead_one_is_no_offence(calls: Recorder) -> None:
         del connection
         gc.collect()
     assert calls.asked == []
+
+
+def test_one_connection_plays_by_other_rules(connection: Connection, calls: Recorder) -> None:
+    connection.configure(nodelay=True, keepalive=True)
+    assert calls.asked == ["configure {'nodelay': True, 'keepalive': True}"]
+
+
+@pytest.mark.parametrize("rule", ["pool_capacity", "sack", "no_such_rule"])
+def test_a_rule_of_the_engine_is_no_rule_of_one_connection(connection: Connection, rule: str) -> None:
+    with pytest.raises(BadConfigError, match=f"{rule}: not a rule of one connection"):
+        connection.configure(**{rule: 1})
+    connection.close()
+
+
+def test_a_closed_connection_is_not_configured(connection: Connection) -> None:
+    connection.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        connection.configure(nodelay=True)

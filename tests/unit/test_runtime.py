@@ -13,7 +13,13 @@ from support.live import PATIENCE_S, Task, text_of
 from xsocket.admission import Admission
 from xsocket.config import TcpConfig
 from xsocket.connection import SHUT_WR, Connection
-from xsocket.errors import BadAddressError, EngineStateError, HostUnreachableError, NoSuchInterfaceError
+from xsocket.errors import (
+    BadAddressError,
+    BadConfigError,
+    EngineStateError,
+    HostUnreachableError,
+    NoSuchInterfaceError,
+)
 from xsocket.runtime import Engine
 from xsocket.state import State
 from xsocket.trace import EventKind, Trace
@@ -326,3 +332,12 @@ def test_the_trace_tells_the_whole_story() -> None:
     ]
     assert [event.pool_event for event in story if event.kind is EventKind.POOL] == ["put", "claimed"]
     assert all(event.frame for event in story if event.kind in (EventKind.SENT, EventKind.RECEIVED))
+
+
+def test_a_connection_is_configured_by_its_owner(ends: Ends) -> None:
+    ends.near.configure(nodelay=True)
+    with pytest.raises(BadConfigError):
+        ends.near.configure(keepalive_probes=0)
+    ends.near.sendall(b"a")
+    ends.near.sendall(b"b")
+    assert ends.far.recv(1) + ends.far.recv(1) == b"ab"

@@ -9,6 +9,7 @@ from math import inf
 from typing import Final
 
 from xsocket.actions import Action, TimerFired
+from xsocket.config import TcpConfig
 from xsocket.segment import SYN, Segment
 from xsocket.seqnum import add
 from xsocket.state import Reply, State, Timer, Trigger
@@ -27,6 +28,7 @@ from xsocket.tcp.transition import delete, move
 __all__ = [
     "abort",
     "close",
+    "configure",
     "flush",
     "give_up",
     "open_active",
@@ -119,6 +121,16 @@ def receive(tcb: Tcb, now: float, most: int) -> tuple[bytes, list[Action]]:
     if text:
         output.window_update(tcb, now, out)
     return text, out
+
+
+def configure(tcb: Tcb, now: float, config: TcpConfig) -> list[Action]:
+    """Play by *config* from now on; what it no longer holds back goes at once, as after TCP_NODELAY."""
+    out: list[Action] = []
+    tcb.config = config
+    if tcb.timer in (None, Timer.KEEP_ALIVE):
+        tcb.rest(now)
+    output.transmit(tcb, now, out)
+    return out
 
 
 def close(tcb: Tcb, now: float) -> list[Action]:
