@@ -229,6 +229,7 @@ def test_dropping_a_dead_one_is_no_offence(calls: Recorder) -> None:
 def test_one_connection_plays_by_other_rules(connection: Connection, calls: Recorder) -> None:
     connection.configure(nodelay=True, keepalive=True)
     assert calls.asked == ["configure {'nodelay': True, 'keepalive': True}"]
+    connection.close()
 
 
 @pytest.mark.parametrize("rule", ["pool_capacity", "sack", "no_such_rule"])
