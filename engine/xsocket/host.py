@@ -22,7 +22,7 @@ from xsocket.stack import Stack
 from xsocket.state import State
 from xsocket.tcp.tcb import Tcb
 from xsocket.trace import Event, EventKind, Trace
-from xsocket.wire.codec import TcpPacket, encode_segment
+from xsocket.wire.codec import Arrival, encode_segment
 from xsocket.wire.ethernet import IPV4, IPV6, Ethernet, build_ethernet
 from xsocket.wire.icmp import IcmpPacket, path_error
 from xsocket.wire.ingress import Ingress
@@ -121,14 +121,14 @@ class Host:
 
     def receive(self, now: float, frames: Iterable[Frame]) -> None:
         """Process a batch of frames, oldest first. *now* is monotonic seconds, here and everywhere."""
-        arrivals: list[tuple[FourTuple, Segment]] = []
+        arrivals: list[Arrival] = []
         errors: list[tuple[IcmpPacket, Frame]] = []
         traced: list[Frame] = []
         classify = self.ingress.classify
         for frame in frames:
             packet = classify(frame)
-            if isinstance(packet, TcpPacket):
-                arrivals.append((packet.four_tuple, packet.segment))
+            if isinstance(packet, Arrival):
+                arrivals.append(packet)
                 if self._trace is not None:
                     traced.append(frame)
             elif isinstance(packet, DropReason):

@@ -20,7 +20,8 @@ from xsocket.segment import ACK, RST, SYN, Segment
 from xsocket.seqnum import add, precedes
 from xsocket.state import State, Trigger
 from xsocket.tcp import guards, isn, machine, output, syncookies
-from xsocket.tcp.options import parse
+from xsocket.tcp.options import Parsed, parse
+from xsocket.tcp.syncookies import SynCookies
 from xsocket.tcp.tcb import Tcb
 
 REOPENED_ISS_LEAD = 65_537
@@ -83,6 +84,7 @@ class Stack:
         self._most_tcbs = self._most_half_open = 0
         self._cookies_sent = self._cookies_accepted = 0
         self._cookies_until = -inf
+        self._cookies = {version: SynCookies(config, most, secret) for version, most in mss.items()}
 
     def __len__(self) -> int:
         """How many TCBs there are."""
@@ -127,8 +129,7 @@ class Stack:
             tcb = self._tcbs.get(four_tuple)
             before, start = tcb.state if tcb is not None else State.CLOSED, len(out)
             if tcb is None:
-                self._receive_stranger(now, four_tuple, segment, out)
-                tcb = self._tcbs.get(four_tuple)
+                tcb = self._receive_stranger(now, four_tuple, segment, out)
             else:
                 self._receive_known(now, tcb, segment, out)
             if tcb is not None and tcb.ack_due is not None:
@@ -180,30 +181,33 @@ class Stack:
         segment: Segment,
         out: list[Action],
         reopened: Tcb | None = None,
-    ) -> None:
-        """RFC 9293 sections 3.10.7.1 and 3.10.7.2: no TCB. Admission says whether to be CLOSED or LISTEN."""
+    ) -> Tcb | None:
+        """RFC 9293 sections 3.10.7.1 and 3.10.7.2: no TCB. Admission says whether to be CLOSED or LISTEN.
+
+        Returns:
+            The TCB that was made.
+        """
         reason = guards.in_closed(segment)
         if reason is not None:
             out.append(Dropped(four_tuple, segment, reason))
-            return
+            return None
         verdict = self.admission.decide(four_tuple, segment)
+        if verdict is Verdict.ADMIT:
+            return self._listen(now, four_tuple, segment, out, reopened)
         if verdict is Verdict.IGNORE:
             out.append(Dropped(four_tuple, segment, DropReason.ADMISSION_IGNORES))
-        elif verdict is Verdict.REFUSE:
-            out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.1"))
         else:
-            self._listen(now, four_tuple, segment, out, reopened)
+            out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.1"))
+        return None
 
     def _listen(
         self, now: float, four_tuple: FourTuple, segment: Segment, out: list[Action], reopened: Tcb | None
-    ) -> None:
+    ) -> Tcb | None:
         trigger = guards.in_listen(segment)
         if isinstance(trigger, DropReason):
             out.append(Dropped(four_tuple, segment, trigger))
         elif trigger is Trigger.WRONG_ACK:
-            # Without cookies sent lately none can come back: no hash is computed for a flood of ACKs.
-            if now >= self._cookies_until or not self._open_by_cookie(now, four_tuple, segment, out):
-                out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.2 second"))
+            return self._receive_ack(now, four_tuple, segment, out)
         elif self._may_open(now, four_tuple, segment, out, reopened):
             tcb = self._new(now, four_tuple, passive=True, reopened=reopened)
             out += machine.open_passive(tcb, now, segment)
@@ -211,6 +215,8 @@ class Stack:
             if len(self._half_open) > self._most_half_open:
                 self._most_half_open = len(self._half_open)
             self._schedule(tcb)
+            return tcb
+        return None
 
     def _may_open(
         self, now: float, four_tuple: FourTuple, segment: Segment, out: list[Action], reopened: Tcb | None
@@ -243,32 +249,43 @@ class Stack:
 
     def _send_cookie(self, now: float, four_tuple: FourTuple, syn: Segment, out: list[Action]) -> None:
         """Answer *syn* and keep nothing of it."""
-        mss, options = self._mss[four_tuple.family], parse(syn.options)
-        answer = syncookies.syn_ack(now, four_tuple, syn, options, self.config, mss, self._secret)
+        answer = self._cookies[four_tuple.family].syn_ack(now, four_tuple, syn, parse(syn.options))
         out.append(Send(four_tuple, answer, syncookies.RULE))
         self._cookies_sent += 1
         self._cookies_until = now + syncookies.LIFETIME_S
 
-    def _open_by_cookie(self, now: float, four_tuple: FourTuple, segment: Segment, out: list[Action]) -> bool:
-        """Open the connection whose cookie *segment* brings back; False when it brings none."""
-        if segment.flags & SYN:
-            return False
-        options = syncookies.recall(now, four_tuple, segment, parse(segment.options), self._secret)
-        if options is None:
+    def _receive_ack(
+        self, now: float, four_tuple: FourTuple, segment: Segment, out: list[Action]
+    ) -> Tcb | None:
+        """Open the connection whose cookie *segment* brings back; reset who brings none."""
+        # Without cookies sent lately none can come back: no hash is computed for a flood of ACKs.
+        if now < self._cookies_until and not segment.flags & SYN:
+            cookies = self._cookies[four_tuple.family]
+            recalled = cookies.recall(now, four_tuple, segment, parse(segment.options))
+            if recalled is not None:
+                return self._open_by_cookie(now, four_tuple, segment, out, recalled)
             out.append(Dropped(four_tuple, segment, DropReason.COOKIE_INVALID))
-            return False
-        if len(self._tcbs) >= self.config.max_connections:
-            out.append(Dropped(four_tuple, segment, DropReason.CONNECTIONS_FULL))
-            return True
+        out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.2 second"))
+        return None
+
+    def _open_by_cookie(
+        self, now: float, four_tuple: FourTuple, ack: Segment, out: list[Action], recalled: tuple[Parsed, int]
+    ) -> Tcb | None:
+        """Apply the limits on TCBs and on the pool, which nobody was asked about at the SYN."""
         policy = self.config.pool_policy
-        if policy != "evict" and not self._has_room(four_tuple):
-            out.append(Dropped(four_tuple, segment, _POOL_FULL[policy]))
-            return policy == "ignore"
-        tcb = self._new(now, four_tuple, passive=True, cookie=add(segment.acknowledgment, -1))
-        out += machine.open_by_cookie(tcb, now, segment, options)
-        self._cookies_accepted += 1
-        self._schedule(tcb)
-        return True
+        if len(self._tcbs) >= self.config.max_connections:
+            out.append(Dropped(four_tuple, ack, DropReason.CONNECTIONS_FULL))
+        elif policy != "evict" and not self._has_room(four_tuple):
+            out.append(Dropped(four_tuple, ack, _POOL_FULL[policy]))
+            if policy == "refuse":
+                out.append(Send(four_tuple, output.reset_for(ack), "3.10.7.2 second"))
+        else:
+            tcb = self._new(now, four_tuple, passive=True)
+            out += machine.open_by_cookie(tcb, now, ack, *recalled)
+            self._cookies_accepted += 1
+            self._schedule(tcb)
+            return tcb
+        return None
 
     def _new(
         self,
@@ -277,11 +294,8 @@ class Stack:
         *,
         passive: bool,
         reopened: Tcb | None = None,
-        cookie: int | None = None,
     ) -> Tcb:
         iss, ts_offset = isn.choose(now, four_tuple, self._secret)
-        if cookie is not None:
-            iss = cookie
         if reopened is not None and not precedes(reopened.snd_nxt, iss):
             iss = add(reopened.snd_nxt, REOPENED_ISS_LEAD)
         mss = self._mss[four_tuple.family]

@@ -18,7 +18,7 @@ from xsocket.errors import LinkDownError, NoSuchInterfaceError
 from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
 from xsocket.segment import ACK, SYN, Segment
-from xsocket.wire.codec import TcpPacket, encode_segment
+from xsocket.wire.codec import Arrival, encode_segment
 from xsocket.wire.ethernet import IPV4, Ethernet, build_ethernet
 from xsocket.wire.ingress import Ingress
 from xsocket.wire.link import Frame
@@ -48,7 +48,7 @@ class Answering:
         self.ingress = Ingress(link.mac, OURS)
         self.neighbours = Neighbours(link.mac, OURS, mtu=link.mtu)
         self.link = link
-        self.segments: list[tuple[Frame, TcpPacket]] = []
+        self.segments: list[tuple[Frame, Arrival]] = []
         self.drops: list[DropReason] = []
         self._stopping = False
         self._changed = threading.Condition()
@@ -62,7 +62,7 @@ class Answering:
         self._stopping = True
         self._thread.join()
 
-    def segment(self, number: int) -> tuple[Frame, TcpPacket]:
+    def segment(self, number: int) -> tuple[Frame, Arrival]:
         """Wait for the segment of that number, counted from 0, and return it."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.segments) > number, PATIENCE_S), "no segment came"
@@ -83,7 +83,7 @@ class Answering:
         packet = self.ingress.classify(frame)
         if isinstance(packet, DropReason):
             self.drops.append(packet)
-        elif isinstance(packet, TcpPacket):
+        elif isinstance(packet, Arrival):
             self.segments.append((frame, packet))
         else:
             self.link.send(self.neighbours.receive(now, packet))
@@ -198,7 +198,7 @@ def test_a_frame_of_64_kilobytes_arrives_whole(link: PacketLink, peer: Host) -> 
     text = bytes(range(256)) * 4_000
     with Answering(link) as answering, connecting(peer) as client:
         frame, first = answering.segment(0)
-        prefix = build_ethernet(Ethernet(first.ethernet.source, link.mac), IPV4)
+        prefix = build_ethernet(Ethernet(frame.data[6:12], link.mac), IPV4)
         start = first.segment.seq + 1
 
         def acknowledge(flags: int, seq: int, octets: int, options: bytes = b"") -> None:

@@ -24,13 +24,8 @@ def choose(now: float, four_tuple: FourTuple, secret: bytes) -> tuple[int, int]:
         four_tuple: The connection.
         secret: `SECRET_OCTETS` octets that no peer knows, the same for the life of the engine.
     """
-    number, ts_offset = hashed(four_tuple, secret)
-    return (number + int(now * TICKS_PER_SECOND)) & MASK, ts_offset
-
-
-def hashed(four_tuple: FourTuple, secret: bytes) -> tuple[int, int]:
-    """Return F, what the ISN is without the clock, and the timestamp offset; see `choose`."""
     local, local_port, remote, remote_port = four_tuple
     name = f"{local} {local_port} {remote} {remote_port}"
     digest = blake2s(name.encode(), key=secret, digest_size=8).digest()
-    return int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:], "big")
+    clock = int(now * TICKS_PER_SECOND)
+    return (int.from_bytes(digest[:4], "big") + clock) & MASK, int.from_bytes(digest[4:], "big")

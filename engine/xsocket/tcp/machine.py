@@ -64,20 +64,22 @@ def open_passive(tcb: Tcb, now: float, syn: Segment) -> list[Action]:
     return out
 
 
-def open_by_cookie(tcb: Tcb, now: float, ack: Segment, options: Parsed) -> list[Action]:
+def open_by_cookie(tcb: Tcb, now: float, ack: Segment, options: Parsed, ts_offset: int) -> list[Action]:
     """Take the ACK that brings our SYN cookie back: CLOSED, LISTEN and ESTABLISHED in one go.
 
     Args:
-        tcb: Its ISS is the cookie.
+        tcb: Its ISS and timestamp offset become those that the cookie was sent with.
         now: Monotonic seconds.
         ack: The third segment of the handshake, or text that took its place.
         options: Of the peer's SYN, as the cookie recalls them.
+        ts_offset: Likewise, of our timestamps.
     """
     out: list[Action] = []
     move(tcb, Trigger.PASSIVE_OPEN, out)
     move(tcb, Trigger.ACK_OF_COOKIE, out)
     handshake.take_syn(tcb, now, Segment(add(ack.seq, -1), 0, SYN, ack.window), options)
-    tcb.snd_nxt = add(tcb.iss, 1)
+    tcb.iss, tcb.ts_offset = add(ack.acknowledgment, -1), ts_offset
+    tcb.snd_una, tcb.snd_nxt = tcb.iss, ack.acknowledgment
     tcb.last_ack_sent = tcb.rcv_nxt
     handshake.complete(tcb, now, ack, out)
     receiver.process_text(tcb, now, ack, out)

@@ -29,6 +29,10 @@ _LINUX_SYN: Final = Struct("!HHIII3sB")
 _LINUX_SYN_KINDS: Final = (0x0204, 0x0402080A, b"\x01\x03\x03")
 
 
+_new = tuple.__new__
+"""Makes a NamedTuple without the call through its Python-level constructor: half the time."""
+
+
 class Parsed(NamedTuple):
     """The values that the machine acts on; None or empty where the peer sent no such option.
 
@@ -60,11 +64,11 @@ def parse(raw: bytes) -> Parsed:
         return NOTHING
     if len(raw) == 12 and raw[:4] == _LINUX_TIMESTAMPS:
         value, echo = _TWO_WORDS.unpack_from(raw, 4)
-        return Parsed(ts_val=value, ts_ecr=echo)
+        return _new(Parsed, (None, None, False, value, echo, (), None))
     if len(raw) == 20:
         first, mss, second, value, echo, third, shift = _LINUX_SYN.unpack(raw)
         if (first, second, third) == _LINUX_SYN_KINDS:
-            return Parsed(mss, shift, True, value, echo)
+            return _new(Parsed, (mss, shift, True, value, echo, (), None))
     return _parse_each(raw)
 
 

@@ -3,27 +3,31 @@
 Pure: nothing is kept between the SYN and the ACK that brings the cookie back. Whether to send or to accept
 one is the stack's decision; here is what stands in it:
 
-    sequence number    F(4-tuple) + IRS + period << 24 + (H(period, 4-tuple, IRS) + MSS index) mod 2^24
+    sequence number    H(key of the period, 4-tuple) + IRS + index of the MSS
     timestamp          the millisecond clock, its low six bits: window scale (4), SACK (1), ECN (1)
 
-F is the keyed hash of `xsocket.tcp.isn` and hides the period; H has a key of its own in each period. Both are
-drawn from the engine's one secret. Numbers grow with the peer's and with time, as those of an ordinary ISN
-do. A forger who sees nothing has one chance in 2^28 (8 indices, 2 periods).
+Keys are drawn from the engine's secret, a new one for each period; that of the period before stays valid. A
+forger who sees nothing has one chance in 2^28: 8 indices and 2 periods. As the peer's numbers grow with time
+(RFC 6528), so do ours within a period. One hash is all that a SYN costs, and as little code as can be: this
+is what answers a flood.
 """
 
+from bisect import bisect_right
 from functools import lru_cache
 from hashlib import blake2s
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
 from xsocket.segment import ACK, SYN, Segment
-from xsocket.seqnum import MASK, add
-from xsocket.tcp import isn
+from xsocket.seqnum import MASK, distance
 from xsocket.tcp.handshake import DEFAULT_MSS
 from xsocket.tcp.options import MAX_SHIFT, Parsed, for_syn
 from xsocket.tcp.output import window_shift
 from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW
+
+if TYPE_CHECKING:
+    import hashlib
 
 PERIOD_S: Final = 64
 """How long a key makes cookies, seconds."""
@@ -38,80 +42,88 @@ frames."""
 
 RULE: Final = "RFC 4987 3.6"
 
-_HASH_BITS: Final = 24
-_HASH_MASK: Final = (1 << _HASH_BITS) - 1
-_AGE_MASK: Final = 0xFF
-
 # The low bits of the timestamp, as Linux has them (cookie_init_timestamp).
-_TS_BITS: Final = 6
-_TS_MASK: Final = (1 << _TS_BITS) - 1
+_TS_MASK: Final = 0x3F
 _NO_SCALE: Final = 0xF
 _SACK: Final = 0x10
 
+_new = tuple.__new__
+"""Makes a NamedTuple without the call through its Python-level constructor: half the time."""
 
-def syn_ack(
-    now: float,
-    four_tuple: FourTuple,
-    syn: Segment,
-    options: Parsed,
-    rules: TcpConfig,
-    mss: int,
-    secret: bytes,
-) -> Segment:
-    """Return the answer to *syn* that needs no memory of it.
 
-    Without timestamps on both sides there is no room for window scale and SACK: they are not agreed on then.
+class SynCookies:
+    """What the cookies of one engine have in common.
 
     Args:
-        now: Monotonic instant in seconds.
-        four_tuple: The connection, our end first.
-        syn: The peer's.
-        options: Those of *syn*.
         rules: What may be agreed on.
         mss: The largest text we take in one segment, octets.
         secret: `isn.SECRET_OCTETS` octets that no peer knows.
     """
-    base, ts_offset = isn.hashed(four_tuple, secret)
-    sack, shift, stamps = False, None, None
-    if rules.timestamps and options.ts_val is not None:
-        sack = rules.sack and options.sack_permitted
-        peers_shift = options.window_scale if rules.window_scaling else None
-        if peers_shift is not None:
-            shift = window_shift(rules.rmem)
-        stamps = (add(_marked(int(now * 1000), peers_shift, sack), ts_offset), options.ts_val)
-    peers_mss = options.mss if options.mss else DEFAULT_MSS[four_tuple.family]
-    period = int(now) // PERIOD_S
-    number = base + syn.seq + (period << _HASH_BITS) + _tail(period, four_tuple, syn.seq, secret, peers_mss)
-    window = min(rules.rmem, MAX_UNSCALED_WINDOW)  # RFC 7323 section 2.2: never scaled on a SYN
-    return Segment(number & MASK, add(syn.seq, 1), SYN | ACK, window, for_syn(mss, shift, sack, stamps))
 
+    def __init__(self, rules: TcpConfig, mss: int, secret: bytes) -> None:
+        self._mss = mss
+        self._secret = secret
+        self._timestamps, self._sack, self._scaling = rules.timestamps, rules.sack, rules.window_scaling
+        self._shift = window_shift(rules.rmem)
+        self._window = min(rules.rmem, MAX_UNSCALED_WINDOW)  # RFC 7323 section 2.2: never scaled on a SYN
 
-def recall(now: float, four_tuple: FourTuple, ack: Segment, options: Parsed, secret: bytes) -> Parsed | None:
-    """Return the options of the SYN whose cookie *ack* brings back; None when it brings none that is valid.
+    def syn_ack(self, now: float, four_tuple: FourTuple, syn: Segment, options: Parsed) -> Segment:
+        """Return the answer to *syn* that needs no memory of it.
 
-    Args:
-        now: Monotonic instant in seconds.
-        four_tuple: The connection, our end first.
-        ack: A segment with ACK and neither SYN nor RST.
-        options: Those of *ack*.
-        secret: The one given to `syn_ack`.
-    """
-    base, ts_offset = isn.hashed(four_tuple, secret)
-    irs = add(ack.seq, -1)
-    rest = (ack.acknowledgment - 1 - base - irs) & MASK
-    period = int(now) // PERIOD_S
-    age = (period - (rest >> _HASH_BITS)) & _AGE_MASK
-    if age >= LIFETIME_PERIODS:
+        Without timestamps on both sides there is no room for window scale and SACK: they are not agreed on.
+
+        Args:
+            now: Monotonic instant in seconds.
+            four_tuple: The connection, our end first.
+            syn: The peer's.
+            options: Those of *syn*.
+        """
+        number, ts_offset = _hash(int(now) // PERIOD_S, four_tuple, self._secret)
+        mss, seq, ts_val = options.mss or DEFAULT_MSS[four_tuple.family], syn.seq, options.ts_val
+        if self._timestamps and ts_val is not None:
+            sack = self._sack and options.sack_permitted
+            peers_shift = options.window_scale if self._scaling else None
+            stamp = _marked(int(now * 1000), peers_shift, sack) + ts_offset
+            shift = None if peers_shift is None else self._shift
+            raw = for_syn(self._mss, shift, sack, (stamp & MASK, ts_val))
+        else:
+            raw = for_syn(self._mss, None, False, None)
+        index = bisect_right(MSS_VALUES, mss, 1) - 1
+        seq_and_ack = (number + seq + index) & MASK, (seq + 1) & MASK
+        return _new(Segment, (*seq_and_ack, SYN | ACK, self._window, raw, b"", 0))
+
+    def recall(
+        self, now: float, four_tuple: FourTuple, ack: Segment, options: Parsed
+    ) -> tuple[Parsed, int] | None:
+        """Return what *ack* brings back: the options of the peer's SYN, and the offset of our timestamps.
+
+        Args:
+            now: Monotonic instant in seconds.
+            four_tuple: The connection, our end first.
+            ack: A segment with ACK and neither SYN nor RST.
+            options: Those of *ack*.
+
+        Returns:
+            None when it brings back no cookie, or one that is too old.
+        """
+        claimed = distance(ack.seq, ack.acknowledgment)  # the ones by which they exceed IRS and ISS cancel
+        period = int(now) // PERIOD_S
+        for age in range(LIFETIME_PERIODS):
+            number, ts_offset = _hash(period - age, four_tuple, self._secret)
+            index = (claimed - number) & MASK
+            if index < len(MSS_VALUES):
+                return _remembered(MSS_VALUES[index], options, ts_offset), ts_offset
         return None
-    index = (rest - _hash(period - age, four_tuple, irs, secret)) & _HASH_MASK
-    if index >= len(MSS_VALUES):
-        return None
+
+
+def _remembered(mss: int, options: Parsed, ts_offset: int) -> Parsed:
+    """Return the SYN's options: *mss*, and what the timestamp echoed says."""
     if options.ts_val is None:
-        return Parsed(mss=MSS_VALUES[index])
+        return Parsed(mss=mss)
     marks = (options.ts_ecr - ts_offset) & _TS_MASK
     shift = marks & _NO_SCALE
     return Parsed(
-        mss=MSS_VALUES[index],
+        mss=mss,
         window_scale=None if shift == _NO_SCALE else shift,
         sack_permitted=marks & _SACK != 0,
         ts_val=options.ts_val,
@@ -124,28 +136,23 @@ def _marked(clock_ms: int, shift: int | None, sack: bool) -> int:
 
     Not after it, or the timestamps that follow would seem older to the peer (RFC 7323 section 5.3).
     """
-    marks = _NO_SCALE if shift is None else min(shift, MAX_SHIFT)
+    marks = _NO_SCALE if shift is None else shift if shift <= MAX_SHIFT else MAX_SHIFT
     if sack:
         marks |= _SACK
     stamp = clock_ms & ~_TS_MASK | marks
-    return stamp if stamp <= clock_ms else stamp - (1 << _TS_BITS)
+    return stamp if stamp <= clock_ms else stamp - _TS_MASK - 1
 
 
-def _tail(period: int, four_tuple: FourTuple, irs: int, secret: bytes, mss: int) -> int:
-    index = len(MSS_VALUES) - 1
-    while index and MSS_VALUES[index] > mss:
-        index -= 1
-    return (_hash(period, four_tuple, irs, secret) + index) & _HASH_MASK
-
-
-def _hash(period: int, four_tuple: FourTuple, irs: int, secret: bytes) -> int:
+def _hash(period: int, four_tuple: FourTuple, secret: bytes) -> tuple[int, int]:
+    """Return the number that a cookie of *period* is counted from, and the offset of its timestamps."""
     local, local_port, remote, remote_port = four_tuple
-    name = f"{local} {local_port} {remote} {remote_port} {irs}"
-    digest = blake2s(name.encode(), key=_key(period, secret), digest_size=3).digest()
-    return int.from_bytes(digest)
+    keyed = _keyed(period, secret).copy()
+    keyed.update(f"{local} {local_port} {remote} {remote_port}".encode())
+    digest = int.from_bytes(keyed.digest())
+    return digest >> 32, digest & MASK
 
 
 @lru_cache(maxsize=64)
-def _key(period: int, secret: bytes) -> bytes:
-    """Return the key of *period*; another each time, so that none is used for long."""
-    return blake2s(b"SYN cookies %d" % period, key=secret).digest()
+def _keyed(period: int, secret: bytes) -> "hashlib.blake2s":
+    """Return a hash that has taken in the key of *period*, to be copied: a third faster than a new one."""
+    return blake2s(key=blake2s(b"SYN cookies %d" % period, key=secret).digest(), digest_size=8)

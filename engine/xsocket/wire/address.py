@@ -1,38 +1,54 @@
 """IP addresses between their forms: octets on the wire, canonical text in a `FourTuple`, interface text.
 
-Cached and bounded, because a flood may bring a new address with every frame.
+What takes longer than a look into a cache is cached, and bounded: a flood may bring a new address with every
+frame.
 """
 
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from socket import AF_INET, AF_INET6, inet_ntoa, inet_ntop, inet_pton
+from typing import Final
 
 from xsocket.errors import BadAddressError
 from xsocket.fourtuple import canonical_address
 
+REMEMBERED: Final = 8192
+"""Addresses in each cache: more would cost the victim of a flood memory, and gain others next to nothing."""
+
 Interface = IPv4Interface | IPv6Interface
 
 
-@lru_cache(maxsize=65_536)
 def address_text(packed: bytes) -> str:
     """Return four or sixteen octets as the spelling of `xsocket.fourtuple.canonical_address`."""
-    if len(packed) == 4:
-        return inet_ntoa(packed)
+    return inet_ntoa(packed) if len(packed) == 4 else _text_of_ipv6(packed)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _text_of_ipv6(packed: bytes) -> str:
     text = inet_ntop(AF_INET6, packed)
     # The C library writes ::ffff:192.0.2.1; how `ipaddress` does depends on Python's version, and it decides.
     return canonical_address(text) if "." in text else text
 
 
-@lru_cache(maxsize=65_536)
 def address_octets(text: str) -> bytes:
     """Return the four or sixteen octets of a canonical address.
 
     Raises:
         BadAddressError: It is not an address.
     """
+    if ":" in text:
+        return _octets_of_ipv6(text)
     try:
-        return inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+        return inet_pton(AF_INET, text)
+    except OSError as error:
+        raise BadAddressError(f"{text!r} is not an IP address") from error
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _octets_of_ipv6(text: str) -> bytes:
+    try:
+        return inet_pton(AF_INET6, text)
     except OSError as error:
         raise BadAddressError(f"{text!r} is not an IP address") from error
 

@@ -1,20 +1,21 @@
 """Whole frames to packets and back, by `struct`. Stateless: `ingress` decides whose frame it is.
 
-Two ways lead through it. `decode` reads an untagged IPv4 segment without IP options, which is nearly every
-frame, in one unpacking; all else takes the general way, one header after the other. `encode_segment` writes
-what the engine sends; `encode` writes anything that can be decoded, byte for byte.
+`decode` reads any frame, one header after the other, and `encode` writes it again, byte for byte. What the
+engine lives on takes a shorter way: `read_plain` reads nearly every segment that comes in, in one unpacking,
+and `encode_segment` writes those that go out.
 """
 
 from functools import lru_cache
+from socket import inet_ntoa
 from struct import Struct
 from typing import Final, NamedTuple
 
 from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
 from xsocket.segment import Segment
-from xsocket.wire.address import address_octets, address_text
+from xsocket.wire.address import REMEMBERED, address_octets
 from xsocket.wire.arp import ArpPacket, build_arp, read_arp
-from xsocket.wire.checksum import checksum_is_valid, internet_checksum, remainder
+from xsocket.wire.checksum import checksum_is_valid, internet_checksum
 from xsocket.wire.ethernet import ARP, IPV4, IPV6, Ethernet, build_ethernet, read_ethernet
 from xsocket.wire.icmp import IcmpPacket, build_icmp, read_icmp
 from xsocket.wire.ip import (
@@ -31,13 +32,25 @@ from xsocket.wire.ip import (
     read_ipv6,
 )
 
-_ETHERNET_IPV4_TCP: Final = Struct("!6s6sHBBHHHBBH4s4sHHIIHHHH")
+_PLAIN: Final = Struct("!12xHBxH2xHxB2x4s4sHHIIHH2xH")
 _IPV4_TCP: Final = Struct("!BBHHHBBH4s4sHHIIHHHH")
 _IPV6_TCP: Final = Struct("!IHBB16s16sHHIIHHHH")
 _TCP_HEADER: Final = Struct("!HHIIHHHH")
 
 _new = tuple.__new__
 """Makes a NamedTuple without the call through its Python-level constructor: half the time."""
+
+
+class Arrival(NamedTuple):
+    """A segment that came in, and all else that the stack wants to know of its frame.
+
+    Attributes:
+        four_tuple: Local is the destination, remote the source.
+        segment: Its checksum has been verified, unless the frame said that it is not ready.
+    """
+
+    four_tuple: FourTuple
+    segment: Segment
 
 
 class TcpPacket(NamedTuple):
@@ -69,58 +82,6 @@ def decode(data: bytes, checksum_ready: bool = True) -> Packet | DropReason:
         checksum_ready: False when the transport checksum is still to be computed by hardware: not verified
             then.
     """
-    if len(data) < 54:
-        return _decode_general(data, checksum_ready)
-    (
-        destination_mac, source_mac, ethertype, version_ihl, tos, total, ident, fragment, ttl, protocol, _,
-        source, destination, source_port, destination_port, seq, acknowledgment, offset_flags, window, _,
-        urgent,
-    ) = _ETHERNET_IPV4_TCP.unpack_from(data)  # fmt: skip
-    text_at = 34 + (offset_flags >> 10 & 0x3C)
-    end = 14 + total
-    if (
-        version_ihl != 0x45
-        or ethertype != IPV4
-        or protocol != TCP
-        or fragment & 0x3FFF
-        or not 54 <= text_at <= end <= len(data)
-        or not source_port
-        or not destination_port
-    ):
-        return _decode_general(data, checksum_ready)
-    if int.from_bytes(data[14:34]) % 65_535:  # never all zero: the version is there
-        return DropReason.IP_BAD_CHECKSUM
-    if checksum_ready:
-        # Addresses and segment lie side by side: the pseudo-header lacks only protocol and length.
-        value = int.from_bytes(data[26:end])
-        if ((value << 8 if total & 1 else value) + TCP + total - 20) % 65_535:
-            return DropReason.TCP_BAD_CHECKSUM
-    remote, local = address_text(source), address_text(destination)
-    return _new(
-        TcpPacket,
-        (
-            _new(FourTuple, (local, destination_port, remote, source_port)),
-            _new(
-                Segment,
-                (
-                    seq,
-                    acknowledgment,
-                    offset_flags & 0xFFF,
-                    window,
-                    data[54:text_at],
-                    data[text_at:end],
-                    urgent,
-                ),
-            ),
-            _new(Ethernet, (destination_mac, source_mac, None)),
-            _new(Ipv4, (remote, local, ttl, tos, ident, fragment >> 13, b"")),
-            data[end:],
-        ),
-    )
-
-
-def _decode_general(data: bytes, checksum_ready: bool) -> Packet | DropReason:
-    """Decode one header after the other."""
     found = read_ethernet(data)
     if isinstance(found, DropReason):
         return found
@@ -138,6 +99,46 @@ def _decode_general(data: bytes, checksum_ready: bool) -> Packet | DropReason:
     if payload.protocol == (ICMP if ethertype == IPV4 else ICMPV6):
         return read_icmp(data, payload, ethernet, ip, checksum_ready=checksum_ready)
     return DropReason.IP_UNKNOWN_PROTOCOL
+
+
+def read_plain(data: bytes, checksum_ready: bool) -> Arrival | None:
+    """Return the segment in an untagged IPv4 frame without IP options: nearly every frame is one.
+
+    Args:
+        data: The frame without FCS; whose it is, is not looked at.
+        checksum_ready: As in `decode`.
+
+    Returns:
+        None for every other frame and for one that is damaged: `decode` says what it is.
+    """
+    if len(data) < 54:
+        return None
+    (
+        ethertype, version_ihl, total, fragment, protocol, source, destination,
+        source_port, destination_port, seq, acknowledgment, offset_flags, window, urgent,
+    ) = _PLAIN.unpack_from(data)  # fmt: skip
+    text_at = 34 + (offset_flags >> 10 & 0x3C)
+    end = 14 + total
+    if (
+        version_ihl != 0x45
+        or ethertype != IPV4
+        or protocol != TCP
+        or fragment & 0x3FFF
+        or not 54 <= text_at <= end <= len(data)
+        or not source_port
+        or not destination_port
+        or int.from_bytes(data[14:34]) % 65_535  # never all zero: the version is there
+    ):
+        return None
+    if checksum_ready:
+        # Addresses and segment lie side by side: the pseudo-header lacks only protocol and length.
+        value = int.from_bytes(data[26:end])
+        if ((value << 8 if total & 1 else value) + TCP + total - 20) % 65_535:
+            return None
+    name = (inet_ntoa(destination), destination_port, inet_ntoa(source), source_port)
+    options, text = data[54:text_at], data[text_at:end]
+    values = (seq, acknowledgment, offset_flags & 0xFFF, window, options, text, urgent)
+    return _new(Arrival, (_new(FourTuple, name), _new(Segment, values)))
 
 
 def _read_tcp(
@@ -193,17 +194,21 @@ def _build_tcp(packet: TcpPacket) -> bytes:
     return packed(internet_checksum(octets, pseudo_header_sum(packet.ip, TCP, len(octets))))
 
 
+_WHOLE_WORDS_WANTED: Final = "TCP options are whole words, ten at most"
+
+
 def _offset_and_flags(segment: Segment) -> int:
     options = segment.options
-    assert len(options) in WHOLE_WORDS, "TCP options are whole words, ten at most"
+    assert len(options) in WHOLE_WORDS, _WHOLE_WORDS_WANTED
     return (5 + len(options) // 4) << 12 | segment.flags
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=REMEMBERED)
 def _address_pair(local: str, remote: str) -> tuple[bytes, bytes, int]:
     """Return both addresses as octets and their part of both checksums, by sender."""
     source, destination = address_octets(local), address_octets(remote)
-    return source, destination, remainder(source + destination)
+    # Whole numbers, not words, as everywhere here: the remainder modulo 65,535 is that of their words' sum.
+    return source, destination, int.from_bytes(source) + int.from_bytes(destination)
 
 
 def encode_segment(
@@ -222,29 +227,22 @@ def encode_segment(
         tos: DSCP and ECN.
     """
     local, local_port, remote, remote_port = four_tuple
-    seq, acknowledgment, _, window, options, payload, urgent = segment
-    offset_flags = _offset_and_flags(segment)
+    seq, acknowledgment, flags, window, options, payload, urgent = segment
+    length = len(options)
+    assert length in WHOLE_WORDS, _WHOLE_WORDS_WANTED
+    offset_flags = 0x5000 + (length << 10) | flags
     source, destination, addresses = _address_pair(local, remote)
-    octets = 20 + len(options) + len(payload)
-    value = int.from_bytes(payload)
+    octets = 20 + length + len(payload)
     # Whole numbers, not words: what is a multiple of 16 bits further up has the same remainder.
-    value = (value << 8 if octets & 1 else value) + int.from_bytes(options) + addresses + TCP + octets
+    value = int.from_bytes(options) + addresses + TCP + octets
     value += local_port + remote_port + seq + acknowledgment + offset_flags + window + urgent
-    ports_and_numbers = (
-        local_port,
-        remote_port,
-        seq,
-        acknowledgment,
-        offset_flags,
-        window,
-        -value % 65_535,
-        urgent,
-    )
+    if payload:
+        value += int.from_bytes(payload) << (8 if octets & 1 else 0)
+    tcp = (local_port, remote_port, seq, acknowledgment, offset_flags, window, -value % 65_535, urgent)
     if len(source) == 4:
         total = 20 + octets
-        header = 0x4500 + tos + total + ident + 0x4000 + (ttl << 8) + TCP + addresses
+        header = 0x8500 + tos + total + ident + (ttl << 8) + TCP + addresses  # 0x4500 and "don't fragment"
         ip = (0x45, tos, total, ident, 0x4000, ttl, TCP, -header % 65_535, source, destination)
-        return prefix + _IPV4_TCP.pack(*ip, *ports_and_numbers) + options + payload
-    first_word = 6 << 28 | tos << 20
-    fixed = _IPV6_TCP.pack(first_word, octets, TCP, ttl, source, destination, *ports_and_numbers)
+        return prefix + _IPV4_TCP.pack(*ip, *tcp) + options + payload
+    fixed = _IPV6_TCP.pack(6 << 28 | tos << 20, octets, TCP, ttl, source, destination, *tcp)
     return prefix + fixed + options + payload

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from xsocket.reasons import DropReason
-from xsocket.wire.address import address_octets, parse_interfaces
+from xsocket.wire.address import REMEMBERED, address_octets, parse_interfaces
 from xsocket.wire.arp import ArpPacket
-from xsocket.wire.codec import Packet, TcpPacket, decode
+from xsocket.wire.codec import Arrival, Packet, TcpPacket, decode, read_plain
 from xsocket.wire.ethernet import BROADCAST, VLAN_ID, Ethernet, is_group, multicast_mac
 from xsocket.wire.icmp import IcmpPacket
 from xsocket.wire.ip import Ipv4
@@ -25,9 +25,8 @@ from xsocket.wire.nd import (
 )
 
 LIMITED_BROADCAST: Final = "255.255.255.255"
-REMEMBERED_SOURCES: Final = 65_536
 
-Classified = TcpPacket | ArpPacket | NdPacket | IcmpPacket
+Classified = Arrival | ArpPacket | NdPacket | IcmpPacket
 
 
 class Ingress:
@@ -53,6 +52,9 @@ class Ingress:
                 if interface.version == 4 and interface.network.prefixlen < 31  # RFC 3021: /31 has none
             }
         )
+        # As octets, for frames that `read_plain` can read.
+        self._own_v4 = {address_octets(address) for address in self._own if ":" not in address}
+        self._no_sources = self._own_v4 | {address_octets(address) for address in self._broadcasts}
         groups = {solicited_node(address) for address in self._own if ":" in address} | {ALL_NODES}
         self._nd_destinations = self._own | groups
         self._macs = {mac, BROADCAST} | {multicast_mac(address_octets(group)) for group in groups}
@@ -70,20 +72,22 @@ class Ingress:
 
     def classify(self, frame: Frame) -> Classified | DropReason:
         """Return the packet in *frame* if it is for this host, else why not; never raises for any octets."""
-        packet = decode(frame.data, frame.checksum_ready)
+        data = frame.data
+        if data[:6] == self._mac and data[30:34] in self._own_v4 and self._is_plain_source(data[26:30]):
+            arrival = read_plain(data, frame.checksum_ready)
+            if arrival is not None:
+                return arrival
+        packet = decode(data, frame.checksum_ready)
         if isinstance(packet, TcpPacket):
-            four_tuple, ethernet = packet.four_tuple, packet.ethernet
-            if (
-                ethernet.destination == self._mac
-                and ethernet.tag is None
-                and four_tuple.local_address in self._own
-                and four_tuple.remote_address in self._good_sources
-            ):
-                return packet
-            return self._tcp_fault(packet) or packet
+            return self._tcp_fault(packet) or Arrival(packet.four_tuple, packet.segment)
         if isinstance(packet, DropReason):
             return packet
         return self._classify_control(packet)
+
+    def _is_plain_source(self, octets: bytes) -> bool:
+        """Whether nothing speaks against an IPv4 source; a flood brings a new one with every frame."""
+        first = octets[0]
+        return 0 < first < 224 and first != 127 and octets not in self._no_sources
 
     def _tcp_fault(self, packet: TcpPacket) -> DropReason | None:
         """Why the segment is not for us: RFC 9293 section 3.9.2.3 and RFC 1122 section 3.2.1.3."""
@@ -110,7 +114,7 @@ class Ingress:
             return None
         reason = self._judge_source(source)
         if reason is None:
-            if len(self._good_sources) >= REMEMBERED_SOURCES:
+            if len(self._good_sources) >= REMEMBERED:
                 self._good_sources.clear()
             self._good_sources.add(source)
         return reason

@@ -12,7 +12,7 @@ from xsocket.segment import ACK, SYN, Segment
 from xsocket.seqnum import add, distance, precedes_or_is
 from xsocket.tcp import isn
 from xsocket.tcp.options import NOTHING, Parsed, parse
-from xsocket.tcp.syncookies import LIFETIME_PERIODS, MSS_VALUES, PERIOD_S, recall, syn_ack
+from xsocket.tcp.syncookies import LIFETIME_PERIODS, MSS_VALUES, PERIOD_S, SynCookies
 
 SECRET = bytes(range(isn.SECRET_OCTETS))
 SERVER_6 = FourTuple("fd00::2", 80, "fd00::1", 40_000)
@@ -28,7 +28,8 @@ def answered(
     irs: int = IRS,
     secret: bytes = SECRET,
 ) -> Segment:
-    return syn_ack(now, four_tuple, Segment(irs, 0, SYN), options, rules or TcpConfig(), 1460, secret)
+    cookies = SynCookies(rules or TcpConfig(), 1460, secret)
+    return cookies.syn_ack(now, four_tuple, Segment(irs, 0, SYN), options)
 
 
 def recalled(
@@ -44,7 +45,8 @@ def recalled(
     stamp = parse(answer.options).ts_val
     options = NOTHING if stamp is None else Parsed(ts_val=124, ts_ecr=stamp)
     third = Segment(add(answer.acknowledgment, seq), add(answer.seq, 1 + ack), ACK)
-    return recall(now, four_tuple, third, options, secret)
+    found = SynCookies(TcpConfig(), 1460, secret).recall(now, four_tuple, third, options)
+    return None if found is None else found[0]
 
 
 def test_a_cookie_is_a_syn_ack() -> None:
@@ -125,13 +127,16 @@ def test_what_the_rules_switch_off_is_not_agreed_on(rules: TcpConfig, offered: P
 
 def test_the_timestamp_is_never_ahead_of_the_clock_and_at_most_an_eighth_of_a_second_behind() -> None:
     """Or what is sent next would seem old to the peer (RFC 7323 section 5.3)."""
-    offset = isn.choose(0.0, SERVER, SECRET)[1]
-    random = Random(1)
+    cookies, random = SynCookies(TcpConfig(), 1460, SECRET), Random(1)
     for shift, sack in product((None, 0, 7, 14), (True, False)):
         now = random.uniform(0, 1e6)
-        stamp = parse(answered(Parsed(1460, shift, sack, 5), now).options).ts_val
+        answer = answered(Parsed(1460, shift, sack, 5), now)
+        stamp = parse(answer.options).ts_val
         assert stamp is not None
-        clock = add(int(now * 1000), offset)
+        third = Segment(add(IRS, 1), add(answer.seq, 1), ACK)
+        found = cookies.recall(now, SERVER, third, Parsed(ts_val=6, ts_ecr=stamp))
+        assert found is not None
+        clock = add(int(now * 1000), found[1])
         assert precedes_or_is(stamp, clock)
         assert distance(stamp, clock) < 128
 
@@ -175,10 +180,10 @@ def test_a_cookie_is_of_one_secret() -> None:
     assert recalled(answered(ALL), secret=bytes(isn.SECRET_OCTETS)) is None
 
 
-@pytest.mark.parametrize("off", [-1, 1, 1000, 1 << 24, 1 << 31], ids=str)
+@pytest.mark.parametrize("off", [-8, 8, 1000, 1 << 24, 1 << 31], ids=str)
 def test_a_cookie_is_of_one_initial_sequence_number_of_the_peer(off: int) -> None:
     assert recalled(answered(ALL), seq=off) is None
-    assert recalled(answered(ALL), seq=off, ack=off) is None
+    assert recalled(answered(ALL), ack=off) is None
 
 
 def test_guessing_a_cookie_takes_about_2_to_the_28_tries() -> None:
@@ -190,13 +195,10 @@ def test_guessing_a_cookie_takes_about_2_to_the_28_tries() -> None:
     assert not any(recalled(answer, ack=random.randrange(200, 1 << 32)) for _ in range(5000))
 
 
-def test_the_numbers_of_a_connection_grow_with_its_peers_and_with_time() -> None:
-    """So that an old duplicate is rarely in a new connection's window (RFC 9293 section 3.4.1)."""
-    first = answered(ALL, 0.0, irs=1000).seq
-    later = answered(ALL, 0.0 + PERIOD_S * 100, irs=1000).seq
-    higher = answered(ALL, 0.0, irs=1000 + (1 << 30)).seq
-    assert abs(distance(first, later) - (100 << 24)) < 1 << 24
-    assert abs(distance(first, higher) - (1 << 30)) < 1 << 24
+def test_the_numbers_of_a_connection_grow_with_its_peers() -> None:
+    """So that an old duplicate is not in a new connection's window (RFC 9293 section 3.4.1)."""
+    first, later = (answered(ALL, irs=irs).seq for irs in (1000, 1000 + (1 << 30)))
+    assert distance(first, later) == 1 << 30
 
 
 def test_the_numbers_of_different_connections_are_spread() -> None:
@@ -207,7 +209,6 @@ def test_the_numbers_of_different_connections_are_spread() -> None:
 
 
 def test_each_period_has_a_key_of_its_own() -> None:
-    """What differs from one period to the next is more than the count."""
     numbers = [answered(ALL, period * PERIOD_S).seq for period in range(50)]
-    steps = {distance(one, two) & 0xFF_FFFF for one, two in pairwise(numbers)}
+    steps = {distance(one, two) for one, two in pairwise(numbers)}
     assert len(steps) == 49

@@ -20,7 +20,7 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
 from xsocket.wire.arp import ArpPacket
-from xsocket.wire.codec import TcpPacket
+from xsocket.wire.codec import Arrival
 from xsocket.wire.icmp import IcmpPacket
 from xsocket.wire.ingress import Ingress
 from xsocket.wire.link import Frame
@@ -82,13 +82,13 @@ SOLICITED = solicited_node("fd00::2")
 @pytest.mark.parametrize(
     ("arrived", "kind"),
     [
-        pytest.param(frame(v4() / tcp()), TcpPacket, id="TCP"),
-        pytest.param(frame(v6() / tcp()), TcpPacket, id="TCP over IPv6"),
-        pytest.param(frame(v4("192.0.2.0", "192.0.2.1") / tcp()), TcpPacket, id="TCP in a /31"),
-        pytest.param(frame(v4() / tcp(), tag=0), TcpPacket, id="TCP with a priority tag"),
-        pytest.param(frame(v4("8.8.8.8") / tcp()), TcpPacket, id="TCP from afar"),
+        pytest.param(frame(v4() / tcp()), Arrival, id="TCP"),
+        pytest.param(frame(v6() / tcp()), Arrival, id="TCP over IPv6"),
+        pytest.param(frame(v4("192.0.2.0", "192.0.2.1") / tcp()), Arrival, id="TCP in a /31"),
+        pytest.param(frame(v4() / tcp(), tag=0), Arrival, id="TCP with a priority tag"),
+        pytest.param(frame(v4("8.8.8.8") / tcp()), Arrival, id="TCP from afar"),
         pytest.param(
-            frame(v6("ff::1") / tcp()), TcpPacket, id="TCP from an address that only looks like a group"
+            frame(v6("ff::1") / tcp()), Arrival, id="TCP from an address that only looks like a group"
         ),
         pytest.param(
             frame(arp(op=1, psrc="10.0.0.1", pdst="10.0.0.2"), to=BROADCAST), ArpPacket, id="request"
@@ -213,7 +213,7 @@ def test_a_judgement_is_the_same_the_second_time() -> None:
 
 def test_local_is_the_destination() -> None:
     packet = ingress().classify(frame(v4() / tcp()))
-    assert isinstance(packet, TcpPacket)
+    assert isinstance(packet, Arrival)
     assert packet.four_tuple == FourTuple("10.0.0.2", 80, "10.0.0.1", 40_000)
 
 
@@ -251,4 +251,4 @@ def mutated(random: Random) -> Frame:
 def test_mutated_frames_never_raise() -> None:
     random, judge = Random(50_000), ingress()
     found = {type(judge.classify(mutated(random))) for _ in range(MUTATED)}
-    assert found == {TcpPacket, ArpPacket, IcmpPacket, NdPacket, DropReason}
+    assert found == {Arrival, ArpPacket, IcmpPacket, NdPacket, DropReason}
