@@ -7,7 +7,7 @@ a pool's weight in `crowd`; each runs as a process of its own.
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import click
 
 from xsocket_netns import Host, Lab, ensure_privileges
+from xsocket_tools.flood import flood
+from xsocket_tools.progress import Report, progress
 
 LINUX_ADDRESS = "10.0.0.3"
 ENGINE_ADDRESS = "10.0.0.2"
@@ -23,8 +25,6 @@ PORT = 80
 TARGET_RATIO = 0.5
 TARGET_OCTETS = 3 * 1024
 TARGET_US = 10.0
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,9 @@ class Run:
 @click.group()
 def bench() -> None:
     """Measure performance, as ratios against a peer in the same run."""
+
+
+bench.add_command(flood)
 
 
 @bench.command()
@@ -80,7 +83,7 @@ def handshakes(
     result: the median over the rounds, in each of which both servers run.
     """
     ensure_privileges()
-    with _progress(as_json) as report:
+    with progress(as_json) as report:
         pairs = _measure(concurrency, seconds, rounds, report)
         pool = _weigh(waiting, report) if waiting else None
     if as_json:
@@ -173,22 +176,6 @@ def ratio(runs: Sequence[tuple[Run, Run]]) -> float:
 def _middle(runs: Sequence[Run]) -> dict[str, float]:
     """Return the median of each figure."""
     return {name: median(getattr(run, name) for run in runs) for name in ("per_second", "p50_us", "p99_us")}
-
-
-class _progress:  # noqa: N801  # a context manager, read as a verb
-    """A spinner that says what is being measured; on a terminal only, and on standard error."""
-
-    def __init__(self, quiet: bool) -> None:
-        from rich.console import Console
-
-        self._status = Console(stderr=True, quiet=quiet and not sys.stderr.isatty()).status("starting")
-
-    def __enter__(self) -> Report:
-        self._status.start()
-        return self._status.update
-
-    def __exit__(self, *_: object) -> None:
-        self._status.stop()
 
 
 def _print(pairs: dict[int, list[tuple[Run, Run]]], pool: dict[str, float] | None) -> None:

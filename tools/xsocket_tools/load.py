@@ -23,12 +23,14 @@ class Outcome(NamedTuple):
 
     Attributes:
         established: Connections that were established and ended by the server.
+        in_time: Those of them that were before the time was over.
         failed: Connections that were not, by error name.
         seconds: From the first SYN to the last end.
         latencies_us: For each established one, microseconds from SYN to established, in that order.
     """
 
     established: int
+    in_time: int
     failed: dict[str, int]
     seconds: float
     latencies_us: list[float]
@@ -45,7 +47,7 @@ class _Load:
         self._open: dict[int, tuple[socket.socket, float]] = {}
         self._settled: set[int] = set()
         self._latencies: list[float] = []
-        self._ended = 0
+        self._ended = self._in_time = 0
         self._failed: dict[str, int] = {}
 
     def run(self) -> Outcome:
@@ -55,7 +57,9 @@ class _Load:
             self._start_one()
         while self._open:
             now = time.perf_counter()
-            if now > until + GIVE_UP_S:
+            if now <= until:
+                self._in_time = self._ended
+            elif now > until + GIVE_UP_S:
                 self._failed["no end"] = len(self._open)
                 break
             for number, events in self._epoll.poll(0.1):
@@ -63,7 +67,7 @@ class _Load:
         seconds = time.perf_counter() - started
         for client, _ in self._open.values():
             client.close()
-        return Outcome(self._ended, self._failed, seconds, self._latencies)
+        return Outcome(self._ended, self._in_time, self._failed, seconds, self._latencies)
 
     def _start_one(self) -> None:
         client = socket.socket(self._family, socket.SOCK_STREAM)

@@ -56,7 +56,8 @@ def linux(address: str, port: int) -> None:
 @click.argument("interface")
 @click.argument("address")
 @click.argument("port", type=int)
-def engine(interface: str, address: str, port: int) -> None:
+@click.option("--gateway", help="Where to answer those who are on no network of ADDRESS.")
+def engine(interface: str, address: str, port: int, gateway: str | None) -> None:
     """Run an engine that has ADDRESS (with its prefix length) on INTERFACE, and claim in a loop."""
     taken = 0
 
@@ -67,13 +68,21 @@ def engine(interface: str, address: str, port: int) -> None:
                 running.pool.claim().abort()
                 taken += 1
 
-    running = xsocket.Engine(interface, [address], admission=xsocket.Admission(ports=port))
+    admission = xsocket.Admission(ports=port)
+    running = xsocket.Engine(interface, [address], gateway=gateway, admission=admission)
     running.start()
     thread = _started(serve)
     running.stop()
     thread.join()
     statistics = running.statistics()
-    click.echo(json.dumps({"taken": taken, "dropped_by_kernel": statistics.link.dropped_by_kernel}))
+    seen = {
+        "taken": taken,
+        "dropped_by_kernel": statistics.link.dropped_by_kernel,
+        "cookies_sent": statistics.stack.cookies_sent,
+        "cookies_accepted": statistics.stack.cookies_accepted,
+        "drops": {reason.name: count for reason, count in statistics.host.drops.items()},
+    }
+    click.echo(json.dumps(seen))
 
 
 def _started(serve: Callable[[], None]) -> threading.Thread:
