@@ -44,6 +44,10 @@ nitpick_ignore_regex = [
     (r"py:obj", r".*"),
     (r"py:.*", r"(?!xsocket).*"),
     (r"py:.*", r"xsocket(_netns)?\.[a-z_.]+\.(T|C|P)"),
+    (
+        r"py:class",
+        r"xsocket\.simulation\.port\.ImpairmentFields",
+    ),  # those of Impairments, which is documented
 ]
 
 PUBLIC = ("xsocket", "xsocket_netns")

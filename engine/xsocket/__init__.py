@@ -21,6 +21,8 @@ from xsocket.errors import (
     LinkDownError,
     NoSuchInterfaceError,
     PoolClosed,
+    SimulationStalled,
+    SimulationStateError,
     WaitError,
     XsocketError,
 )
@@ -30,6 +32,7 @@ from xsocket.pool import ConnectionPool
 from xsocket.reasons import DropReason
 from xsocket.runtime import Engine
 from xsocket.segment import Segment
+from xsocket.simulation import Simulation
 from xsocket.state import State
 from xsocket.trace import Event, EventKind, Trace
 
@@ -58,6 +61,9 @@ __all__ = [
     "Pattern",
     "PoolClosed",
     "Segment",
+    "Simulation",
+    "SimulationStalled",
+    "SimulationStateError",
     "State",
     "TcpConfig",
     "Trace",

@@ -158,9 +158,10 @@ class HostCalls(ABC):
         self.host.pool.remove(tcb.four_tuple)
         self._post(self.host.abort, tcb)
 
-    def abandon(self, tcb: Tcb) -> None:
+    def abandon(self, tcb: Tcb) -> bool:
         """See `Calls.abandon`: a destructor may run while this very thread holds a lock."""
         self._post(self.host.release, tcb)
+        return True
 
     def snapshot(self, tcb: Tcb) -> Info:
         """See `Calls.snapshot`."""

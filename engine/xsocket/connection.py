@@ -52,8 +52,8 @@ class Calls(Protocol):
         """Reset."""
         ...
 
-    def abandon(self, tcb: Tcb) -> None:
-        """Release later: for a destructor, which must not wait for a lock."""
+    def abandon(self, tcb: Tcb) -> bool:
+        """Release later: for a destructor, which must not wait for a lock; say if it deserves a warning."""
         ...
 
     def snapshot(self, tcb: Tcb) -> Info:
@@ -349,8 +349,9 @@ class Connection:
 
     def __del__(self) -> None:
         if not self._closed and self._tcb.state is not State.CLOSED:
-            self._calls.abandon(self._tcb)  # first, for a warning may be an error
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            matters = self._calls.abandon(self._tcb)  # first, for a warning may be an error
+            if matters:
+                warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
 
     # Files
 

@@ -49,6 +49,15 @@ class EngineStateError(CallerError):
     remedy = "Use it inside `with engine:`; make a new Engine to start again."
 
 
+class SimulationStateError(CallerError):
+    """A simulation was asked for something that its hosts are not in a position to do."""
+
+    remedy = (
+        "Join each host to one link before it is used; run the simulation, and call its connections, from "
+        "outside: not from an admission policy or a link's predicate."
+    )
+
+
 class AddressInUseError(CallerError):
     """A connection with that 4-tuple exists already."""
 
@@ -103,3 +112,9 @@ class PoolClosed(WaitError):  # noqa: N818  # the public name
     """The pool was closed, so nothing more can be claimed from it."""
 
     remedy = "Claim while the engine runs."
+
+
+class SimulationStalled(WaitError):  # noqa: N818  # named after what happened, like the two above
+    """Nothing is left to happen in a simulation, so the wait would never end."""
+
+    remedy = "Give a timeout, or look in the trace for what the peer was never sent."

@@ -44,6 +44,7 @@ class Event(NamedTuple):
         timer: TIMER: which one ran out.
         reason: DROPPED: why.
         pool_event: POOL: what happened, such as ``put`` or ``claimed``.
+        host: The host it happened at, by name, in a simulation.
     """
 
     kind: EventKind
@@ -59,6 +60,7 @@ class Event(NamedTuple):
     timer: Timer | None = None
     reason: DropReason | None = None
     pool_event: str | None = None
+    host: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values that JSON can hold, without what is None; octets in hexadecimal."""
@@ -77,7 +79,7 @@ class Event(NamedTuple):
                 plain[name] = value.value
         if self.reason is not None:
             plain["reason"], plain["reason_rule"] = self.reason.name, self.reason.value
-        for name in ("rule", "pool_event"):
+        for name in ("rule", "pool_event", "host"):
             if getattr(self, name) is not None:
                 plain[name] = getattr(self, name)
         return plain

@@ -11,7 +11,8 @@ from struct import pack
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from xsocket import Engine
-from xsocket.wire.faulty_link import FaultRates, FaultyLink
+from xsocket.wire.faults import FaultRates
+from xsocket.wire.faulty_link import FaultyLink
 from xsocket.wire.packet_link import PacketLink
 from xsocket_netns import Host, Lab
 

@@ -111,8 +111,9 @@ class DirectCalls:
     def abort(self, tcb: Tcb) -> None:
         self._station.host.abort(self._station.now, tcb)
 
-    def abandon(self, tcb: Tcb) -> None:
+    def abandon(self, tcb: Tcb) -> bool:
         self._station.host.release(self._station.now, tcb)
+        return True
 
     def snapshot(self, tcb: Tcb) -> Info:
         return snapshot(tcb)

@@ -64,9 +64,10 @@ class Recorder:
         del tcb
         self.asked.append("abort")
 
-    def abandon(self, tcb: Tcb) -> None:
+    def abandon(self, tcb: Tcb) -> bool:
         del tcb
         self.asked.append("abandon")
+        return True
 
     def snapshot(self, tcb: Tcb) -> Info:
         return snapshot(tcb)

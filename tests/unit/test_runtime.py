@@ -23,7 +23,8 @@ from xsocket.errors import (
 from xsocket.runtime import Engine
 from xsocket.state import State
 from xsocket.trace import EventKind, Trace
-from xsocket.wire.faulty_link import FaultRates, FaultyLink
+from xsocket.wire.faults import FaultRates
+from xsocket.wire.faulty_link import FaultyLink
 from xsocket.wire.link import Frame
 from xsocket.wire.memory_link import MemoryLink, memory_pair
 

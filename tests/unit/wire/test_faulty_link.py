@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from xsocket.errors import BadConfigError
-from xsocket.wire.faulty_link import FaultCounts, FaultRates, FaultyLink
+from xsocket.wire.faults import FaultCounts, FaultRates
+from xsocket.wire.faulty_link import FaultyLink
 from xsocket.wire.memory_link import memory_pair
 
 Through = Callable[..., tuple[list[int], FaultCounts]]
@@ -66,6 +67,23 @@ def test_reordered_frames_change_places_with_the_next(through: Through) -> None:
     assert len(backward) in (counts.reordered, counts.reordered - 1)  # the last one may still wait
 
 
+@both_ways
+def test_a_corrupted_frame_differs_in_one_bit_of_its_packet(through: Through) -> None:
+    arrived, counts = through(FaultRates(corrupt=0.1))
+    differences = [before ^ after for before, after in enumerate(arrived)]
+    assert 50 < counts.corrupted < 150
+    assert sum(each.bit_count() for each in differences) == counts.corrupted
+    assert {each.bit_count() for each in differences} == {0, 1}
+
+
+def test_what_has_no_checksum_is_not_corrupted() -> None:
+    near, far = memory_pair()
+    bad = FaultyLink(near, FaultRates(corrupt=1.0))
+    arp = bytes(12) + b"\x08\x06" + bytes(28)
+    far.send([arp])
+    assert [frame.data for frame in bad.receive()] == [arp]
+
+
 def test_a_good_cable_changes_nothing() -> None:
     assert sent_through(FaultRates()) == (list(range(1_000)), FaultCounts())
 
@@ -80,7 +98,9 @@ def test_both_directions_fail_alike_by_default() -> None:
 
 
 @pytest.mark.parametrize(
-    "rates", [FaultRates(drop_every=-1), FaultRates(loss=1.5), FaultRates(duplicate=-0.1)], ids=str
+    "rates",
+    [FaultRates(drop_every=-1), FaultRates(loss=1.5), FaultRates(duplicate=-0.1), FaultRates(corrupt=2)],
+    ids=str,
 )
 def test_rates_outside_their_range_are_refused(rates: FaultRates) -> None:
     with pytest.raises(BadConfigError):

@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from xsocket.wire.faulty_link import FaultRates, FaultyLink
+from xsocket.wire.faults import FaultRates
+from xsocket.wire.faulty_link import FaultyLink
 from xsocket.wire.link import Frame, Link
 from xsocket.wire.memory_link import memory_pair
 from xsocket.wire.packet_link import PacketLink
