@@ -28,6 +28,16 @@ def test_a_silent_peer_is_probed_and_then_reset() -> None:
     assert set(peer.end.timers()) == {Timer.KEEP_ALIVE}
 
 
+def test_a_probe_goes_at_its_instant_however_that_is_rounded() -> None:
+    peer = Peer(End("end", KEPT)).establish()
+    heard_at = 992.3
+    peer.advance(heard_at)
+    peer.send(".")
+    due = heard_at + 7200.0
+    assert due - heard_at < 7200.0
+    assert peer.advance(due) == [". seq 0 ack 1"]
+
+
 def test_keep_alive_is_off_by_default() -> None:
     """MUST-24, MUST-25: off unless asked for."""
     peer = Peer(End("end")).establish()

@@ -2,13 +2,15 @@
 
 from typing import NamedTuple, Unpack
 
-from xsocket import Connection, Simulation
+from xsocket import Connection, Simulation, TcpConfig
 from xsocket.simulation import SimulatedHost, SimulatedLink
 from xsocket.simulation.port import ImpairmentFields
 
 NEAR, FAR = "10.0.0.1", "10.0.0.2"
 PORT = 80
 DAY_S = 86_400.0
+PROMPT = TcpConfig(nodelay=True, delayed_ack_s=0, syn_linear_timeouts=0)
+"""Rules by which segments go at once, so that a test sees what its link does to them."""
 
 
 class World(NamedTuple):
@@ -25,10 +27,18 @@ class World(NamedTuple):
         return ours, self.far.pool.claim(ours.four_tuple.reversed, timeout=DAY_S)
 
 
-def world(seed: int = 1, *, mtu: int = 1500, **impairments: Unpack[ImpairmentFields]) -> World:
+def world(
+    seed: int = 1,
+    *,
+    mtu: int = 1500,
+    config: TcpConfig = PROMPT,
+    trace_limit: int = 1_000_000,
+    **impairments: Unpack[ImpairmentFields],
+) -> World:
     """Return two hosts, ``near`` and ``far``, on a link."""
-    sim = Simulation(seed)
-    near, far = sim.host(f"{NEAR}/24", name="near"), sim.host(f"{FAR}/24", name="far")
+    sim = Simulation(seed, trace_limit=trace_limit)
+    near = sim.host(f"{NEAR}/24", name="near", config=config)
+    far = sim.host(f"{FAR}/24", name="far", config=config)
     return World(sim, near, far, sim.link(near, far, mtu=mtu, **impairments))
 
 

@@ -228,11 +228,12 @@ def _orphan_over(tcb: Tcb, _now: float, out: list[Action]) -> None:
 def _keep_alive(tcb: Tcb, now: float, out: list[Action]) -> None:
     """RFC 9293 section 3.8.4: probe a silent peer with a number it has acknowledged already."""
     rules = tcb.config
-    silent_s = now - tcb.heard_at
-    if silent_s < rules.keepalive_time_s:
+    # Not by the difference: rounded, it may say "not yet" at the very instant for which it sets the timer.
+    if now < tcb.heard_at + rules.keepalive_time_s:
         tcb.unanswered = 0
-        tcb.start_timer(Timer.KEEP_ALIVE, now, rules.keepalive_time_s - silent_s)
+        tcb.start_timer(Timer.KEEP_ALIVE, tcb.heard_at, rules.keepalive_time_s)
         return
+    silent_s = now - tcb.heard_at
     patience_over = rules.user_timeout_s and silent_s >= rules.user_timeout_s
     if tcb.unanswered >= (1 if patience_over else rules.keepalive_probes):
         step = move(tcb, Trigger.KEEP_ALIVE_FAILED, out)

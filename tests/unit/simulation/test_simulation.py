@@ -26,6 +26,7 @@ from xsocket import (
     SimulationStalled,
     SimulationStateError,
     State,
+    TcpConfig,
     Verdict,
 )
 from xsocket_tools.capture import captured_frames
@@ -165,6 +166,21 @@ def test_an_idle_year_costs_nothing() -> None:
     assert theirs.recv(100) == b"still there?"
 
 
+def test_a_year_of_keep_alive_passes() -> None:
+    there = world(config=TcpConfig(keepalive=True), delay_s=0.01, trace_limit=0)
+    ours, theirs = there.open()
+    before = there.near.counters().segments_received
+    there.sim.run(for_s=YEAR_S)
+    assert ours.state is theirs.state is State.ESTABLISHED
+    heard = there.near.counters().segments_received - before
+    assert heard >= YEAR_S / 7200 - 1
+    there.link.impair(loss=1.0)
+    start = there.sim.now
+    with pytest.raises(TimeoutError):
+        ours.recv(1)
+    assert there.sim.now - start <= 7200 + 9 * 75 + 1
+
+
 # What does not work
 
 
@@ -298,14 +314,12 @@ def test_times_in_a_trace_are_virtual() -> None:
 
 
 def test_without_a_trace_the_same_happens() -> None:
-    sim = Simulation(1, trace_limit=0)
-    near, far = sim.host(f"{NEAR}/24", name="near"), sim.host(f"{FAR}/24", name="far")
-    sim.link(near, far, delay_s=0.02, loss=0.3)
-    quiet = near.connect(FAR, PORT)
-    there = world(1, delay_s=0.02, loss=0.3)
-    traced = there.near.connect(FAR, PORT)
-    assert len(sim.trace) == 0
-    assert (sim.now, quiet.info) == (there.sim.now, traced.info)
+    traced = world(delay_s=0.02, loss=0.1)
+    untraced = world(delay_s=0.02, loss=0.1, trace_limit=0)
+    infos = [there.open()[0].info for there in (traced, untraced)]
+    assert infos[0] == infos[1]
+    assert traced.sim.now == untraced.sim.now
+    assert len(traced.sim.trace) > 0 == len(untraced.sim.trace)
 
 
 def test_a_trace_makes_a_ladder_and_a_capture() -> None:
