@@ -9,7 +9,7 @@ from typing import Unpack
 
 from xsocket.admission import Admission, AdmissionPolicy
 from xsocket.config import TcpConfig
-from xsocket.errors import BadAddressError, BadConfigError
+from xsocket.errors import BadAddressError, BadConfigError, SimulationStateError
 from xsocket.simulation.host import SimulatedHost
 from xsocket.simulation.link import SimulatedLink
 from xsocket.simulation.port import ImpairmentFields, Impairments, LinkCounts
@@ -109,11 +109,14 @@ class Simulation:
                 `SimulatedLink.impair` changes them, for one direction or all.
 
         Raises:
-            SimulationStateError: A host is on a link already.
+            SimulationStateError: A host is on a link already, or in another simulation.
             BadConfigError: A value is outside its range, or there are less than two hosts.
         """
-        if len(hosts) < 2:
+        if len(set(hosts)) < 2:
             raise BadConfigError("a link joins at least two hosts")
+        for host in hosts:
+            if self._hosts.get(host.name) is not host or host.is_linked:
+                raise SimulationStateError(f"{host.name} is on a link already, or in another simulation")
         self._links += 1
         seed = f"{self._seed} link {self._links}"
         made = SimulatedLink(self._timeline, hosts, mtu, Impairments(**impairments), seed)

@@ -77,14 +77,13 @@ class SimulatedHost:
 
     # On a link
 
-    def join(self, mtu: int, transmit: Callable[[list[bytes]], None]) -> Callable[[list[Frame]], None]:
-        """Plug it into a link that takes frames by *transmit*; return what takes those for it.
+    @property
+    def is_linked(self) -> bool:
+        """Whether it is on a link; it has one interface, so on one at most."""
+        return self._station is not None
 
-        Raises:
-            SimulationStateError: It is on a link already.
-        """
-        if self._station is not None:
-            raise SimulationStateError(f"{self.name} is on a link already, and has one interface")
+    def join(self, mtu: int, transmit: Callable[[list[bytes]], None]) -> Callable[[list[Frame]], None]:
+        """Plug it into a link that takes frames by *transmit*; return what takes those for it."""
         own_mtu = self._mtu or mtu
 
         def host_for(calls: Calls, on_change: Callable[[FourTuple], None]) -> Host:

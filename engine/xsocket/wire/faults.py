@@ -50,7 +50,7 @@ class Faults(Generic[_Item]):
 
     Args:
         rates: How often.
-        random: Decides; four numbers are drawn for each item, and one more for each that is corrupted.
+        random: Decides; four numbers are drawn for each item.
         corrupted: Returns the item with one bit turned.
 
     Attributes:
@@ -67,6 +67,7 @@ class Faults(Generic[_Item]):
         self.rates = check_rates(rates)
         self.counts = FaultCounts()
         self._random = random
+        self._bits = Random(random.getrandbits(64))  # of its own, or a corrupted frame would shift the rest
         self._corrupted = corrupted
         self._seen = 0
         self._held: _Item | None = None
@@ -86,7 +87,7 @@ class Faults(Generic[_Item]):
             return []
         if corrupted < rates.corrupt:
             self._count("corrupted")
-            item = self._corrupted(item, self._random)
+            item = self._corrupted(item, self._bits)
         if self._held is None and swapped < rates.reorder:
             self._count("reordered")
             self._held = item

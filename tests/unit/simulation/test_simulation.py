@@ -190,9 +190,16 @@ def test_a_host_that_is_on_no_link_cannot_connect() -> None:
 
 
 def test_a_host_is_on_one_link() -> None:
-    sim, near, far, _ = world()
+    sim, near, _, _ = world()
+    third = sim.host("10.0.0.3/24")
     with pytest.raises(SimulationStateError, match="near is on a link"):
-        sim.link(near, far)
+        sim.link(third, near)
+    assert not third.is_linked
+
+
+def test_a_host_is_in_one_simulation() -> None:
+    with pytest.raises(SimulationStateError, match="another simulation"):
+        Simulation().link(world().near, world().far)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +217,10 @@ def test_a_bad_host_is_refused(error: type[Exception], addresses: list[str], nam
 
 def test_a_link_needs_two_hosts() -> None:
     sim = Simulation()
-    with pytest.raises(BadConfigError):
-        sim.link(sim.host(f"{NEAR}/24"))
+    near = sim.host(f"{NEAR}/24")
+    for hosts in ([near], [near, near]):
+        with pytest.raises(BadConfigError):
+            sim.link(*hosts)
 
 
 def test_nothing_can_be_put_in_the_past() -> None:

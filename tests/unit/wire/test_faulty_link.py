@@ -76,6 +76,17 @@ def test_a_corrupted_frame_differs_in_one_bit_of_its_packet(through: Through) ->
     assert {each.bit_count() for each in differences} == {0, 1}
 
 
+@both_ways
+@pytest.mark.parametrize("more", [{"corrupt": 0.3}, {"duplicate": 0.3}, {"reorder": 0.3}], ids=str)
+def test_one_rate_leaves_the_frames_that_another_hits_the_same(
+    through: Through, more: dict[str, float]
+) -> None:
+    _, alone = through(FaultRates(loss=0.2))
+    _, together = through(FaultRates(loss=0.2, **more))
+    assert together.dropped == alone.dropped
+    assert together != alone
+
+
 def test_what_has_no_checksum_is_not_corrupted() -> None:
     near, far = memory_pair()
     bad = FaultyLink(near, FaultRates(corrupt=1.0))
