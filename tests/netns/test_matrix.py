@@ -185,5 +185,6 @@ def test_every_combination_with_a_linux_peer(version: int, converse: Converse) -
             count += len(batch)
         assert count == 2 ** len(Offer._fields)
         seen = tcp_counters(net.peer)
-        assert (seen["OutRsts"], seen["EstabResets"], seen["InCsumErrors"]) == (0, 0, 0)
+        # It may reset what comes again after its own end is closed: no connection is lost by that.
+        assert (seen["EstabResets"], seen["AttemptFails"], seen["InCsumErrors"]) == (0, 0, 0)
         assert ends.resets == []
