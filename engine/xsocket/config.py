@@ -131,7 +131,6 @@ class TcpConfig:
     syn_retries: int = _rule(
         6, "How often a SYN is sent again before connect gives up",
         rfc="9293 section 3.8.3", linux="tcp_syn_retries", unit="retransmissions", low=0, high=127,
-        strict=7, why="RFC 9293 section 3.8.3 (MUST-23) repeats a SYN for three minutes at least",
         sysctl=_count("ipv4/tcp_syn_retries"),
     )  # fmt: skip
     syn_linear_timeouts: int = _rule(
@@ -143,7 +142,6 @@ class TcpConfig:
     synack_retries: int = _rule(
         5, "How often a SYN+ACK is sent again before a half-open connection is dropped",
         rfc="9293 section 3.8.3", linux="tcp_synack_retries", unit="retransmissions", low=0, high=255,
-        strict=7, why="RFC 9293 section 3.8.3 (MUST-23): a SYN+ACK is a SYN, too",
         sysctl=_count("ipv4/tcp_synack_retries"),
     )  # fmt: skip
     max_syn_backlog: int = _rule(
@@ -162,6 +160,11 @@ class TcpConfig:
         "refuse with a reset, or evict the oldest",
         rfc="4987 section 3.3", linux=None,
     )  # fmt: skip
+    max_syn_backlog_per_source: int = _rule(
+        0, "How many of them may come from one IPv4 address or one IPv6 /64; a SYN beyond that gets a cookie "
+        "or, without cookies, is ignored (or refused, if half_open_policy says so); 0 is no limit",
+        rfc="4987 section 3.3", unit="connections", low=0, high=1 << 24,
+    )  # fmt: skip
     pool_capacity: int = _rule(
         65_536, "How many established connections may wait in the pool",
         rfc="", linux="net.core.somaxconn is its kin", unit="connections", low=1, high=1 << 24,
@@ -171,6 +174,11 @@ class TcpConfig:
         "ignore the final ACK so that the peer tries again, or evict the oldest from the pool",
         rfc="", linux="tcp_abort_on_overflow",
         sysctl=_choice("ipv4/tcp_abort_on_overflow", "ignore", "refuse"),
+    )  # fmt: skip
+    pool_timeout_s: float = _rule(
+        0.0, "How long a connection may wait in the pool for somebody to claim it before it is reset, "
+        "and up to a quarter more; 0 is for ever",
+        rfc="", unit="s", low=0, high=1e9,
     )  # fmt: skip
     max_connections: int = _rule(
         262_144, "How many TCBs may exist in all; a SYN beyond that is ignored",

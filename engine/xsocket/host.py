@@ -7,6 +7,7 @@ time. Not safe for threads: the runtime holds a lock around it.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from errno import ENETUNREACH
+from math import inf
 from typing import Any, NamedTuple
 
 from xsocket.actions import Action, Changed, Deleted, Dropped, Established, Moved, Received, Send, TimerFired
@@ -31,6 +32,8 @@ from xsocket.wire.neighbours import Neighbours
 
 IP_AND_TCP_OCTETS = {4: 40, 6: 60}
 """Header octets without options: what the MTU exceeds the MSS by (RFC 9293 section 3.7.1)."""
+LOOKS_PER_TIMEOUT = 4
+"""How often the pool is searched for unclaimed connections during the time that they have."""
 UNKNOWN_STATION = bytes(6)
 """What the trace shows as destination of a frame that waits for the neighbour's station address."""
 
@@ -109,6 +112,7 @@ class Host:
         self._drops: Counter[DropReason] = Counter()
         self._received = self._sent = self._resets = self._established = 0
         self._promised = 0
+        self._expire_at = inf
         self._performers: dict[type, Callable[[float, Any, list[Action]], None]] = {
             Send: self._on_send,
             Changed: self._on_changed,
@@ -154,6 +158,8 @@ class Host:
         """Act on every timer that has run out by *now*."""
         if self.stack.deadline <= now:
             self._perform(now, self.stack.timers_fired(now))
+        if self._expire_at <= now:
+            self._expire_unclaimed(now)
         due = self.neighbours.deadline
         if due is not None and due <= now:
             self._outbox += self.neighbours.timers_fired(now)
@@ -163,7 +169,8 @@ class Host:
     def deadline(self) -> float:
         """When `timers_fired` wants to be called next, monotonic seconds; infinite for never."""
         due = self.neighbours.deadline
-        return self.stack.deadline if due is None else min(self.stack.deadline, due)
+        own = min(self.stack.deadline, self._expire_at)
+        return own if due is None else min(own, due)
 
     @property
     def has_frames(self) -> bool:
@@ -178,6 +185,16 @@ class Host:
     def announce(self, now: float) -> None:
         """Tell the neighbours who has our addresses."""
         self._outbox += self.neighbours.start(now)
+
+    def _expire_unclaimed(self, now: float) -> None:
+        """Reset what nobody has claimed in time, and look again after a quarter of that."""
+        after_s = self.stack.config.pool_timeout_s
+        for connection in self.pool.expire(now, after_s):
+            tcb = self.stack.tcb(connection.four_tuple)
+            if tcb is not None:
+                reason = Dropped(tcb.four_tuple, None, DropReason.POOL_TIMED_OUT)
+                self._perform(now, [reason, *self.stack.abort(now, tcb)])
+        self._expire_at = now + after_s / LOOKS_PER_TIMEOUT
 
     # Calls
 
@@ -331,6 +348,8 @@ class Host:
             self._on_change(four_tuple)
             return
         left_over = self.pool.put(Connection(tcb, self._calls))
+        if self._expire_at == inf and self.stack.config.pool_timeout_s:
+            self._expire_unclaimed(now)
         if left_over is not None:
             loser = self.stack.tcb(left_over.four_tuple)
             if loser is not None:

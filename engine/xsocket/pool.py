@@ -18,7 +18,7 @@ from xsocket.config import PoolPolicy
 from xsocket.errors import AddressInUseError, AlreadyClaimedError, ClaimTimeout, PoolClosed, XsocketError
 from xsocket.fourtuple import FourTuple
 from xsocket.pattern import Pattern
-from xsocket.waiting import C, Claimable, Claims, Shelf, Ticket, Wanted
+from xsocket.waiting import Ages, C, Claimable, Claims, Shelf, Ticket, Wanted
 
 __all__ = [
     "Claimable",
@@ -38,6 +38,7 @@ class PoolEvent(Enum):
     GIVEN_BACK = "a connection came back from a claim that ended before it was collected, or from its owner"
     DIED = "a waiting connection died"
     EVICTED = "full: the oldest waiting connection made room"
+    EXPIRED = "a connection waited for too long"
     REFUSED = "full: a connection is to be refused"
     IGNORED = "full: a connection is to be ignored"
     TIMED_OUT = "a claim ended without a connection"
@@ -60,8 +61,8 @@ def _block(bell: threading.Lock, timeout: float | None) -> bool:
 class PoolStatistics(NamedTuple):
     """A pool's counters since it was made, and its gauges, all of one instant.
 
-    Every connection put was claimed, died, was evicted, or waits:
-    ``put + given_back == claimed + died + evicted + waiting_connections`` until the pool is closed.
+    Every connection put was claimed, died, was evicted, expired, or waits: ``put + given_back ==
+    claimed + died + evicted + expired + waiting_connections`` until the pool is closed.
     """
 
     put: int
@@ -69,6 +70,7 @@ class PoolStatistics(NamedTuple):
     given_back: int
     died: int
     evicted: int
+    expired: int
     refused: int
     ignored: int
     timed_out: int
@@ -250,6 +252,7 @@ class ConnectionPool(Generic[C]):
                 given_back=counts[PoolEvent.GIVEN_BACK],
                 died=counts[PoolEvent.DIED],
                 evicted=counts[PoolEvent.EVICTED],
+                expired=counts[PoolEvent.EXPIRED],
                 refused=counts[PoolEvent.REFUSED],
                 ignored=counts[PoolEvent.IGNORED],
                 timed_out=counts[PoolEvent.TIMED_OUT],
@@ -356,6 +359,25 @@ class ConnectionPool(Generic[C]):
                 return None
             self._note(PoolEvent.DIED, four_tuple)
             return self._shelf.pop(four_tuple)
+
+    def expire(self, now: float, after_s: float) -> list[C]:
+        """Strike out the connections that nobody claimed in time, oldest first, for the caller to abort.
+
+        A connection's time begins with the first call after it came or was given back, so that it waits for
+        *after_s* and up to one interval between two calls more.
+
+        Args:
+            now: Seconds, by any clock that does not go back.
+            after_s: How long a connection may wait.
+        """
+        with self._lock:
+            shelf = self._shelf
+            if shelf.ages is None:
+                shelf.ages = Ages(shelf.by_key)
+            expired = [shelf.pop(key) for key in shelf.ages.over(now, after_s)]
+            for connection in expired:
+                self._note(PoolEvent.EXPIRED, connection.four_tuple)
+            return expired
 
     def close(self) -> list[C]:
         """Close for good: every waiting claim ends with `PoolClosed`, and so does every later one.

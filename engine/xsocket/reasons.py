@@ -58,6 +58,7 @@ class DropReason(Enum):
     NO_CONTROL_IN_LISTEN = "RFC 9293 3.10.7.2 fourth"
     ADMISSION_IGNORES = "Admission: ignored by policy"
     HALF_OPEN_FULL = "half-open table full: SYN ignored"
+    SOURCE_HALF_OPEN_FULL = "max_syn_backlog_per_source: the source has its share of the half-open table"
     HALF_OPEN_EVICTED = "half-open table full: the oldest made room"
     COOKIE_INVALID = "RFC 4987 3.6: the ACK brings back no SYN cookie of ours, or an old one"
     TIME_WAIT_EVICTED = "tcp_max_tw_buckets: the oldest in TIME-WAIT made room"
@@ -66,6 +67,7 @@ class DropReason(Enum):
     POOL_FULL_IGNORED = "pool full: final ACK ignored, the peer will retry"
     POOL_FULL_REFUSED = "pool full: refused with RST"
     POOL_FULL_EVICTED = "pool full: the oldest waiting connection made room"
+    POOL_TIMED_OUT = "pool_timeout_s: nobody claimed the connection in time, so it was reset"
     # SYN-SENT
     ACK_NOT_OURS = "RFC 9293 3.10.7.3 first, with RST"
     RST_WITHOUT_ACK = "RFC 9293 3.10.7.3 second: the reset does not acknowledge our SYN"

@@ -14,6 +14,7 @@ from xsocket.admission import AdmissionPolicy, Verdict
 from xsocket.config import TcpConfig
 from xsocket.errors import AddressInUseError
 from xsocket.fourtuple import FourTuple
+from xsocket.half_open import HalfOpenTable
 from xsocket.patherror import PathError
 from xsocket.reasons import DropReason
 from xsocket.segment import ACK, RST, SYN, Segment
@@ -75,13 +76,13 @@ class Stack:
         self._has_room = has_room
         self._traced = traced
         self._tcbs: dict[FourTuple, Tcb] = {}
-        self._half_open: OrderedDict[FourTuple, Tcb] = OrderedDict()
+        self._half_open = HalfOpenTable(by_source=config.max_syn_backlog_per_source > 0)
         self._time_wait: OrderedDict[FourTuple, Tcb] = OrderedDict()
         self._paths: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._orphans: set[FourTuple] = set()
         self._timers: list[tuple[float, int, Tcb]] = []
         self._pushed = 0
-        self._most_tcbs = self._most_half_open = 0
+        self._most_tcbs = 0
         self._cookies_sent = self._cookies_accepted = 0
         self._cookies_until = -inf
         self._cookies = {version: SynCookies(config, most, secret) for version, most in mss.items()}
@@ -109,7 +110,7 @@ class Stack:
             time_wait=len(self._time_wait),
             orphans=len(self._orphans),
             connections_high_water=self._most_tcbs,
-            half_open_high_water=self._most_half_open,
+            half_open_high_water=self._half_open.high_water,
             cookies_sent=self._cookies_sent,
             cookies_accepted=self._cookies_accepted,
         )
@@ -211,9 +212,7 @@ class Stack:
         elif self._may_open(now, four_tuple, segment, out, reopened):
             tcb = self._new(now, four_tuple, passive=True, reopened=reopened)
             out += machine.open_passive(tcb, now, segment)
-            self._half_open[four_tuple] = tcb
-            if len(self._half_open) > self._most_half_open:
-                self._most_half_open = len(self._half_open)
+            self._half_open.add(tcb)
             self._schedule(tcb)
             return tcb
         return None
@@ -226,23 +225,35 @@ class Stack:
         if len(self._tcbs) >= config.max_connections:
             out.append(Dropped(four_tuple, segment, DropReason.CONNECTIONS_FULL))
             return False
-        full = len(self._half_open) >= config.max_syn_backlog
-        if not full and config.syn_cookies != "always":
+        reason = self._why_not_half_open(four_tuple)
+        if reason is None and config.syn_cookies != "always":
             return True
         # A cookie cannot see to it that its number follows those of the connection in TIME-WAIT.
         if config.syn_cookies != "never" and reopened is None:
             self._send_cookie(now, four_tuple, segment, out)
             return False
-        return not full or self._may_open_beyond(four_tuple, segment, out)
+        return reason is None or self._may_open_beyond(four_tuple, segment, out, reason)
 
-    def _may_open_beyond(self, four_tuple: FourTuple, segment: Segment, out: list[Action]) -> bool:
-        """Apply the policy for a full half-open table."""
-        if self.config.half_open_policy == "evict":
-            oldest = next(iter(self._half_open.values()))
+    def _why_not_half_open(self, four_tuple: FourTuple) -> DropReason | None:
+        """Return which limit on half-open connections is reached, None if none is."""
+        config = self.config
+        if len(self._half_open) >= config.max_syn_backlog:
+            return DropReason.HALF_OPEN_FULL
+        most = config.max_syn_backlog_per_source
+        if most and self._half_open.from_source(four_tuple) >= most:
+            return DropReason.SOURCE_HALF_OPEN_FULL
+        return None
+
+    def _may_open_beyond(
+        self, four_tuple: FourTuple, segment: Segment, out: list[Action], reason: DropReason
+    ) -> bool:
+        """Apply the policy for a full half-open table; a source with its share of it evicts nobody."""
+        if self.config.half_open_policy == "evict" and reason is DropReason.HALF_OPEN_FULL:
+            oldest = self._half_open.oldest()
             out.append(Dropped(oldest.four_tuple, None, DropReason.HALF_OPEN_EVICTED))
             out += self.give_up(oldest, ConnectionAbortedError)
             return True
-        out.append(Dropped(four_tuple, segment, DropReason.HALF_OPEN_FULL))
+        out.append(Dropped(four_tuple, segment, reason))
         if self.config.half_open_policy == "refuse":
             out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.1"))
         return False
@@ -455,7 +466,7 @@ class Stack:
         """Keep the tables true after *tcb* left the state *before*."""
         four_tuple = tcb.four_tuple
         if before is State.SYN_RECEIVED:
-            self._half_open.pop(four_tuple, None)
+            self._half_open.discard(four_tuple)
         elif before is State.TIME_WAIT:
             self._time_wait.pop(four_tuple, None)
         if tcb.state not in _ORPHANED:

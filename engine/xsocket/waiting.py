@@ -5,7 +5,7 @@ throughout: the first of a plain dict is found in O(n) once many before it were 
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -53,22 +53,65 @@ class Ticket(Generic[C]):
         return outcome
 
 
+class Ages:
+    """How long connections have waited, by the clock of whoever asks now and then.
+
+    Consumers return connections, and have no clock: so a connection's time begins when it is first seen here.
+    """
+
+    __slots__ = ("_since", "_unseen")
+
+    def __init__(self, waiting: Iterable[FourTuple]) -> None:
+        self._since: OrderedDict[FourTuple, float] = OrderedDict()
+        self._unseen: dict[FourTuple, None] = dict.fromkeys(waiting)
+
+    def add(self, key: FourTuple) -> None:
+        """Begin to wait."""
+        self._unseen[key] = None
+
+    def discard(self, key: FourTuple) -> None:
+        """Wait no longer."""
+        if self._since.pop(key, None) is None:
+            self._unseen.pop(key, None)
+
+    def over(self, now: float, after_s: float) -> list[FourTuple]:
+        """Return what has waited for *after_s* seconds, oldest first, and see what came since the last call.
+
+        O(1) for each that is returned or new.
+        """
+        found = []
+        for key, since in self._since.items():
+            if since + after_s > now:
+                break
+            found.append(key)
+        self._since.update(dict.fromkeys(self._unseen, now))
+        self._unseen.clear()
+        return found
+
+
 class Shelf(Generic[C]):
     """The waiting connections, oldest first, with an index on local port and one on remote address.
 
     A remote address that has one connection is indexed by the 4-tuple alone, which saves a container each.
+
+    Attributes:
+        by_key: Them all.
+        ages: How long they have waited; None while nobody wants to know, which saves memory.
     """
 
-    __slots__ = ("_by_port", "_by_remote", "by_key")
+    __slots__ = ("_by_port", "_by_remote", "ages", "by_key")
 
     def __init__(self) -> None:
         self.by_key: OrderedDict[FourTuple, C] = OrderedDict()
+        self.ages: Ages | None = None
         self._by_port: dict[int, OrderedDict[FourTuple, None]] = {}
         self._by_remote: dict[str, FourTuple | OrderedDict[FourTuple, None]] = {}
 
     def add(self, key: FourTuple, connection: C) -> None:
         """Add the youngest."""
         self.by_key[key] = connection
+        if self.ages is not None:
+            self.ages.add(key)
         same_port = self._by_port.get(key.local_port)
         if same_port is None:
             same_port = self._by_port[key.local_port] = OrderedDict()
@@ -90,6 +133,8 @@ class Shelf(Generic[C]):
 
     def pop(self, key: FourTuple) -> C:
         """Take out the one named *key*, which is there."""
+        if self.ages is not None:
+            self.ages.discard(key)
         same_port = self._by_port[key.local_port]
         del same_port[key]
         if not same_port:

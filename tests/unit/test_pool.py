@@ -789,7 +789,7 @@ async def test_statistics_and_repr_count_everything() -> None:
     with pytest.raises(ClaimTimeout):
         pool.claim(Pattern(443), 0)
     (claim,) = await place(pool, Pattern(443))
-    assert pool.statistics() == (6, 2, 1, 1, 0, 0, 0, 1, 4, 1, 1, 6)
+    assert pool.statistics() == (6, 2, 1, 1, 0, 0, 0, 0, 1, 4, 1, 1, 6)
     assert pool.statistics().high_water == 6
     assert repr(pool) == "<ConnectionPool: 4 of 6 connections wait, 1 are claimed, 1 claims wait>"
     pool.close()
@@ -931,3 +931,55 @@ def test_nothing_is_kept_of_connections_that_left() -> None:
     finally:
         tracemalloc.stop()
     assert after - before < 50 * 1000  # 50 octets for each remote address would be a leak
+
+
+# Waiting for too long
+
+
+def test_what_nobody_claims_expires_oldest_first() -> None:
+    pool = pool_of(held(40_000), held(40_001))
+    assert pool.expire(0.0, 60.0) == []
+    pool.put(held(40_002))
+    assert pool.expire(30.0, 60.0) == []
+    assert pool.expire(59.9, 60.0) == []
+    assert [each.four_tuple for each in pool.expire(60.0, 60.0)] == [key(40_000), key(40_001)]
+    assert list(pool) == [key(40_002)]
+    assert [each.four_tuple for each in pool.expire(90.0, 60.0)] == [key(40_002)]
+    assert pool.statistics().expired == 3
+    assert len(pool) == 0
+
+
+def test_what_was_claimed_does_not_expire() -> None:
+    pool = pool_of(held(40_000))
+    pool.expire(0.0, 60.0)
+    claimed = pool.claim(timeout=0)
+    assert pool.expire(1000.0, 60.0) == []
+    assert pool.give_back(claimed)
+    assert pool.expire(1001.0, 60.0) == [], "its time begins anew"
+    assert pool.expire(1061.0, 60.0) == [claimed]
+
+
+def test_what_came_back_does_not_hide_what_is_older() -> None:
+    """It stands first among those that wait, and is the last to expire."""
+    pool = pool_of(held(40_000), held(40_001))
+    pool.expire(0.0, 60.0)
+    pool.give_back(pool.claim(key(40_000), 0))
+    pool.expire(30.0, 60.0)
+    assert [each.four_tuple for each in pool.expire(60.0, 60.0)] == [key(40_001)]
+    assert [each.four_tuple for each in pool.expire(90.0, 60.0)] == [key(40_000)]
+
+
+def test_a_connection_that_died_does_not_expire() -> None:
+    pool = pool_of(held(40_000))
+    pool.expire(0.0, 60.0)
+    pool.remove(key(40_000))
+    assert pool.expire(60.0, 60.0) == []
+    assert pool.statistics().expired == 0
+
+
+def test_a_claim_does_not_get_what_has_expired() -> None:
+    pool = pool_of(held(40_000))
+    pool.expire(0.0, 60.0)
+    pool.expire(60.0, 60.0)
+    with pytest.raises(ClaimTimeout):
+        pool.claim(key(40_000), 0)

@@ -158,7 +158,9 @@ class PoolAgainstModel(RuleBasedStateMachine):
         figures = self.pool.statistics()
         assert figures.waiting_claims == len(self.claims)
         assert figures.owned_connections == len(self.owned)
-        left = figures.claimed + figures.died + figures.evicted + figures.waiting_connections
+        left = (
+            figures.claimed + figures.died + figures.evicted + figures.expired + figures.waiting_connections
+        )
         assert figures.put + figures.given_back == left
         assert not any(claim.task.done() for claim in self.claims)
 

@@ -1,6 +1,7 @@
 """The stack: strangers, limits and their policies, the pool's answer, TIME-WAIT, the timer heap."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -146,6 +147,59 @@ def test_an_established_connection_leaves_the_half_open_table() -> None:
     first.send(".")
     assert end.stack.statistics().half_open == 0
     assert Peer(end, from_port(2000)).reach(State.SYN_RECEIVED)
+
+
+PER_SOURCE = TcpConfig(max_syn_backlog=8, max_syn_backlog_per_source=2, syn_cookies="never")
+
+
+def test_a_source_gets_no_more_than_its_share_of_the_half_open_table() -> None:
+    end = End("end", PER_SOURCE)
+    fill(end, 2)
+    assert Peer(end, from_port(1002)).send("S", 0) == []
+    assert end.drops() == [DropReason.SOURCE_HALF_OPEN_FULL]
+    other = FourTuple("10.0.0.2", 80, "10.0.0.9", 1000)
+    assert Peer(end, other).send("S", 0) == ["S. seq 0 ack 1"]
+
+
+@pytest.mark.parametrize(
+    ("cookies", "policy", "answers"),
+    [
+        pytest.param("auto", "ignore", ["S. seq 0 ack 1"], id="a cookie"),
+        pytest.param("never", "refuse", ["R. seq 0 ack 1"], id="refused"),
+        pytest.param("never", "evict", [], id="evicts nobody"),
+    ],
+)
+def test_what_a_source_gets_beyond_its_share(cookies: str, policy: str, answers: list[str]) -> None:
+    rules = replace(PER_SOURCE, syn_cookies=cookies, half_open_policy=policy)
+    end = End("end", rules)
+    fill(end, 2)
+    assert Peer(end, from_port(1002)).send("S", 0) == answers
+    assert end.stack.statistics().half_open == 2
+
+
+@pytest.mark.parametrize("ending", ["established", "reset", "timed out"])
+def test_a_source_gets_its_share_back(ending: str) -> None:
+    end = End("end", PER_SOURCE)
+    first, _ = fill(end, 2)
+    if ending == "timed out":
+        first.advance(64)
+    else:
+        first.send("." if ending == "established" else "R")
+    assert Peer(end, from_port(1002)).send("S", 0) == ["S. seq 0 ack 1"]
+
+
+@pytest.mark.parametrize(
+    ("remote", "answers"),
+    [
+        pytest.param("fd00::1:0:0:3", [], id="the same /64"),
+        pytest.param("fd00:0:0:1::1", ["S. seq 0 ack 1"], id="another /64"),
+    ],
+)
+def test_a_source_is_a_64_in_ipv6(remote: str, answers: list[str]) -> None:
+    end = End("end", PER_SOURCE)
+    for number in (1, 2):
+        Peer(end, FourTuple("fd00::2", 80, f"fd00::{number}", 1000)).send("S", 0)
+    assert Peer(end, FourTuple("fd00::2", 80, remote, 1000)).send("S", 0) == answers
 
 
 def test_an_active_open_is_not_half_open() -> None:

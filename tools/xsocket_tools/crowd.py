@@ -47,10 +47,12 @@ class Cost(NamedTuple):
     claim_us: float
 
 
-def measure(connections: int) -> Cost:
+def measure(connections: int, pool_timeout_s: float = 0.0) -> Cost:
     """Complete *connections* handshakes from as many 4-tuples, and measure with all of them waiting."""
     ours, theirs = memory_pair(capacity=4 * BATCH)
-    config = xsocket.TcpConfig(pool_capacity=connections + 1, max_connections=connections + BATCH)
+    config = xsocket.TcpConfig(
+        pool_capacity=connections + 1, max_connections=connections + BATCH, pool_timeout_s=pool_timeout_s
+    )
     with xsocket.Engine(addresses=[f"{ENGINE}/24"], gateway=GATEWAY, link=ours, config=config) as engine:
         _introduce(theirs, ours.mac)
         keys = list(_four_tuples(connections))
@@ -136,9 +138,10 @@ def _resident() -> int:
 
 @click.command()
 @click.argument("connections", type=click.IntRange(1, 1_000_000))
-def main(connections: int) -> None:
+@click.option("--pool-timeout", type=float, default=0.0, show_default=True, help="pool_timeout_s.")
+def main(connections: int, pool_timeout: float) -> None:
     """Fill a pool with CONNECTIONS connections and print what one costs, as JSON."""
-    click.echo(json.dumps(measure(connections)._asdict()))
+    click.echo(json.dumps(measure(connections, pool_timeout)._asdict()))
 
 
 if __name__ == "__main__":
