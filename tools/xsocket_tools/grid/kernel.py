@@ -1,0 +1,203 @@
+"""A Linux kernel as a target: raw frames from an address that its kernel does not own.
+
+An ICMP echo after each step is the fence: what the kernel sends before the echo's reply is its answer, and
+there is no silence to wait for.
+"""
+
+import errno
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from pyroute2 import IPRoute
+
+from xsocket.fourtuple import FourTuple
+from xsocket.segment import Segment
+from xsocket.state import State
+from xsocket.wire.codec import TcpPacket, decode, encode_segment
+from xsocket.wire.ethernet import IPV4, Ethernet, build_ethernet
+from xsocket.wire.icmp import ECHO_REPLY, ECHO_REQUEST, IcmpPacket, build_icmp
+from xsocket.wire.ip import Ipv4
+from xsocket.wire.packet_link import PacketLink
+from xsocket_netns import Host, Lab
+from xsocket_tools.grid.cells import LostStepError
+
+KERNEL: Final = "10.0.0.1"
+PEER: Final = "10.0.0.2"
+INTERFACE: Final = "eth0"
+_LISTENING: Final = 80
+_CLOSED: Final = 81
+_FIRST_PEER_PORT: Final = 2000
+_PATIENCE_S: Final = 5.0
+
+SYSCTLS: Final = {
+    "tcp_timestamps": 0,
+    "tcp_sack": 0,
+    "tcp_window_scaling": 0,
+    "tcp_ecn": 0,
+    "tcp_fastopen": 0,
+    "tcp_syncookies": 0,
+    "tcp_invalid_ratelimit": 0,
+    "tcp_challenge_ack_limit": 0x7FFFFFFF,
+    "tcp_rmem": "4096 65535 65535",
+    "tcp_tw_reuse": 0,
+    "tcp_rfc1337": 0,
+    "icmp_ratelimit": 0,
+    "icmp_echo_ignore_all": 0,
+}
+"""No options, and no limit on answers, as in the engine's cells."""
+
+_SOCK_DIAG_BY_FAMILY: Final = 20
+_NLM_F_REQUEST: Final = 1
+_NLMSG_ERROR: Final = 2
+_HEADER: Final = struct.Struct("=IHHII")
+_REQUEST: Final = struct.Struct("=BBBBI")
+_ENTRY_STATE: Final = _HEADER.size + 1
+_STATES: Final = {
+    1: State.ESTABLISHED,
+    2: State.SYN_SENT,
+    3: State.SYN_RECEIVED,
+    4: State.FIN_WAIT_1,
+    5: State.FIN_WAIT_2,
+    6: State.TIME_WAIT,
+    7: State.CLOSED,
+    8: State.CLOSE_WAIT,
+    9: State.LAST_ACK,
+    10: State.LISTEN,
+    11: State.CLOSING,
+    12: State.SYN_RECEIVED,
+}
+"""Linux's numbers (include/net/tcp_states.h); 12 is a request that has no socket yet."""
+
+
+@contextmanager
+def kernel_target() -> Iterator["KernelTarget"]:
+    """Make a lab with a kernel to ask, and remove it afterwards."""
+    with Lab() as lab:
+        asked, peer = lab.host("kernel"), lab.host("peer")
+        lab.link(asked, peer, addresses=([f"{KERNEL}/24"], []))
+        for name, value in SYSCTLS.items():
+            asked.sysctl(f"net.ipv4.{name}", value)
+        link = peer.run(PacketLink, INTERFACE, [PEER])
+        asked.run(_introduce, link.mac)
+        target = KernelTarget(asked, link)
+        try:
+            yield target
+        finally:
+            target.close()
+
+
+def _introduce(mac: bytes) -> None:
+    """Tell the kernel where the peer is, so that it never asks."""
+    with IPRoute() as route:
+        (index,) = route.link_lookup(ifname=INTERFACE)
+        route.neigh("add", dst=PEER, lladdr=mac.hex(":"), ifindex=index, state=0x80)
+
+
+class KernelTarget:
+    """The TCP of the kernel in *host*, seen through *link* from the other end of its cable."""
+
+    def __init__(self, host: Host, link: PacketLink) -> None:
+        self._host = host
+        self._link = link
+        self._poll = select.poll()
+        self._poll.register(link.fileno(), select.POLLIN)
+        self._ethernet = Ethernet(bytes.fromhex(host.interfaces[INTERFACE].mac.replace(":", "")), link.mac)
+        self._prefix = build_ethernet(self._ethernet, IPV4)
+        self._fences = 0
+        self._peer_port = _FIRST_PEER_PORT
+        self._listener = host.run(socket.create_server, (KERNEL, _LISTENING), backlog=128)
+        self._listener.setblocking(False)
+        self._diag = host.run(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, 4)
+        self._socket: socket.socket | None = None
+        self._ours = FourTuple(PEER, _FIRST_PEER_PORT, KERNEL, _LISTENING)
+
+    def close(self) -> None:
+        """Let go of every socket."""
+        self._drop_socket()
+        self._listener.close()
+        self._diag.close()
+        self._link.close()
+
+    # The target
+
+    def begin(self, state: State) -> None:
+        """See `Target.begin`."""
+        self._drop_socket()
+        self._fence()
+        self._peer_port += 1
+        port = _CLOSED if state is State.CLOSED else _LISTENING
+        self._ours = FourTuple(PEER, self._peer_port, KERNEL, port)
+
+    def inject(self, segment: Segment) -> list[Segment]:
+        """See `Target.inject`."""
+        self._link.send([encode_segment(self._prefix, self._ours, segment)])
+        return self._fence()
+
+    def connect(self) -> list[Segment]:
+        """See `Target.connect`."""
+        self._socket = self._host.run(socket.socket)
+        self._socket.setblocking(False)
+        self._socket.bind((KERNEL, 0))
+        self._ours = FourTuple(PEER, self._peer_port, KERNEL, self._socket.getsockname()[1])
+        if self._socket.connect_ex((PEER, self._peer_port)) != errno.EINPROGRESS:
+            raise LostStepError("the kernel did not open a connection")
+        return self._fence()
+
+    def shut_down(self) -> list[Segment]:
+        """See `Target.shut_down`; the socket is kept, for an orphan is another matter."""
+        try:
+            self._socket, _ = self._listener.accept()
+        except BlockingIOError:
+            raise LostStepError("the kernel has no connection to accept") from None
+        self._socket.shutdown(socket.SHUT_WR)
+        return self._fence()
+
+    def state(self) -> State:
+        """See `Target.state`: what sock_diag says."""
+        local, remote = (socket.inet_aton(address).ljust(16, b"\0") for address in (KERNEL, PEER))
+        ports = struct.pack("!HH", self._ours.remote_port, self._ours.local_port)
+        sockid = ports + local + remote + struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
+        body = _REQUEST.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF) + sockid
+        header = _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
+        self._diag.send(header + body)
+        answer = self._diag.recv(65_536)
+        if _HEADER.unpack_from(answer)[1] == _NLMSG_ERROR:
+            return State.CLOSED
+        return _STATES[answer[_ENTRY_STATE]]
+
+    # Frames
+
+    def _fence(self) -> list[Segment]:
+        """Ping the kernel; return the segments of this connection that came before the reply."""
+        self._fences = (self._fences + 1) & 0xFFFF
+        body = self._fences.to_bytes(4, "big")
+        self._link.send([build_icmp(IcmpPacket(self._ethernet, Ipv4(PEER, KERNEL), ECHO_REQUEST, 0, body))])
+        came: list[Segment] = []
+        until = time.monotonic() + _PATIENCE_S
+        while (left := until - time.monotonic()) > 0:
+            self._poll.poll(left * 1000)
+            for frame in self._link.receive():
+                packet = decode(frame.data, frame.checksum_ready)
+                if isinstance(packet, TcpPacket) and packet.four_tuple == self._ours:
+                    came.append(packet.segment)
+                if isinstance(packet, IcmpPacket) and packet.type == ECHO_REPLY and packet.body == body:
+                    return came
+        raise LostStepError("the kernel answered no ping")
+
+    def _drop_socket(self) -> None:
+        """Reset what the last cell left, and what it left to be accepted."""
+        left = [] if self._socket is None else [self._socket]
+        self._socket = None
+        while True:
+            try:
+                left.append(self._listener.accept()[0])
+            except OSError:
+                break
+        for each in left:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            each.close()
