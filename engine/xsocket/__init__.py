@@ -9,6 +9,7 @@ from xsocket.config import TcpConfig
 from xsocket.connection import Connection
 from xsocket.errors import (
     AddressInUseError,
+    AlgorithmUnavailableError,
     AlreadyClaimedError,
     BadAddressError,
     BadConfigError,
@@ -40,6 +41,7 @@ __all__ = [
     "AddressInUseError",
     "Admission",
     "AdmissionPolicy",
+    "AlgorithmUnavailableError",
     "AlreadyClaimedError",
     "BadAddressError",
     "BadConfigError",

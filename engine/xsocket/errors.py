@@ -78,6 +78,12 @@ class CaptureError(EnvironmentRefusedError):
     remedy = "Run `xsocket doctor`; it says what this machine allows and how to allow more."
 
 
+class AlgorithmUnavailableError(EnvironmentRefusedError):
+    """This machine cannot compute what a key asks for."""
+
+    remedy = 'For AES: pip install "xsocket[ao]". In FIPS mode there is no MD5: use TCP-AO.'
+
+
 class NoSuchInterfaceError(EnvironmentRefusedError):
     """The current network namespace has no such interface, or it is not an Ethernet."""
 

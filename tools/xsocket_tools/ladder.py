@@ -312,6 +312,10 @@ def _option(option: tcp_options.Option, numbering: Numbering, to_engine: bool) -
                 ":".join(str(numbering.seq(edge, to_engine=not to_engine)) for edge in block)
                 for block in blocks
             )
+        case tcp_options.Md5Signature():
+            return "md5"
+        case tcp_options.Authentication(key_id, rnext_key_id):
+            return f"ao key {key_id} rnext {rnext_key_id}"
         case tcp_options.FastOpen(cookie):
             return f"fast open {cookie.hex() or 'request'}"
         case tcp_options.Unknown(kind, data):

@@ -16,6 +16,8 @@ WINDOW_SCALE: Final = 3
 SACK_PERMITTED: Final = 4
 SACK: Final = 5
 TIMESTAMPS: Final = 8
+MD5_SIGNATURE: Final = 19
+AUTHENTICATION: Final = 29
 FAST_OPEN: Final = 34
 
 MAX_OCTETS: Final = 40
@@ -160,6 +162,20 @@ class Timestamps(NamedTuple):
     echo: int
 
 
+class Md5Signature(NamedTuple):
+    """RFC 2385 section 3.0; sixteen octets."""
+
+    digest: bytes
+
+
+class Authentication(NamedTuple):
+    """RFC 5925 section 2.2; the KeyIDs, 0 to 255, and a MAC as long as its algorithm has it."""
+
+    key_id: int
+    rnext_key_id: int
+    mac: bytes
+
+
 class FastOpen(NamedTuple):
     """RFC 7413 section 4.1.1; an empty cookie asks for one."""
 
@@ -187,6 +203,8 @@ Option = (
     | SackPermitted
     | Sack
     | Timestamps
+    | Md5Signature
+    | Authentication
     | FastOpen
     | Unknown
     | Malformed
@@ -216,6 +234,10 @@ def _decode_one(kind: int, data: bytes) -> Option:
             return Sack(tuple(_TWO_WORDS.iter_unpack(data)))
         case 8, 8:
             return Timestamps(*_TWO_WORDS.unpack(data))
+        case 19, 16:
+            return Md5Signature(data)
+        case 29, size if size >= 2:
+            return Authentication(data[0], data[1], data[2:])
         case 34, size if _is_cookie(size):
             return FastOpen(data)
         case _:
@@ -243,12 +265,26 @@ def _encode_one(option: Option) -> bytes:
             return bytes((SACK, 2 + 8 * len(blocks))) + b"".join(_TWO_WORDS.pack(*block) for block in blocks)
         case Timestamps(value, echo):
             return b"\x08\x0a" + _TWO_WORDS.pack(value, echo)
+        case Md5Signature(digest):
+            return bytes((MD5_SIGNATURE, 2 + len(digest))) + digest
+        case Authentication(key_id, rnext_key_id, mac):
+            return bytes((AUTHENTICATION, 4 + len(mac), key_id, rnext_key_id)) + mac
         case FastOpen(cookie):
             return bytes((FAST_OPEN, 2 + len(cookie))) + cookie
         case Unknown(kind, data):
             return bytes((kind, 2 + len(data))) + data
         case Malformed(raw):
             return raw
+
+
+def signatures(raw: bytes) -> list[tuple[int, int, bytes]]:
+    """Return kind, offset and data of every option that authenticates the segment, in order."""
+    found, at = [], 0
+    for kind, data in _walk(raw):
+        if kind in (MD5_SIGNATURE, AUTHENTICATION):
+            found.append((kind, at, data))
+        at += 1 if kind == NOP else 2 + len(data)
+    return found
 
 
 def padded(raw: bytes) -> bytes:

@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 
 from xsocket.tcp import options
 from xsocket.tcp.options import (
+    Authentication,
     End,
     FastOpen,
     Malformed,
     MaximumSegmentSize,
+    Md5Signature,
     Nop,
     Option,
     Parsed,
@@ -29,6 +31,8 @@ KNOWN: st.SearchStrategy[Option] = st.one_of(
     st.just(SackPermitted()),
     st.builds(Sack, st.lists(PAIRS, min_size=1, max_size=4).map(tuple)),
     st.builds(Timestamps, NUMBERS, NUMBERS),
+    st.builds(Md5Signature, st.binary(min_size=16, max_size=16)),
+    st.builds(Authentication, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=16)),
     st.builds(
         FastOpen, st.sampled_from([0, 4, 8, 16]).flatmap(lambda size: st.binary(min_size=size, max_size=size))
     ),
@@ -81,6 +85,13 @@ def test_parse_agrees_with_decode(raw: bytes) -> None:
         pytest.param(b"\x05\x0a" + bytes(8), (Sack(((0, 0),)),), id="SACK"),
         pytest.param(b"\x05\x0b" + bytes(9), (Unknown(5, bytes(9)),), id="SACK of a wrong length"),
         pytest.param(b"\x08\x0a\0\0\0\x01\0\0\0\x02", (Timestamps(1, 2),), id="timestamps"),
+        pytest.param(b"\x13\x12" + bytes(16), (Md5Signature(bytes(16)),), id="MD5 signature"),
+        pytest.param(
+            b"\x13\x11" + bytes(15), (Unknown(19, bytes(15)),), id="MD5 signature of a wrong length"
+        ),
+        pytest.param(b"\x1d\x06\x01\x02ab", (Authentication(1, 2, b"ab"),), id="TCP-AO"),
+        pytest.param(b"\x1d\x04\x01\x02", (Authentication(1, 2, b""),), id="TCP-AO without a MAC"),
+        pytest.param(b"\x1d\x03\x01", (Unknown(29, b"\x01"),), id="TCP-AO of a wrong length"),
         pytest.param(b"\x22\x02", (FastOpen(),), id="Fast Open request"),
         pytest.param(b"\x22\x05abc", (Unknown(34, b"abc"),), id="Fast Open cookie of a wrong length"),
         pytest.param(b"\xfe\x04ab", (Unknown(254, b"ab"),), id="unknown"),
@@ -93,6 +104,19 @@ def test_parse_agrees_with_decode(raw: bytes) -> None:
 def test_decode(raw: bytes, decoded: tuple[Option, ...]) -> None:
     assert options.decode(raw) == decoded
     assert options.encode(decoded) == raw
+
+
+@given(st.lists(KNOWN, max_size=6))
+def test_signatures_stand_where_they_are_said_to(given_options: list[Option]) -> None:
+    raw = options.encode(given_options)
+    found = options.signatures(raw)
+    expected = [each for each in given_options if isinstance(each, Md5Signature | Authentication)]
+    assert [raw[at : at + 2 + len(data)] for _, at, data in found] == [
+        options.encode([each]) for each in expected
+    ]
+    assert [kind for kind, _, _ in found] == [
+        19 if isinstance(each, Md5Signature) else 29 for each in expected
+    ]
 
 
 def test_the_last_of_a_kind_counts() -> None:
