@@ -1,7 +1,8 @@
 """Directives that write reference tables from the code, so that they cannot disagree with it.
 
 ``drop-reasons`` has every `xsocket.DropReason`, ``tcp-config`` every rule of `xsocket.TcpConfig`,
-``tcp-differences`` those in which Linux and the RFCs differ, and ``command-line`` the help of every command.
+``tcp-differences`` those in which Linux and the RFCs differ, ``grid`` and ``grid-differences`` what segments
+do in each state, and ``command-line`` the help of every command.
 """
 
 import re
@@ -18,6 +19,9 @@ from sphinx.util.docutils import SphinxDirective
 from xsocket import DropReason, TcpConfig
 from xsocket.config import Rule
 from xsocket_tools.cli import main
+from xsocket_tools.grid.cells import SEQUENCES, STATES, cells
+from xsocket_tools.grid.differences import DIFFERENCES
+from xsocket_tools.grid.report import answers, rows_of
 
 _RFC = re.compile(r"RFC (\d+)(?: (?:section )?(\d+(?:\.\d+)*))?")
 
@@ -48,6 +52,27 @@ def tcp_differences() -> str:
         if rule.strict is not None:
             rows.append((f"`{each.name}`", f"`{each.default!r}`", f"`{rule.strict!r}`", _linked(rule.why)))
     return _table(("Rule", "Default, as in Linux", "`TcpConfig.strict()`", "Why"), rows)
+
+
+def grid() -> str:
+    """Return a Markdown section for each state: what each kind of segment does there."""
+    outcomes = {answer.cell: answer.outcome for answer in answers(cells())}
+    head = ("Segment", *(f"Seq {sequence}" for sequence in SEQUENCES))
+    sections = []
+    for state in STATES:
+        rows = [tuple(field.replace("\n", "<br>") for field in row) for row in rows_of(state, outcomes)]
+        sections.append(f"### {state.value}\n\n{_table(head, rows)}\n")
+    return "\n".join(sections)
+
+
+def grid_differences() -> str:
+    """Return a Markdown table of the cells in which Linux does otherwise."""
+    rows = []
+    for each in DIFFERENCES:
+        count = sum(map(each.covers, cells()))
+        section = _linked(f"RFC 9293 {each.rule}")
+        rows.append((each.name, str(count), section, each.reason))
+    return _table(("What", "Cells", "Rule", "Why they differ"), rows)
 
 
 def command_line() -> str:
@@ -122,6 +147,18 @@ class TcpDifferences(_Generated):
     text = staticmethod(tcp_differences)
 
 
+class Grid(_Generated):
+    """``{grid}``."""
+
+    text = staticmethod(grid)
+
+
+class GridDifferences(_Generated):
+    """``{grid-differences}``."""
+
+    text = staticmethod(grid_differences)
+
+
 class CommandLine(_Generated):
     """``{command-line}``."""
 
@@ -133,5 +170,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("drop-reasons", DropReasons)
     app.add_directive("tcp-config", TcpConfigRules)
     app.add_directive("tcp-differences", TcpDifferences)
+    app.add_directive("grid", Grid)
+    app.add_directive("grid-differences", GridDifferences)
     app.add_directive("command-line", CommandLine)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

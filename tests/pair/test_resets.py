@@ -54,7 +54,7 @@ def test_text_before_a_reset_can_be_read() -> None:
     assert peer.end.stack.receive_text(0.0, tcb, 100) == (b"last words", [])
 
 
-@pytest.mark.parametrize("state", AFTER_SYN, ids=by_value)
+@pytest.mark.parametrize("state", AFTER_SYN[:-1], ids=by_value)
 def test_a_reset_in_the_window_is_challenged(state: State) -> None:
     peer = Peer(End("end", TcpConfig(rmem=4096))).reach(state)
     (answer,) = peer.send("R", peer.seq + 1)
@@ -168,7 +168,7 @@ def test_what_is_wrong_is_answered_by_an_empty_acknowledgment(
     assert peer.end.drops() == [reason]
 
 
-@pytest.mark.parametrize("state", AFTER_SYN, ids=by_value)
+@pytest.mark.parametrize("state", AFTER_SYN[:-1], ids=by_value)
 def test_without_ack_bit_nothing_happens(state: State) -> None:
     peer = Peer(End("end")).reach(state)
     assert peer.send("P", text=b"x") == []

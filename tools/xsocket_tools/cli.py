@@ -34,6 +34,9 @@ SUBCOMMANDS = {
     "doctor": Subcommand(
         "xsocket_tools.doctor:doctor", "Say what this machine allows, and how to allow the rest."
     ),
+    "grid": Subcommand(
+        "xsocket_tools.grid.command:grid", "Show what each kind of segment does in each state."
+    ),
     "lab": Subcommand("xsocket_tools.lab_commands:lab", "Make, list, enter and remove labs."),
 }
 

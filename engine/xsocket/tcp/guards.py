@@ -51,7 +51,7 @@ def in_other_states(tcb: Tcb, now: float, segment: Segment, options: Parsed) -> 
     if tcb.timestamps and options.ts_val is None and tcb.config.timestamps_required:
         return DropReason.TIMESTAMP_MISSING
     if not is_fresh(tcb, now, options) or not acceptable(tcb, segment):
-        if flags & FIN and tcb.state is State.TIME_WAIT:
+        if flags & FIN and flags & ACK and tcb.state is State.TIME_WAIT:
             return Trigger.FIN
         return Trigger.UNACCEPTABLE
     if not flags & ACK:
@@ -62,6 +62,8 @@ def in_other_states(tcb: Tcb, now: float, segment: Segment, options: Parsed) -> 
 def acceptable(tcb: Tcb, segment: Segment) -> bool:
     """First: the four cases of RFC 9293 table 6, with its allowance for ACKs against a closed window."""
     seq, window = segment.seq, tcb.rcv_wnd
+    if tcb.state is State.TIME_WAIT:  # nothing can come any more: like Linux, leave no window
+        return seq == tcb.rcv_nxt and segment.length == 0
     if seq == tcb.rcv_nxt or in_window(seq, tcb.rcv_nxt, window):
         return True
     length = segment.length
@@ -84,7 +86,7 @@ def _check_reset(tcb: Tcb, segment: Segment) -> Trigger | DropReason:
         return DropReason.RST_IN_TIME_WAIT
     if segment.seq == tcb.rcv_nxt:
         return Trigger.RST_FOR_US
-    if in_window(segment.seq, tcb.rcv_nxt, tcb.rcv_wnd):
+    if tcb.state is not State.TIME_WAIT and in_window(segment.seq, tcb.rcv_nxt, tcb.rcv_wnd):
         return Trigger.RST_IN_WINDOW
     return DropReason.RST_OUTSIDE_WINDOW
 
@@ -127,7 +129,8 @@ def _check_ack(tcb: Tcb, ack: int) -> Trigger | DropReason | None:
         return Trigger.ACK_OF_SYN if acks_our_syn else Trigger.WRONG_ACK
     if precedes(tcb.snd_nxt, ack):
         return Trigger.WRONG_ACK
-    if distance(ack, tcb.snd_nxt) > tcb.flight + tcb.max_snd_wnd:
+    # As in Linux, an acknowledgment is too old as well if it is older than the connection.
+    if distance(ack, tcb.snd_nxt) > tcb.flight + min(tcb.max_snd_wnd, tcb.acked):
         return DropReason.ACK_TOO_OLD
     if tcb.fin_sent and ack == tcb.snd_nxt and tcb.state in _WAIT_FOR_ACK_OF_FIN:
         return Trigger.ACK_OF_FIN

@@ -44,6 +44,7 @@ def _advance(tcb: Tcb, now: float, ack: int, options: Parsed, out: list[Action])
     measure(tcb, now, ack, options.ts_ecr if tcb.timestamps and options.ts_val is not None else None)
     count = distance(tcb.snd_una, ack)
     tcb.snd_una = ack
+    tcb.acked += count
     tcb.retries = tcb.unanswered = 0
     if tcb.retransmission is not None:
         tcb.retransmission.acknowledge(ack)

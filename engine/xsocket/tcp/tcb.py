@@ -29,6 +29,7 @@ class Tcb:
         passive: Whether a passive open made it: a SYN came first.
         iss, irs: Initial sequence numbers, ours and the peer's.
         snd_una, snd_nxt: Oldest number not acknowledged; next number that was never sent.
+        acked: Octets the peer has acknowledged.
         snd_wnd, snd_wl1, snd_wl2: The peer's window, and the segment that last updated it.
         max_snd_wnd: The largest window the peer ever offered (RFC 5961 section 5).
         snd_mss: Largest text we may send in one segment, options of every segment deducted.
@@ -77,6 +78,7 @@ class Tcb:
     __slots__ = (
         "ack_at",
         "ack_due",
+        "acked",
         "challenges",
         "closing",
         "config",
@@ -147,6 +149,7 @@ class Tcb:
         self.passive = passive
         self.iss = self.snd_una = self.snd_nxt = iss
         self.irs = self.rcv_nxt = self.rcv_adv = self.last_ack_sent = 0
+        self.acked = 0
         self.snd_wnd = self.max_snd_wnd = self.snd_wl1 = self.snd_wl2 = 0
         self.snd_mss = self.rcv_mss = self.path_mss = rcv_mss
         self.snd_wscale = self.rcv_wscale = 0

@@ -43,6 +43,7 @@ def tcb_in(
     tcb.snd_una = snd_una
     tcb.snd_nxt = add(snd_una, 1 if state in (State.SYN_SENT, State.SYN_RECEIVED) else flight)
     tcb.max_snd_wnd = 1000
+    tcb.acked = 5000
     return tcb
 
 
@@ -223,6 +224,8 @@ def test_paws_does_not_judge_resets() -> None:
 )
 def test_resets(state: State, rcv_nxt: int, offset: int, window: int, verdict: Trigger | DropReason) -> None:
     tcb = tcb_in(state, rcv_nxt=rcv_nxt, window=window)
+    if state is State.TIME_WAIT and verdict is Trigger.RST_IN_WINDOW:
+        verdict = DropReason.RST_OUTSIDE_WINDOW  # nothing has a place there any more
     assert judged(tcb, RST, add(rcv_nxt, offset)) is verdict
 
 
@@ -282,7 +285,9 @@ def test_a_syn_in_syn_received(passive: bool, flags: int, seq: int, ack: int, ve
 @pytest.mark.parametrize("state", AFTER_SYN, ids=lambda state: state.value)
 @pytest.mark.parametrize("flags", [0, PSH, FIN, URG], ids=["none", "PSH", "FIN", "URG"])
 def test_without_ack_bit(state: State, flags: int) -> None:
-    assert judged(tcb_in(state), flags, 5000) is DropReason.MISSING_ACK
+    past_the_end = state is State.TIME_WAIT and flags == FIN
+    verdict = Trigger.UNACCEPTABLE if past_the_end else DropReason.MISSING_ACK
+    assert judged(tcb_in(state), flags, 5000) is verdict
 
 
 @pytest.mark.parametrize("iss", STARTS)
@@ -322,6 +327,28 @@ def test_ack_range(state: State, snd_una: int, ack: int, verdict: Trigger | Drop
     """RFC 5961 section 5: SND.UNA - MAX.SND.WND =< SEG.ACK =< SND.NXT."""
     tcb = tcb_in(state, snd_una=snd_una, flight=300)
     assert judged(tcb, ACK, 5000, add(snd_una, ack)) is verdict
+
+
+@pytest.mark.parametrize(
+    ("acked", "ack", "verdict"),
+    [
+        pytest.param(0, -1, DropReason.ACK_TOO_OLD, id="before the first octet"),
+        pytest.param(10, -10, None, id="of the first octet"),
+        pytest.param(10, -11, DropReason.ACK_TOO_OLD, id="before the first of ten"),
+    ],
+)
+def test_no_ack_is_older_than_the_connection(acked: int, ack: int, verdict: DropReason | None) -> None:
+    """Linux limits RFC 5961 section 5 so: what was never sent was never acknowledged."""
+    tcb = tcb_in(State.ESTABLISHED)
+    tcb.acked = acked
+    assert judged(tcb, ACK, 5000, add(tcb.snd_una, ack)) is verdict
+
+
+@pytest.mark.parametrize(("flags", "size"), [(ACK, 1), (PSH | ACK, 10), (SYN, 0)])
+def test_nothing_that_takes_numbers_is_acceptable_in_time_wait(flags: int, size: int) -> None:
+    segment = Segment(5000, 100, flags, payload=bytes(size))
+    assert not guards.acceptable(tcb_in(State.TIME_WAIT), segment)
+    assert guards.acceptable(tcb_in(State.TIME_WAIT), Segment(5000, 100, ACK))
 
 
 def test_no_ack_half_the_circle_away_is_in_range() -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Final, NamedTuple, Protocol
 
-from xsocket.fourtuple import FourTuple
 from xsocket.segment import ACK, FIN, RST, SYN, Segment
 from xsocket.seqnum import add, distance
 from xsocket.state import State
@@ -105,6 +104,10 @@ class Target(Protocol):
         """Let its user finish sending and go on reading; return what it sends at once."""
         ...
 
+    def settle(self) -> list[Segment]:
+        """Let it send at once what it would put off, such as a delayed acknowledgment; return that."""
+        ...
+
     def state(self) -> State:
         """Return where the connection stands; CLOSED or LISTEN when there is none."""
         ...
@@ -129,8 +132,8 @@ def ask(target: Target, cell: Cell) -> Outcome:
     talk = _Talk(target)
     talk.lead_to(cell.state)
     segment = talk.segment_of(cell)
-    replies = tuple(talk.describe(reply, segment) for reply in target.inject(segment))
-    return Outcome(replies, target.state())
+    sent = target.inject(segment) + target.settle()
+    return Outcome(tuple(talk.describe(reply, segment) for reply in sent), target.state())
 
 
 class _Talk:
@@ -179,6 +182,7 @@ class _Talk:
     def _say(self, flags: int, ack: int | None = None, options: bytes = b"") -> None:
         number = (self._snd_nxt if ack is None else ack) if flags & ACK else 0
         self._learn(self._target.inject(Segment(self._rcv_nxt, number, flags, WINDOW, options)))
+        self._learn(self._target.settle())
 
     def _learn(self, sent: list[Segment]) -> None:
         """Follow the target's numbers by what it sends."""

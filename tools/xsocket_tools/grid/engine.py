@@ -42,7 +42,7 @@ class EngineTarget:
     def begin(self, state: State) -> None:
         """See `Target.begin`."""
         self._now = 0.0
-        self._port = _CLOSED if state is State.CLOSED else _LISTENING
+        self._port = _CLOSED if state in (State.CLOSED, State.SYN_SENT) else _LISTENING
         self._four_tuple = FourTuple("10.0.0.1", self._port, "10.0.0.2", _PEER_PORT)
         self._stack = Stack(
             self.config,
@@ -65,6 +65,10 @@ class EngineTarget:
         tcb = self._stack.tcb(self._four_tuple)
         assert tcb is not None, "only a connection is shut down"
         return self._did(self._stack.close(self._now, tcb))
+
+    def settle(self) -> list[Segment]:
+        """See `Target.settle`: the first acknowledgments of a connection are not delayed."""
+        return []
 
     def state(self) -> State:
         """See `Target.state`."""

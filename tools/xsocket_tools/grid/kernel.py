@@ -10,10 +10,10 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
-from pyroute2 import IPRoute
+from pyroute2 import IPRoute  # type: ignore[import-untyped]
 
 from xsocket.fourtuple import FourTuple
 from xsocket.segment import Segment
@@ -34,7 +34,7 @@ _CLOSED: Final = 81
 _FIRST_PEER_PORT: Final = 2000
 _PATIENCE_S: Final = 5.0
 
-SYSCTLS: Final = {
+SYSCTLS: Final[dict[str, int | str]] = {
     "tcp_timestamps": 0,
     "tcp_sack": 0,
     "tcp_window_scaling": 0,
@@ -150,12 +150,28 @@ class KernelTarget:
 
     def shut_down(self) -> list[Segment]:
         """See `Target.shut_down`; the socket is kept, for an orphan is another matter."""
-        try:
-            self._socket, _ = self._listener.accept()
-        except BlockingIOError:
-            raise LostStepError("the kernel has no connection to accept") from None
+        if self._accepted() is None:
+            raise LostStepError("the kernel has no connection to accept")
+        assert self._socket is not None
         self._socket.shutdown(socket.SHUT_WR)
         return self._fence()
+
+    def settle(self) -> list[Segment]:
+        """See `Target.settle`: Linux delays the acknowledgment of a FIN, and while something is unread."""
+        accepted = self._accepted()
+        if accepted is None:
+            return []
+        with suppress(OSError):  # nothing to read, or a reset
+            accepted.recv(65_536, socket.MSG_DONTWAIT)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return self._fence()
+
+    def _accepted(self) -> socket.socket | None:
+        """Return the connection's socket, None as long as it has none."""
+        if self._socket is None:
+            with suppress(BlockingIOError):
+                self._socket, _ = self._listener.accept()
+        return self._socket
 
     def state(self) -> State:
         """See `Target.state`: what sock_diag says."""
