@@ -35,6 +35,7 @@ from xsocket.runtime import Engine
 from xsocket.segment import Segment
 from xsocket.simulation import Simulation
 from xsocket.state import State
+from xsocket.tcp.keys import AoKey, Md5Key
 from xsocket.trace import Event, EventKind, Trace
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "AdmissionPolicy",
     "AlgorithmUnavailableError",
     "AlreadyClaimedError",
+    "AoKey",
     "BadAddressError",
     "BadConfigError",
     "CallerError",
@@ -59,6 +61,7 @@ __all__ = [
     "FourTuple",
     "HostUnreachableError",
     "LinkDownError",
+    "Md5Key",
     "NoSuchInterfaceError",
     "Pattern",
     "PoolClosed",

@@ -17,6 +17,7 @@ from xsocket.errors import BadConfigError
 SynCookies = Literal["auto", "always", "never"]
 HalfOpenPolicy = Literal["ignore", "refuse", "evict"]
 PoolPolicy = Literal["refuse", "ignore", "evict"]
+UnexpectedSignatures = Literal["drop", "accept"]
 
 
 T = TypeVar("T")
@@ -376,6 +377,12 @@ class TcpConfig:
     challenge_ack_period_s: float = _rule(
         5.0, "The period of challenge_ack_limit",
         rfc="5961 section 7", linux="one second", unit="s", low=0.001, high=3600,
+    )  # fmt: skip
+    unexpected_signatures: UnexpectedSignatures = _rule(
+        "drop", "What becomes of a segment with an MD5 signature or TCP-AO where no key protects the "
+        "connection, once the engine has keys; without any, both options are unknown and skipped",
+        rfc="5925 section 7.3", linux="built in: dropped", strict="accept",
+        why="RFC 5925 section 7.3 accepts such a connection (SHOULD) unless told otherwise",
     )  # fmt: skip
     timestamps_required: bool = _rule(
         False, "Drop a segment without timestamps where they were agreed on",

@@ -21,6 +21,7 @@ from xsocket.reasons import DropReason
 from xsocket.segment import RST, Segment
 from xsocket.stack import Stack
 from xsocket.state import State
+from xsocket.tcp.keys import Key
 from xsocket.tcp.tcb import Tcb
 from xsocket.trace import Event, EventKind, Trace
 from xsocket.wire.codec import Arrival, encode_segment
@@ -69,12 +70,14 @@ class Host:
         pool: Gets every connection that a peer opened.
         calls: What the connections will call.
         secret: 32 octets for initial sequence numbers.
+        keys: What protects connections, in order of preference; see `xsocket.AoKey`.
         on_change: Told the 4-tuple of a connection at which a waiting caller should look again.
         trace: Where to record what happens.
         wall_ns: Gives Unix time in nanoseconds, for the trace.
 
     Raises:
         BadAddressError: An address is not one.
+        BadConfigError: Two of the keys do not go together.
     """
 
     def __init__(
@@ -92,13 +95,20 @@ class Host:
         on_change: Callable[[FourTuple], None],
         trace: Trace | None,
         wall_ns: Callable[[], int],
+        keys: Iterable[Key] = (),
     ) -> None:
         self.pool = pool
         self.ingress = Ingress(mac, addresses)
         self.neighbours = Neighbours(mac, addresses, gateways, mtu=mtu)
         mss = {version: mtu - octets for version, octets in IP_AND_TCP_OCTETS.items()}
         self.stack = Stack(
-            config, admission, secret=secret, mss=mss, has_room=self._has_room, traced=trace is not None
+            config,
+            admission,
+            secret=secret,
+            mss=mss,
+            has_room=self._has_room,
+            traced=trace is not None,
+            keys=keys,
         )
         self._calls = calls
         self._on_change = on_change

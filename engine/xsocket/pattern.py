@@ -1,6 +1,7 @@
 """`Pattern`: which connections a claim would take, with any field of the 4-tuple left open."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from xsocket.fourtuple import FourTuple
 from xsocket.ranges import Addresses, AddressSet, Ports, PortSet
@@ -45,6 +46,15 @@ class Pattern:
             and (self.local is None or local_address in self.local)
         )
 
+    def overlaps(self, other: "Pattern") -> bool:
+        """Return whether some 4-tuple matches both."""
+        return (
+            _meet(self.local_port, other.local_port)
+            and _meet(self.remote, other.remote)
+            and _meet(self.local, other.local)
+            and _meet(self.remote_port, other.remote_port)
+        )
+
     def __repr__(self) -> str:
         named = [
             ("local_port", _ports(self.local_port)),
@@ -53,6 +63,13 @@ class Pattern:
             ("remote_port", _ports(self.remote_port)),
         ]
         return f"Pattern({', '.join(f'{name}={value!r}' for name, value in named if value is not None)})"
+
+
+_Set = TypeVar("_Set", PortSet, AddressSet)
+
+
+def _meet(one: _Set | None, other: _Set | None) -> bool:
+    return one is None or other is None or one.overlaps(other)
 
 
 def _ports(ports: PortSet | None) -> int | str | None:

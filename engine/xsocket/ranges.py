@@ -47,6 +47,10 @@ class _Ranges:
     def __hash__(self) -> int:
         return hash((self.starts, self.ends))
 
+    def overlaps(self, other: "_Ranges") -> bool:
+        """Return whether a value is in both."""
+        return any(start <= last and first <= end for start, end in self for first, last in other)
+
     @property
     def sole(self) -> int | None:
         """The only value; None when there are several, or none."""
@@ -71,6 +75,10 @@ class PortSet:
     def sole(self) -> int | None:
         """The only port in it; None when there are several, or none."""
         return self._ranges.sole
+
+    def overlaps(self, other: "PortSet") -> bool:
+        """Return whether a port is in both."""
+        return self._ranges.overlaps(other._ranges)
 
     def __contains__(self, port: int) -> bool:
         return port in self._ranges
@@ -165,6 +173,10 @@ class AddressSet:
     def sole(self) -> str | None:
         """The only address in it, canonical; None when there are several, or none."""
         return self._sole
+
+    def overlaps(self, other: "AddressSet") -> bool:
+        """Return whether an address is in both."""
+        return self._v4.overlaps(other._v4) or self._v6.overlaps(other._v6)
 
     def __contains__(self, address: str) -> bool:
         if ":" in address:

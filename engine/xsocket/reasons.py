@@ -36,6 +36,7 @@ class DropReason(Enum):
     ND_NOT_FOR_US = "RFC 4861 7.2.3: target is not one of our addresses"
     ICMP_NO_CONNECTION = "RFC 5927 4: quotes a segment of no connection of ours"
     ICMP_NOT_IN_FLIGHT = "RFC 5927 4.1: quotes a number that is not in flight"
+    ICMP_UNAUTHENTICATED = "RFC 5925 7.8: cannot end or narrow a connection that TCP-AO protects"
     ICMP_NOTED = "RFC 9293 3.9.2.2: noted, in case the peer never answers"
     ICMP_MTU_TOO_SMALL = "RFC 8201 4: less than the least MTU of IPv6"
     ICMP_MTU_NOT_SMALLER = "RFC 1191 3: no less than what we send already"
@@ -51,6 +52,12 @@ class DropReason(Enum):
     TCP_BAD_OFFSET = "RFC 9293 3.1: data offset below 5 or past the end"
     TCP_BAD_CHECKSUM = "RFC 9293 3.1: checksum"
     TCP_PORT_ZERO = "RFC 6335 6: port 0 is reserved"
+    # Signatures
+    SIGNATURE_MISSING = "RFC 2385 2, RFC 5925 7.3: not signed, and a key protects the connection"
+    SIGNATURE_UNEXPECTED = "RFC 5925 7.3: signed, and no key of ours protects the connection"
+    SIGNATURE_MALFORMED = "RFC 5925 2.2: two signatures, or one of a wrong length"
+    SIGNATURE_KEY_UNKNOWN = "RFC 5925 7.5: the KeyID names no key of the connection"
+    SIGNATURE_WRONG = "RFC 2385 2, RFC 5925 7.5: the digest is wrong"
     # Nobody's segments, and SYNs
     RST_FOR_NOBODY = "RFC 9293 3.10.7.1: a reset is not answered"
     RST_IN_LISTEN = "RFC 9293 3.10.7.2 first"

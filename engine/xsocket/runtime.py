@@ -36,6 +36,7 @@ from xsocket.pool import ConnectionPool, PoolEvent, PoolStatistics
 from xsocket.stack import StackStatistics
 from xsocket.state import State
 from xsocket.tcp.isn import SECRET_OCTETS
+from xsocket.tcp.keys import Key, check_together
 from xsocket.tcp.tcb import Tcb
 from xsocket.trace import Event, EventKind, Trace
 from xsocket.wire.address import parse_interfaces
@@ -70,12 +71,15 @@ class Engine:
         gateway: Where packets for other networks go: one address, or one for each IP version.
         admission: Judges each SYN; everything is admitted without one.
         config: The rules; see `TcpConfig`.
+        keys: What protects connections, in order of preference: `AoKey` and `Md5Key`. Segments of others are
+            as without keys; see `set_keys`.
         trace: Where to record everything that happens; nothing is recorded without one.
         link: Frames' way in and out, instead of a packet socket on *interface*.
         clock: Where the time comes from.
 
     Raises:
         BadAddressError: An address is not one, or there is none.
+        BadConfigError: Two of the keys do not go together.
         EngineStateError: Neither an interface nor a link was given, or both.
     """
 
@@ -87,6 +91,7 @@ class Engine:
         gateway: str | Iterable[str] | None = None,
         admission: AdmissionPolicy | None = None,
         config: TcpConfig | None = None,
+        keys: Iterable[Key] = (),
         trace: Trace | None = None,
         link: Link | None = None,
         clock: Clock | None = None,
@@ -98,6 +103,7 @@ class Engine:
             raise BadAddressError("an engine needs at least one address")
         self.config = config or TcpConfig()
         self.trace = trace
+        self._keys = check_together(keys)
         self.pool: ConnectionPool[Connection] = ConnectionPool(
             self.config.pool_capacity,
             self.config.pool_policy,
@@ -151,6 +157,7 @@ class Engine:
             on_change=on_change,
             trace=self.trace,
             wall_ns=time.time_ns,
+            keys=self._keys,
         )
 
     def stop(self, linger: float = 2.0) -> None:
@@ -227,6 +234,23 @@ class Engine:
         """
         loop = self._running()
         return loop.connect(remote_address, remote_port, timeout, local_address, local_port)
+
+    def set_keys(self, keys: Iterable[Key]) -> None:
+        """Let *keys* protect connections from now on, those there are included; any thread may call this.
+
+        A connection stays what it was opened as: unprotected, or protected by MD5 or by TCP-AO. On one that
+        TCP-AO protects, the keys that match it take the place of those it had, if any does: the first is
+        named to the peer as RNextKeyID, and the current key stays if it is among them.
+
+        Raises:
+            BadConfigError: Two of the keys do not go together; nothing has changed then.
+            EngineStateError: The engine was stopped.
+        """
+        checked = check_together(keys)
+        if self._thread is not None:
+            loop = self._running()
+            loop.look(lambda: loop.host.stack.set_keys(checked))
+        self._keys = checked
 
     def statistics(self) -> EngineStatistics:
         """Return every counter as it is now; after `stop`, as it was at the end."""

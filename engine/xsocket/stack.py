@@ -21,6 +21,8 @@ from xsocket.segment import ACK, RST, SYN, Segment
 from xsocket.seqnum import add, precedes
 from xsocket.state import State, Trigger
 from xsocket.tcp import guards, isn, machine, output, syncookies
+from xsocket.tcp.authentication import Authenticator
+from xsocket.tcp.keys import Key
 from xsocket.tcp.options import Parsed, parse
 from xsocket.tcp.syncookies import SynCookies
 from xsocket.tcp.tcb import Tcb
@@ -57,6 +59,10 @@ class Stack:
         mss: The largest text we take in one segment, by IP version: the link's MTU less 40 or 60.
         has_room: Whether the pool would take this connection now.
         traced: Whether to answer a `Received` for each segment, too.
+        keys: What protects connections, in order of preference; see `xsocket.AoKey`.
+
+    Raises:
+        BadConfigError: Two of the keys do not go together.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class Stack:
         mss: Mapping[int, int],
         has_room: Callable[[FourTuple], bool],
         traced: bool = False,
+        keys: Iterable[Key] = (),
     ) -> None:
         self.config = config
         self.admission = admission
@@ -86,6 +93,8 @@ class Stack:
         self._cookies_sent = self._cookies_accepted = 0
         self._cookies_until = -inf
         self._cookies = {version: SynCookies(config, most, secret) for version, most in mss.items()}
+        self._authenticator: Authenticator | None = None
+        self.set_keys(keys)
 
     def __len__(self) -> int:
         """How many TCBs there are."""
@@ -115,6 +124,21 @@ class Stack:
             cookies_accepted=self._cookies_accepted,
         )
 
+    def set_keys(self, keys: Iterable[Key]) -> None:
+        """Let *keys* protect new connections, and take the place of others of their kind on those there are.
+
+        A connection that no key protected when it was opened stays unprotected, and one whose keys are all
+        gone keeps those it had (RFC 5925 section 3.1).
+
+        Raises:
+            BadConfigError: Two of the keys do not go together; nothing has changed then.
+        """
+        kept = tuple(keys)
+        self._authenticator = Authenticator(kept, self.config) if kept else None
+        for tcb in self._tcbs.values():
+            if tcb.signer is not None and self._authenticator is not None:
+                tcb.signer.rekey(self._authenticator.keys_for(tcb.four_tuple))
+
     # Segments
 
     def receive(self, now: float, arrivals: Iterable[tuple[FourTuple, Segment]]) -> list[Action]:
@@ -129,7 +153,11 @@ class Stack:
         for four_tuple, segment in arrivals:
             tcb = self._tcbs.get(four_tuple)
             before, start = tcb.state if tcb is not None else State.CLOSED, len(out)
-            if tcb is None:
+            keys = self._authenticator
+            reason = None if keys is None else keys.judge(tcb, four_tuple, segment)
+            if reason is not None:
+                out.append(Dropped(four_tuple, segment, reason))
+            elif tcb is None:
                 tcb = self._receive_stranger(now, four_tuple, segment, out)
             else:
                 self._receive_known(now, tcb, segment, out)
@@ -198,7 +226,7 @@ class Stack:
         if verdict is Verdict.IGNORE:
             out.append(Dropped(four_tuple, segment, DropReason.ADMISSION_IGNORES))
         else:
-            out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.1"))
+            out.append(self._answer(four_tuple, segment, output.reset_for(segment), "3.10.7.1"))
         return None
 
     def _listen(
@@ -210,7 +238,7 @@ class Stack:
         elif trigger is Trigger.WRONG_ACK:
             return self._receive_ack(now, four_tuple, segment, out)
         elif self._may_open(now, four_tuple, segment, out, reopened):
-            tcb = self._new(now, four_tuple, passive=True, reopened=reopened)
+            tcb = self._new(now, four_tuple, opened_by=segment, reopened=reopened)
             out += machine.open_passive(tcb, now, segment)
             self._half_open.add(tcb)
             self._schedule(tcb)
@@ -255,15 +283,24 @@ class Stack:
             return True
         out.append(Dropped(four_tuple, segment, reason))
         if self.config.half_open_policy == "refuse":
-            out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.1"))
+            out.append(self._answer(four_tuple, segment, output.reset_for(segment), "3.10.7.1"))
         return False
 
     def _send_cookie(self, now: float, four_tuple: FourTuple, syn: Segment, out: list[Action]) -> None:
         """Answer *syn* and keep nothing of it."""
-        answer = self._cookies[four_tuple.family].syn_ack(now, four_tuple, syn, parse(syn.options))
-        out.append(Send(four_tuple, answer, syncookies.RULE))
+        options = parse(syn.options)
+        if self._authenticator is not None:
+            options = self._authenticator.curtail(four_tuple, options)
+        answer = self._cookies[four_tuple.family].syn_ack(now, four_tuple, syn, options)
+        out.append(self._answer(four_tuple, syn, answer, syncookies.RULE))
         self._cookies_sent += 1
         self._cookies_until = now + syncookies.LIFETIME_S
+
+    def _answer(self, four_tuple: FourTuple, segment: Segment, reply: Segment, rule: str) -> Send:
+        """Return the order to send *reply* to the stranger whom *segment* came from."""
+        if self._authenticator is not None:
+            reply = self._authenticator.answer(four_tuple, segment, reply)
+        return Send(four_tuple, reply, rule)
 
     def _receive_ack(
         self, now: float, four_tuple: FourTuple, segment: Segment, out: list[Action]
@@ -276,7 +313,7 @@ class Stack:
             if recalled is not None:
                 return self._open_by_cookie(now, four_tuple, segment, out, recalled)
             out.append(Dropped(four_tuple, segment, DropReason.COOKIE_INVALID))
-        out.append(Send(four_tuple, output.reset_for(segment), "3.10.7.2 second"))
+        out.append(self._answer(four_tuple, segment, output.reset_for(segment), "3.10.7.2 second"))
         return None
 
     def _open_by_cookie(
@@ -289,9 +326,9 @@ class Stack:
         elif policy != "evict" and not self._has_room(four_tuple):
             out.append(Dropped(four_tuple, ack, _POOL_FULL[policy]))
             if policy == "refuse":
-                out.append(Send(four_tuple, output.reset_for(ack), "3.10.7.2 second"))
+                out.append(self._answer(four_tuple, ack, output.reset_for(ack), "3.10.7.2 second"))
         else:
-            tcb = self._new(now, four_tuple, passive=True)
+            tcb = self._new(now, four_tuple, opened_by=ack)
             out += machine.open_by_cookie(tcb, now, ack, *recalled)
             self._cookies_accepted += 1
             self._schedule(tcb)
@@ -303,14 +340,19 @@ class Stack:
         now: float,
         four_tuple: FourTuple,
         *,
-        passive: bool,
+        opened_by: Segment | None,
         reopened: Tcb | None = None,
     ) -> Tcb:
         iss, ts_offset = isn.choose(now, four_tuple, self._secret)
         if reopened is not None and not precedes(reopened.snd_nxt, iss):
             iss = add(reopened.snd_nxt, REOPENED_ISS_LEAD)
         mss = self._mss[four_tuple.family]
-        tcb = Tcb(four_tuple, self.config, iss=iss, ts_offset=ts_offset, rcv_mss=mss, passive=passive)
+        passive, rules, signer = opened_by is not None, self.config, None
+        if self._authenticator is not None:
+            signer = self._authenticator.signer_for(four_tuple, opened_by)
+            rules = self._authenticator.rules_for(signer)
+        tcb = Tcb(four_tuple, rules, iss=iss, ts_offset=ts_offset, rcv_mss=mss, passive=passive)
+        tcb.signer = signer
         if self._paths and (path_mss := self._path_mss(now, four_tuple.remote_address)) is not None:
             tcb.path_mss = min(mss, path_mss)
         self._tcbs[four_tuple] = tcb
@@ -359,7 +401,7 @@ class Stack:
             if not self._may_reuse(now, old):
                 raise AddressInUseError(f"{four_tuple} exists already")
             out += self.abort(now, old)
-        tcb = self._new(now, four_tuple, passive=False, reopened=old)
+        tcb = self._new(now, four_tuple, opened_by=None, reopened=old)
         out += machine.open_active(tcb, now)
         self._schedule(tcb)
         return out

@@ -14,6 +14,7 @@ from xsocket.segment import ACK, SYN, Segment
 from xsocket.seqnum import distance
 from xsocket.stack import Stack
 from xsocket.state import State, Timer
+from xsocket.tcp.keys import Key
 from xsocket.tcp.tcb import Tcb
 
 CLIENT: Final = FourTuple("10.0.0.1", 40_000, "10.0.0.2", 80)
@@ -37,6 +38,7 @@ class End:
         config: TcpConfig | None = None,
         admission: AdmissionPolicy | None = None,
         has_room: Callable[[FourTuple], bool] = lambda _: True,
+        keys: Iterable[Key] = (),
     ) -> None:
         self.name = name
         self.stack = Stack(
@@ -45,6 +47,7 @@ class End:
             secret=name.encode().ljust(32, b"."),
             mss=MSS,
             has_room=has_room,
+            keys=keys,
         )
         self.actions: list[Action] = []
         self.outbox: list[tuple[FourTuple, Segment]] = []

@@ -15,6 +15,7 @@ from xsocket.simulation.link import SimulatedLink
 from xsocket.simulation.port import ImpairmentFields, Impairments, LinkCounts
 from xsocket.simulation.script import Hold, Script, Sent
 from xsocket.simulation.timeline import Timeline
+from xsocket.tcp.keys import Key, check_together
 from xsocket.trace import Trace
 from xsocket.wire.address import parse_interfaces
 
@@ -61,6 +62,7 @@ class Simulation:
         gateway: str | Iterable[str] | None = None,
         admission: AdmissionPolicy | None = None,
         config: TcpConfig | None = None,
+        keys: Iterable[Key] = (),
         mtu: int | None = None,
     ) -> SimulatedHost:
         """Add a host; nothing happens to it before it is on a link.
@@ -71,11 +73,12 @@ class Simulation:
             gateway: See `xsocket.Engine`.
             admission: Judges each SYN; everything is admitted without one.
             config: The rules; see `xsocket.TcpConfig`.
+            keys: What protects connections; see `xsocket.Engine`.
             mtu: The largest IP packet it sends, octets; the link's if not given.
 
         Raises:
             BadAddressError: An address is not one, or there is none.
-            BadConfigError: There is a host of that name.
+            BadConfigError: There is a host of that name, or two of the keys do not go together.
         """
         interfaces = parse_interfaces(addresses)
         if not interfaces:
@@ -92,6 +95,7 @@ class Simulation:
             gateways=(gateway,) if isinstance(gateway, str) else tuple(gateway or ()),
             admission=admission or Admission(),
             config=config or TcpConfig(),
+            keys=check_together(keys),
             seed=f"{self._seed} {name}",
             record=self.trace.record if self._is_traced else None,
         )

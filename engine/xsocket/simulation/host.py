@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2s
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xsocket.admission import AdmissionPolicy
     from xsocket.config import TcpConfig
     from xsocket.simulation.timeline import Timeline
+    from xsocket.tcp.keys import Key
 
 
 class SimulatedHost:
@@ -53,6 +54,7 @@ class SimulatedHost:
         gateways: Sequence[str],
         admission: AdmissionPolicy,
         config: TcpConfig,
+        keys: tuple[Key, ...],
         seed: str,
         record: Callable[[Event], None] | None,
     ) -> None:
@@ -64,6 +66,7 @@ class SimulatedHost:
         self._mtu = mtu
         self._gateways = gateways
         self._admission = admission
+        self._keys = keys
         self._own = {str(interface.ip) for interface in parse_interfaces(addresses)}
         self._seed = seed
         self._trace = None if record is None else Trace(0, lambda event: record(event._replace(host=name)))
@@ -100,6 +103,7 @@ class SimulatedHost:
                 on_change=on_change,
                 trace=self._trace,
                 wall_ns=self._now_ns,
+                keys=self._keys,
             )
 
         randbelow = Random(f"{self._seed} ports").randrange
@@ -149,6 +153,10 @@ class SimulatedHost:
         """
         station = self._running()
         return Connection(station.open(remote_address, remote_port, local_address, local_port), station)
+
+    def set_keys(self, keys: Iterable[Key]) -> None:
+        """Let *keys* protect connections from now on; see `xsocket.Engine.set_keys`."""
+        self._running().host.stack.set_keys(keys)
 
     def connections(self) -> dict[FourTuple, State]:
         """Return the state of every connection there is, half-open and closing ones included."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from xsocket.actions import Action, Dropped, Send
+from xsocket.actions import Action, Dropped
 from xsocket.reasons import DropReason
 from xsocket.segment import FIN, Segment
 from xsocket.seqnum import add
@@ -92,7 +92,7 @@ def _wrong_ack(at: _Arrival) -> None:
     """An ACK of what was never sent: before ESTABLISHED a reset answers it, after it an acknowledgment."""
     step = move(at.tcb, at.trigger, at.out)
     if step.reply is Reply.RST:
-        at.out.append(Send(at.tcb.four_tuple, output.reset_for(at.segment), step.rule))
+        at.out.append(output.send(at.tcb, output.reset_for(at.segment), step.rule))
     else:
         _challenge(at.tcb, at.now, at.segment, step.rule, at.out)
         at.out.append(Dropped(at.tcb.four_tuple, at.segment, DropReason.ACK_UNSENT))

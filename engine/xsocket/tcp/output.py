@@ -6,7 +6,7 @@ from xsocket.actions import Action, Send
 from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
 from xsocket.seqnum import add, distance, precedes
 from xsocket.state import State
-from xsocket.tcp.options import MAX_SHIFT, for_segment, for_syn
+from xsocket.tcp.options import MAX_OCTETS, MAX_SHIFT, for_segment, for_syn
 from xsocket.tcp.retransmission import RetransmissionQueue, Sent
 from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW, Tcb
 
@@ -15,7 +15,15 @@ TIMESTAMP_OCTETS = 12
 
 def option_octets(tcb: Tcb) -> int:
     """How many octets of options every segment carries: they come off the MSS (RFC 9293 section 3.7.1)."""
-    return TIMESTAMP_OCTETS if tcb.timestamps else 0
+    octets = TIMESTAMP_OCTETS if tcb.timestamps else 0
+    return octets if tcb.signer is None else octets + tcb.signer.octets
+
+
+def send(tcb: Tcb, segment: Segment, rule: str) -> Send:
+    """Return the order to send *segment*, signed where a key protects the connection: all go through here."""
+    if tcb.signer is not None:
+        segment = tcb.signer.sign(segment, tcb.iss, tcb.irs)
+    return Send(tcb.four_tuple, segment, rule)
 
 
 def reset_for(segment: Segment) -> Segment:
@@ -33,7 +41,7 @@ def syn(tcb: Tcb, now: float, rule: str) -> Send:
         tcb.rcv_mss, window_shift(rules.rmem) if rules.window_scaling else None, rules.sack, stamps
     )
     window = min(rules.rmem, MAX_UNSCALED_WINDOW)
-    return Send(tcb.four_tuple, Segment(tcb.iss, 0, SYN, window, options), rule)
+    return send(tcb, Segment(tcb.iss, 0, SYN, window, options), rule)
 
 
 def syn_ack(tcb: Tcb, now: float, rule: str) -> Send:
@@ -43,7 +51,7 @@ def syn_ack(tcb: Tcb, now: float, rule: str) -> Send:
     options = for_syn(tcb.rcv_mss, scale, tcb.sack, stamps)
     window = min(tcb.config.rmem, MAX_UNSCALED_WINDOW)  # RFC 7323 section 2.2: never scaled on a SYN
     tcb.last_ack_sent = tcb.rcv_nxt
-    return Send(tcb.four_tuple, Segment(tcb.iss, tcb.rcv_nxt, SYN | ACK, window, options), rule)
+    return send(tcb, Segment(tcb.iss, tcb.rcv_nxt, SYN | ACK, window, options), rule)
 
 
 def window_shift(rmem: int) -> int:
@@ -57,7 +65,7 @@ def segment_from(tcb: Tcb, now: float, seq: int, flags: int, payload: bytes = b"
     blocks: tuple[tuple[int, int], ...] = ()
     early = tcb.established_at is None  # text of a SYN waits for the handshake, not for a gap to close
     if tcb.sack and not early and tcb.receiving is not None and tcb.receiving.has_gap:
-        room = tcb.snd_mss - len(payload)  # RFC 9293 section 3.7.1: options count, too
+        room = min(tcb.snd_mss - len(payload), MAX_OCTETS - option_octets(tcb))  # RFC 9293 section 3.7.1
         blocks = tcb.receiving.blocks()[: max(0, room - 4) // 8]
     options = for_segment(stamps, blocks) if stamps or blocks else b""
     tcb.ack_due, tcb.ack_at = None, inf
@@ -66,12 +74,12 @@ def segment_from(tcb: Tcb, now: float, seq: int, flags: int, payload: bytes = b"
 
 def ack(tcb: Tcb, now: float, rule: str) -> Send:
     """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>."""
-    return Send(tcb.four_tuple, segment_from(tcb, now, tcb.snd_nxt, 0), rule)
+    return send(tcb, segment_from(tcb, now, tcb.snd_nxt, 0), rule)
 
 
 def keep_alive(tcb: Tcb, now: float) -> Send:
     """<SEQ=SND.NXT-1><ACK=RCV.NXT><CTL=ACK>, without text: RFC 9293 section 3.8.4."""
-    return Send(tcb.four_tuple, segment_from(tcb, now, add(tcb.snd_nxt, -1), 0), "3.8.4")
+    return send(tcb, segment_from(tcb, now, add(tcb.snd_nxt, -1), 0), "3.8.4")
 
 
 def reset(tcb: Tcb, now: float, rule: str) -> Send:
@@ -80,7 +88,7 @@ def reset(tcb: Tcb, now: float, rule: str) -> Send:
     With timestamps where they were agreed on (RFC 7323 section 3.2).
     """
     options = for_segment((tcb.timestamp(now), tcb.ts_recent)) if tcb.timestamps else b""
-    return Send(tcb.four_tuple, Segment(tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, options), rule)
+    return send(tcb, Segment(tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, options), rule)
 
 
 def transmit(tcb: Tcb, now: float, out: list[Action]) -> None:
@@ -107,7 +115,7 @@ def _send_lost(tcb: Tcb, now: float, out: list[Action]) -> None:
 def resend(tcb: Tcb, now: float, sent: Sent, out: list[Action], rule: str) -> None:
     """Send a segment again."""
     assert tcb.retransmission is not None
-    out.append(Send(tcb.four_tuple, _again(tcb, now, sent.seq, sent.size), rule))
+    out.append(send(tcb, _again(tcb, now, sent.seq, sent.size), rule))
     tcb.retransmission.resent(sent)
     tcb.timed = None  # RFC 6298 section 3, Karn's algorithm
 
@@ -115,7 +123,7 @@ def resend(tcb: Tcb, now: float, sent: Sent, out: list[Action], rule: str) -> No
 def probe(tcb: Tcb, now: float, out: list[Action]) -> None:
     """Send one octet (or the FIN) against a closed window, or what a small one takes: section 3.8.6.1."""
     if tcb.flight:
-        out.append(Send(tcb.four_tuple, _again(tcb, now, tcb.snd_una, 1), "3.8.6.1"))
+        out.append(send(tcb, _again(tcb, now, tcb.snd_una, 1), "3.8.6.1"))
         tcb.timed = None
     else:
         _send_new(tcb, now, min(max(1, tcb.snd_wnd), tcb.snd_mss, tcb.unsent), out)
@@ -175,9 +183,7 @@ def _send_new(tcb: Tcb, now: float, size: int, out: list[Action]) -> None:
         tcb.short_right = tcb.snd_nxt
     if tcb.timed is None and not tcb.timestamps:
         tcb.timed = (tcb.snd_nxt, now)
-    out.append(
-        Send(tcb.four_tuple, segment_from(tcb, now, seq, flags, payload), "3.10.2" if payload else "3.10.4")
-    )
+    out.append(send(tcb, segment_from(tcb, now, seq, flags, payload), "3.10.2" if payload else "3.10.4"))
 
 
 def _again(tcb: Tcb, now: float, seq: int, most: int) -> Segment:

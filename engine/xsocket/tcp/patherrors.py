@@ -28,6 +28,8 @@ def receive_error(tcb: Tcb, now: float, error: PathError) -> list[Action]:
     """Judge an ICMP error; see `xsocket.tcp.arrival.receive_segment` for what is returned."""
     if not in_window(error.seq, tcb.snd_una, tcb.flight):
         return [_ignored(tcb, DropReason.ICMP_NOT_IN_FLIGHT)]
+    if tcb.signer is not None and tcb.state not in _OPENING and tcb.signer.distrusts(error):
+        return [_ignored(tcb, DropReason.ICMP_UNAUTHENTICATED)]
     if error.mtu is not None:
         return _path_is_narrower(tcb, now, error.mtu)
     if tcb.state in _OPENING and (error.hard or tcb.config.soft_errors_abort):

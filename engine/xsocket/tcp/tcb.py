@@ -10,6 +10,7 @@ from xsocket.state import State, Timer
 from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.retransmission import RetransmissionQueue
 from xsocket.tcp.rto import RoundTrip, backed_off
+from xsocket.tcp.signers import AuthenticationInfo, Signer
 from xsocket.tcp.stream import ReceiveQueue, SendQueue
 
 MAX_UNSCALED_WINDOW = 65_535
@@ -49,6 +50,7 @@ class Tcb:
         receiving: Text not read yet; None while there never was any.
         retransmission: Segments sent and not acknowledged; None while nothing was sent. SYNs are not in it.
         congestion: The congestion window; None while nothing was sent.
+        signer: Signs our segments and judges the peer's; None where no key protects the connection.
         closing: Whether the user has asked for a FIN.
         fin_sent: Whether that FIN has gone out at least once; it then holds the last number before SND.NXT.
         fin_at: Number of the peer's FIN when it came before the text in front of it; None otherwise.
@@ -113,6 +115,7 @@ class Tcb:
         "scheduled",
         "sending",
         "short_right",
+        "signer",
         "snd_mss",
         "snd_nxt",
         "snd_una",
@@ -159,6 +162,7 @@ class Tcb:
         self.receiving: ReceiveQueue | None = None
         self.congestion: NewReno | None = None
         self.retransmission: RetransmissionQueue | None = None
+        self.signer: Signer | None = None
         self.closing = self.fin_sent = self.user_gone = False
         self.ack_due: str | None = None
         self.fin_at: int | None = None
@@ -298,6 +302,7 @@ class Info(NamedTuple):
     retries: int
     unacknowledged: int
     unread: int
+    authentication: AuthenticationInfo | None
 
 
 def snapshot(tcb: Tcb) -> Info:
@@ -326,6 +331,7 @@ def snapshot(tcb: Tcb) -> Info:
         retries=tcb.retries,
         unacknowledged=len(tcb.sending) if tcb.sending is not None else 0,
         unread=tcb.unread,
+        authentication=tcb.signer.info if tcb.signer is not None else None,
     )
 
 

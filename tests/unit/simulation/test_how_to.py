@@ -1,4 +1,4 @@
-"""The page on simulations: its programs run, in order, and print what it shows."""
+"""Pages about simulations: their programs run, in order, and print what they show."""
 
 import contextlib
 import io
@@ -10,22 +10,28 @@ import pytest
 
 from support.markdown import ROOT
 
-PAGE = ROOT / "docs" / "how-to" / "simulate.md"
+HOW_TO = ROOT / "docs" / "how-to"
 
 
+@pytest.mark.parametrize(
+    ("page", "written"),
+    [("simulate.md", ["client.pcapng"]), ("authenticate.md", [])],
+    ids=["simulate", "keys"],
+)
 def test_the_programs_of_the_page_print_what_it_shows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, written: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    source = (HOW_TO / page).read_text()
     names: dict[str, Any] = {}
     shown, printed = [], []
-    for language, text in re.findall(r"^```(python|text)\n(.*?)^```$", PAGE.read_text(), re.M | re.S):
+    for language, text in re.findall(r"^```(python|text)\n(.*?)^```$", source, re.M | re.S):
         if language == "text":
             shown.append(text)
             continue
         with contextlib.redirect_stdout(io.StringIO()) as screen:
-            exec(compile(text, str(PAGE), "exec"), names)  # noqa: S102  # the page is ours
+            exec(compile(text, page, "exec"), names)  # noqa: S102  # the page is ours
         if screen.getvalue():
             printed.append(screen.getvalue())
     assert printed == shown
-    assert (tmp_path / "client.pcapng").stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir() if path.stat().st_size] == written
