@@ -206,10 +206,28 @@ class Host:
         netlink.add_addresses(self.namespace, end.index, addresses)
         self.interfaces[interface] = replace(end, addresses=(*end.addresses, *addresses))
 
-    def route(self, destination: str, *, via: str | None = None, interface: str | None = None) -> None:
-        """Add a route to a network such as "10.1.0.0/16", or to "default"."""
+    def route(
+        self,
+        destination: str,
+        *,
+        via: str | None = None,
+        interface: str | None = None,
+        quickack: bool = False,
+    ) -> None:
+        """Add a route to a network such as "10.1.0.0/16", or to "default".
+
+        Args:
+            destination: The network.
+            via: The gateway.
+            interface: The way out.
+            quickack: Whether the host's TCP acknowledges at once, and not with a delay, what comes this way.
+        """
         index = None if interface is None else self.interface(interface).index
-        netlink.add_route(self.namespace, destination, via=via, index=index)
+        netlink.add_route(self.namespace, destination, via=via, index=index, quickack=quickack)
+
+    def neighbour(self, interface: str, address: str, mac: str) -> None:
+        """Tell the kernel which station on the link has *address*, such as an engine's: it will not ask."""
+        netlink.add_neighbour(self.namespace, self.interface(interface).index, address, mac)
 
     def interface(self, name: str) -> Interface:
         """Return the interface *name*.

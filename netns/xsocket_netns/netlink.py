@@ -27,6 +27,7 @@ LOOPBACK_INDEX = 1  # LOOPBACK_IFINDEX in net/flow.h: lo is the first interface 
 NAME_LIMIT = 15  # IFNAMSIZ of linux/if.h, less the final zero
 
 _NO_DAD = 0x02  # IFA_F_NODAD, linux/if_addr.h
+_NUD_PERMANENT = 0x80  # linux/neighbour.h
 _UNUSABLE = 0x08 | 0x40  # IFA_F_DADFAILED, IFA_F_TENTATIVE
 _PATIENCE_S = 5.0
 
@@ -145,8 +146,10 @@ def _add_address(
     route.addr("add", index=index, **options)
 
 
-def add_route(namespace: Namespace, destination: str, *, via: str | None, index: int | None) -> None:
-    """Add a route to a network, or to "default" in the family of *via*."""
+def add_route(
+    namespace: Namespace, destination: str, *, via: str | None, index: int | None, quickack: bool = False
+) -> None:
+    """Add a route to a network, or to "default" in the family of *via*; *quickack* as in ip-route(8)."""
     if via is None and index is None:
         raise LabUsageError(
             "a route needs a gateway or an interface", remedy="Pass via=, interface=, or both."
@@ -156,6 +159,8 @@ def add_route(namespace: Namespace, destination: str, *, via: str | None, index:
         options["gateway"] = str(_parsed(via).ip)
     if index is not None:
         options["oif"] = index
+    if quickack:
+        options["metrics"] = {"quickack": 1}
     if destination == "default":
         version = 4 if via is None else _parsed(via).version
         destination = "0.0.0.0/0" if version == 4 else "::/0"
@@ -166,6 +171,17 @@ def add_route(namespace: Namespace, destination: str, *, via: str | None, index:
         route.route("add", family=family, dst=str(network), **options)
 
     with _naming(f"the route to {destination}"):
+        on(namespace, action)
+
+
+def add_neighbour(namespace: Namespace, index: int, address: str, mac: str) -> None:
+    """Say which station has an address on an interface's link, for good: nobody asks for it any more."""
+    family = socket.AF_INET if _parsed(address).version == 4 else socket.AF_INET6
+
+    def action(route: IPRoute) -> None:
+        route.neigh("replace", family=family, dst=address, lladdr=mac, ifindex=index, state=_NUD_PERMANENT)
+
+    with _naming(f"the neighbour {address}"):
         on(namespace, action)
 
 

@@ -11,6 +11,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from xsocket_netns import (
     NetlinkRefusedError,
     NoSuchHostError,
     SysctlError,
+    netlink,
 )
 
 pytestmark = pytest.mark.netns
@@ -105,6 +107,38 @@ def test_a_router_between_two_links_forwards_when_told_to(lab: Lab) -> None:
     router.sysctl("net.ipv6.conf.all.forwarding", 1)
     assert exchange(server, client, socket.AF_INET, "10.0.2.2") == b"hello"
     assert exchange(server, client, socket.AF_INET6, "fd02::2") == b"hello"
+
+
+def test_a_host_does_not_ask_for_a_neighbour_it_was_told_of(lab: Lab) -> None:
+    kernel, far = lab.host("kernel"), lab.host("far")
+    cable = lab.link(kernel, far, addresses=(["10.0.0.1/24", "fd00::1/64"], []))
+    for address in ("10.0.0.2", "fd00::2"):
+        kernel.neighbour("eth0", address, cable["far"].mac)
+    entries = netlink.on(
+        kernel.namespace, lambda route: list(route.get_neighbours(ifindex=cable["kernel"].index))
+    )
+    found = {
+        entry.get("NDA_DST"): (entry.get("NDA_LLADDR"), entry["state"])
+        for entry in entries
+        if entry.get("NDA_DST") in ("10.0.0.2", "fd00::2")
+    }
+    permanent = (cable["far"].mac, 0x80)
+    assert found == {"10.0.0.2": permanent, "fd00::2": permanent}
+
+
+def test_a_route_can_ask_for_acknowledgments_at_once(lab: Lab) -> None:
+    kernel, far = lab.host("kernel"), lab.host("far")
+    lab.link(kernel, far, addresses=(["10.0.0.1/24"], []))
+    kernel.route("10.0.0.2/32", interface="eth0", quickack=True)
+    kernel.route("10.0.0.3/32", interface="eth0")
+
+    def metrics(route: Any) -> dict[str, Any]:  # noqa: ANN401  # pyroute2's objects have no type
+        found = {
+            each.get("RTA_DST"): each.get("RTA_METRICS") for each in route.get_routes(family=socket.AF_INET)
+        }
+        return {dst: found[dst] and found[dst].get("RTAX_QUICKACK") for dst in ("10.0.0.2", "10.0.0.3")}
+
+    assert netlink.on(kernel.namespace, metrics) == {"10.0.0.2": 1, "10.0.0.3": None}
 
 
 def test_an_end_without_addresses_has_none_and_the_kernel_does_not_answer_for_it(lab: Lab) -> None:
