@@ -364,6 +364,17 @@ def test_a_retransmitted_fin_is_acknowledged_again(state: State) -> None:
     assert peer.send("F.", 1, 1) == [". seq 2 ack 2"], "without a limit"
 
 
+def test_any_acceptable_fin_in_time_wait_is_acknowledged_and_starts_it_anew() -> None:
+    """RFC 9293 section 3.10.7.4 eighth."""
+    peer = Peer(End("end")).reach(State.TIME_WAIT)
+    peer.advance(30)
+    assert peer.send("F.", peer.seq + 100) == [". seq 2 ack 2"]
+    peer.advance(89.9)
+    assert peer.state is State.TIME_WAIT
+    peer.advance(90)
+    assert peer.state is State.CLOSED
+
+
 def test_a_reset_in_time_wait_is_no_error() -> None:
     """RFC 9293 section 3.10.7.4 second: enter CLOSED, delete the TCB, and tell nobody."""
     peer = Peer(End("end")).reach(State.TIME_WAIT)

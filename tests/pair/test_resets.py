@@ -168,6 +168,25 @@ def test_what_is_wrong_is_answered_by_an_empty_acknowledgment(
     assert peer.end.drops() == [reason]
 
 
+@pytest.mark.parametrize("state", [State.ESTABLISHED, State.CLOSE_WAIT], ids=by_value)
+@pytest.mark.parametrize("letters", [".", "P."])
+def test_who_acknowledges_less_than_was_ever_sent_is_not_believed(state: State, letters: str) -> None:
+    """RFC 5961 section 5.2: his text is refused, too."""
+    peer = Peer(End("end")).reach(state)
+    text = b"forged" if "P" in letters else b""
+    assert peer.send(letters, ack=0, text=text) == [f". seq 1 ack {peer.seq}"]
+    assert peer.end.drops() == [DropReason.ACK_TOO_OLD]
+    assert peer.read() == b""
+
+
+def test_a_duplicate_of_what_was_acknowledged_is_not_too_old() -> None:
+    peer = Peer(End("end")).reach(State.ESTABLISHED)
+    peer.write(b"0123456789")
+    peer.send(".", ack=11)
+    assert peer.send(".", ack=1) == []
+    assert peer.send(".", ack=0) == [". seq 11 ack 1"]
+
+
 @pytest.mark.parametrize("state", AFTER_SYN[:-1], ids=by_value)
 def test_without_ack_bit_nothing_happens(state: State) -> None:
     peer = Peer(End("end")).reach(state)
