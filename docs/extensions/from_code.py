@@ -8,6 +8,7 @@ do in each state, and ``command-line`` the help of every command.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from itertools import groupby
 from math import inf
 from typing import Any, get_args
 
@@ -19,9 +20,10 @@ from sphinx.util.docutils import SphinxDirective
 from xsocket import DropReason, TcpConfig
 from xsocket.config import Rule
 from xsocket_tools.cli import main
-from xsocket_tools.grid.cells import SEQUENCES, STATES, cells
+from xsocket_tools.grid.cells import cells
 from xsocket_tools.grid.differences import DIFFERENCES
-from xsocket_tools.grid.report import answers, rows_of
+from xsocket_tools.grid.report import answers, differences_of, rows_of
+from xsocket_tools.steps import cite
 
 _RFC = re.compile(r"RFC (\d+)(?: (?:section )?(\d+(?:\.\d+)*))?")
 
@@ -55,24 +57,51 @@ def tcp_differences() -> str:
 
 
 def grid() -> str:
-    """Return a Markdown section for each state: what each kind of segment does there."""
-    outcomes = {answer.cell: answer.outcome for answer in answers(cells())}
-    head = ("Segment", *(f"Seq {sequence}" for sequence in SEQUENCES))
+    """Return a Markdown section for each state: what each kind of segment does there, and by which rules."""
+    head = ("Segment", "Sequence", "Ack", "Reply", "Then", "Rules")
     sections = []
-    for state in STATES:
-        rows = [tuple(field.replace("\n", "<br>") for field in row) for row in rows_of(state, outcomes)]
-        sections.append(f"### {state.value}\n\n{_table(head, rows)}\n")
+    for state, rows in groupby(rows_of(answers(cells())), lambda row: row.patch.cells[0].state):
+        lines = [
+            (
+                patch.cells[0].segment,
+                patch.sequences,
+                patch.acknowledgments,
+                _code(reply),
+                after,
+                "; ".join(map(_linked, rules)),
+            )
+            for patch, reply, after, rules in rows
+        ]
+        sections.append(f"### {state.value}\n\n{_table(head, lines)}\n")
     return "\n".join(sections)
 
 
 def grid_differences() -> str:
-    """Return a Markdown table of the cells in which Linux does otherwise."""
-    rows = []
+    """Return a Markdown section for each reason for which Linux does otherwise, with its cells."""
+    outcomes = {answer.cell: answer.outcome for answer in answers(cells())}
+    head = ("State", "Segment", "Sequence", "Ack", "The engine", "Linux")
+    sections = []
     for each in DIFFERENCES:
         count = sum(map(each.covers, cells()))
-        section = _linked(f"RFC 9293 {each.rule}")
-        rows.append((each.name, str(count), section, each.reason))
-    return _table(("What", "Cells", "Rule", "Why they differ"), rows)
+        lines = [
+            (
+                patch.cells[0].state.value,
+                patch.cells[0].segment,
+                patch.sequences,
+                patch.acknowledgments,
+                *(f"{_code(reply)} {after}" for reply, after in (engine, linux)),
+            )
+            for patch, engine, linux in differences_of(each, outcomes)
+        ]
+        sources = f"The engine: {_linked(cite(each.rule))}. Linux: {each.source}."
+        text = f"{count} cells. {_linked(each.reason)}\n\n{sources}"
+        title = each.name[0].upper() + each.name[1:]
+        sections.append(f"### {title}\n\n{text}\n\n{_table(head, lines)}\n")
+    return "\n".join(sections)
+
+
+def _code(reply: str) -> str:
+    return "silence" if reply == "-" else f"`{reply}`"
 
 
 def command_line() -> str:

@@ -1,19 +1,20 @@
 """`xsocket grid`: print the grid, or compare the engine with the kernel cell by cell."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 
 import click
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
-from xsocket.state import State
 from xsocket_netns import ensure_privileges
-from xsocket_tools.grid.cells import SEGMENTS, SEQUENCES, STATES, Cell, cells
+from xsocket_tools.grid.cells import SEGMENTS, STATES, Cell, cells
 from xsocket_tools.grid.differences import DIFFERENCES
-from xsocket_tools.grid.report import Compared, answer_as_dict, answers, comparisons, rows_of
-from xsocket_tools.progress import progress
+from xsocket_tools.grid.report import Compared, Row, answer_as_dict, answers, comparisons, rows_of
 
 _NAMES = [state.value for state in STATES]
 
@@ -47,7 +48,7 @@ def grid(against: str | None, states: tuple[str, ...], segments: tuple[str, ...]
         _show(wanted, as_json)
         return 0
     ensure_privileges()
-    compared = _compare(wanted, as_json)
+    compared = _compare(wanted)
     if as_json:
         click.echo(json.dumps(_summary(compared), indent=2))
     else:
@@ -66,35 +67,48 @@ def _show(wanted: list[Cell], as_json: bool) -> None:
         click.echo(json.dumps({"cells": len(entries), "grid": entries}, indent=2))
         return
     console = Console()
-    outcomes = {answer.cell: answer.outcome for answer in answered}
-    for state in STATES:
-        rows = list(rows_of(state, outcomes))
-        if rows:
-            console.print(_table(state, rows))
-    console.print(
-        "Numbers are relative to the initial sequence numbers; R stands for a reset, . for an acknowledgment."
-    )
+    for state, rows in groupby(rows_of(answered), lambda row: row.patch.cells[0].state):
+        console.print(_table(state.value, list(rows)))
+    console.print("A reply of - is silence. SND.NXT and RCV.NXT are those before the segment came.")
 
 
-def _table(state: State, rows: list[tuple[str, ...]]) -> Table:
-    table = Table(title=state.value, show_lines=True)
-    for name in ("segment", *(f"seq {sequence}" for sequence in SEQUENCES)):
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*row)
+def _table(title: str, rows: list[Row]) -> Table:
+    table = Table(title=title)
+    for name in ("segment", "sequence", "ack", "reply", "then", "rules"):
+        table.add_column(
+            name,
+            overflow="fold",
+            no_wrap=name in ("segment", "then"),
+            max_width=13 if name in ("sequence", "ack") else None,
+        )
+    shown = None
+    for patch, reply, after, rules in rows:
+        segment = patch.cells[0].segment
+        new = segment != shown
+        if new and shown is not None:
+            table.add_section()
+        shown = segment
+        name = segment if new else ""
+        table.add_row(name, patch.sequences, patch.acknowledgments, reply, after, "\n".join(rules))
     return table
 
 
-def _compare(wanted: list[Cell], as_json: bool) -> list[Compared]:
+def _compare(wanted: list[Cell]) -> list[Compared]:
     from xsocket_tools.grid.kernel import kernel_target
 
-    compared = []
-    with progress(as_json) as report, kernel_target() as kernel:
-        for each in comparisons(wanted, kernel):
-            compared.append(each)
-            if len(compared) % 100 == 0:
-                report(f"{len(compared)} of {len(wanted)} cells")
-    return compared
+    progress = Console(stderr=True)
+    with kernel_target() as kernel:
+        compared = comparisons(wanted, kernel)
+        return list(
+            track(
+                compared,
+                "asking the kernel",
+                total=len(wanted),
+                console=progress,
+                transient=True,
+                disable=not sys.stderr.isatty(),
+            )
+        )
 
 
 def _summary(compared: list[Compared]) -> dict[str, object]:
@@ -111,7 +125,7 @@ def _print_comparison(compared: list[Compared]) -> None:
         covered = [each for each in compared if each.difference is difference]
         if covered:
             console.print(f"[bold]{difference.name}[/] ({len(covered)} cells; {difference.rule})")
-            console.print(f"  {difference.reason}")
+            console.print(f"  {difference.reason} [dim]({difference.source})[/]")
     for each in compared:
         if each.verdict == "unexplained":
             console.print(f"[red]unexplained[/] {each.cell}: engine {each.engine}; kernel {each.kernel}")

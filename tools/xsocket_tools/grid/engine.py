@@ -10,6 +10,7 @@ from xsocket.segment import Segment
 from xsocket.stack import Stack
 from xsocket.state import State
 from xsocket.tcp.isn import SECRET_OCTETS
+from xsocket_tools.steps import cite
 
 CONFIG: Final = TcpConfig(
     timestamps=False,
@@ -20,6 +21,9 @@ CONFIG: Final = TcpConfig(
     challenge_ack_limit=1 << 30,
 )
 """No options, and no limit on answers: every cell is asked as if it were the first."""
+
+TAKEN: Final = "RFC 9293 3.10.7.4 fifth"
+"""Cited where the engine cites nothing: the segment was acceptable, and nothing was owed for it."""
 
 _LISTENING: Final = 80
 _CLOSED: Final = 81
@@ -42,8 +46,8 @@ class EngineTarget:
     def begin(self, state: State) -> None:
         """See `Target.begin`."""
         self._now = 0.0
-        self._port = _CLOSED if state in (State.CLOSED, State.SYN_SENT) else _LISTENING
-        self._four_tuple = FourTuple("10.0.0.1", self._port, "10.0.0.2", _PEER_PORT)
+        port = _CLOSED if state in (State.CLOSED, State.SYN_SENT) else _LISTENING
+        self._four_tuple = FourTuple("10.0.0.1", port, "10.0.0.2", _PEER_PORT)
         self._stack = Stack(
             self.config,
             Admission(ports=str(_LISTENING)),
@@ -54,7 +58,11 @@ class EngineTarget:
 
     def inject(self, segment: Segment) -> list[Segment]:
         """See `Target.inject`."""
-        return self._did(self._stack.receive(self._now, [(self._four_tuple, segment)]))
+        known = self._four_tuple in self._stack
+        sent = self._did(self._stack.receive(self._now, [(self._four_tuple, segment)]))
+        if known and not self.reasons:
+            self.reasons = [TAKEN]
+        return sent
 
     def connect(self) -> list[Segment]:
         """See `Target.connect`."""
@@ -66,23 +74,18 @@ class EngineTarget:
         assert tcb is not None, "only a connection is shut down"
         return self._did(self._stack.close(self._now, tcb))
 
-    def settle(self) -> list[Segment]:
-        """See `Target.settle`: the first acknowledgments of a connection are not delayed."""
-        return []
-
-    def state(self) -> State:
+    def state(self) -> State | None:
         """See `Target.state`."""
         tcb = self._stack.tcb(self._four_tuple)
-        if tcb is not None:
-            return tcb.state
-        return State.LISTEN if self._port == _LISTENING else State.CLOSED
+        return None if tcb is None else tcb.state
 
     def _did(self, actions: list[Action]) -> list[Segment]:
-        self.reasons = [reason for action in actions if (reason := _reason(action))]
+        reasons = [reason for action in actions if (reason := _reason(action))]
+        self.reasons = list(dict.fromkeys(reasons))  # in order, each once
         return [action.segment for action in actions if isinstance(action, Send)]
 
 
 def _reason(action: Action) -> str | None:
     if isinstance(action, Send | Moved):
-        return action.rule
+        return cite(action.rule)
     return action.reason.value if isinstance(action, Dropped) else None

@@ -10,13 +10,11 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Final
 
-from pyroute2 import IPRoute  # type: ignore[import-untyped]
-
 from xsocket.fourtuple import FourTuple
-from xsocket.segment import Segment
+from xsocket.segment import ACK, SYN, Segment
 from xsocket.state import State
 from xsocket.wire.codec import TcpPacket, decode, encode_segment
 from xsocket.wire.ethernet import IPV4, Ethernet, build_ethernet
@@ -33,6 +31,8 @@ _LISTENING: Final = 80
 _CLOSED: Final = 81
 _FIRST_PEER_PORT: Final = 2000
 _PATIENCE_S: Final = 5.0
+_BACKLOG: Final = 4096
+"""Cells leave half-open connections behind; there is room for all of them."""
 
 SYSCTLS: Final[dict[str, int | str]] = {
     "tcp_timestamps": 0,
@@ -46,10 +46,14 @@ SYSCTLS: Final[dict[str, int | str]] = {
     "tcp_rmem": "4096 65535 65535",
     "tcp_tw_reuse": 0,
     "tcp_rfc1337": 0,
+    "tcp_early_retrans": 0,
+    "tcp_no_metrics_save": 1,
+    "tcp_congestion_control": "reno",
+    "tcp_max_syn_backlog": 1 << 16,
     "icmp_ratelimit": 0,
     "icmp_echo_ignore_all": 0,
 }
-"""No options, and no limit on answers, as in the engine's cells."""
+"""No options, and no limit on answers, as in the engine's cells; nothing is paced or hastily sent again."""
 
 _SOCK_DIAG_BY_FAMILY: Final = 20
 _NLM_F_REQUEST: Final = 1
@@ -64,14 +68,13 @@ _STATES: Final = {
     4: State.FIN_WAIT_1,
     5: State.FIN_WAIT_2,
     6: State.TIME_WAIT,
-    7: State.CLOSED,
     8: State.CLOSE_WAIT,
     9: State.LAST_ACK,
-    10: State.LISTEN,
     11: State.CLOSING,
     12: State.SYN_RECEIVED,
 }
-"""Linux's numbers (include/net/tcp_states.h); 12 is a request that has no socket yet."""
+"""Linux's numbers (include/net/tcp_states.h) without CLOSE and LISTEN, which are no connection; 12 is a
+request that has no socket yet."""
 
 
 @contextmanager
@@ -79,23 +82,17 @@ def kernel_target() -> Iterator["KernelTarget"]:
     """Make a lab with a kernel to ask, and remove it afterwards."""
     with Lab() as lab:
         asked, peer = lab.host("kernel"), lab.host("peer")
-        lab.link(asked, peer, addresses=([f"{KERNEL}/24"], []))
+        cable = lab.link(asked, peer, addresses=([f"{KERNEL}/24"], []))
+        asked.neighbour(INTERFACE, PEER, cable[peer.name].mac)  # it never asks
+        asked.route(f"{PEER}/32", interface=INTERFACE, quickack=True)  # it delays no acknowledgment
         for name, value in SYSCTLS.items():
             asked.sysctl(f"net.ipv4.{name}", value)
         link = peer.run(PacketLink, INTERFACE, [PEER])
-        asked.run(_introduce, link.mac)
         target = KernelTarget(asked, link)
         try:
             yield target
         finally:
             target.close()
-
-
-def _introduce(mac: bytes) -> None:
-    """Tell the kernel where the peer is, so that it never asks."""
-    with IPRoute() as route:
-        (index,) = route.link_lookup(ifname=INTERFACE)
-        route.neigh("add", dst=PEER, lladdr=mac.hex(":"), ifindex=index, state=0x80)
 
 
 class KernelTarget:
@@ -110,7 +107,7 @@ class KernelTarget:
         self._prefix = build_ethernet(self._ethernet, IPV4)
         self._fences = 0
         self._peer_port = _FIRST_PEER_PORT
-        self._listener = host.run(socket.create_server, (KERNEL, _LISTENING), backlog=128)
+        self._listener = host.run(socket.create_server, (KERNEL, _LISTENING), backlog=_BACKLOG)
         self._listener.setblocking(False)
         self._diag = host.run(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, 4)
         self._socket: socket.socket | None = None
@@ -130,13 +127,14 @@ class KernelTarget:
         self._drop_socket()
         self._fence()
         self._peer_port += 1
-        port = _CLOSED if state is State.CLOSED else _LISTENING
+        port = _CLOSED if state in (State.CLOSED, State.SYN_SENT) else _LISTENING
         self._ours = FourTuple(PEER, self._peer_port, KERNEL, port)
 
     def inject(self, segment: Segment) -> list[Segment]:
         """See `Target.inject`."""
         self._link.send([encode_segment(self._prefix, self._ours, segment)])
-        return self._fence()
+        # A SYN without ACK answers nothing: it is one of the kernel's own, sent again.
+        return [each for each in self._fence() if each.flags & (SYN | ACK) != SYN]
 
     def connect(self) -> list[Segment]:
         """See `Target.connect`."""
@@ -150,31 +148,16 @@ class KernelTarget:
 
     def shut_down(self) -> list[Segment]:
         """See `Target.shut_down`; the socket is kept, for an orphan is another matter."""
-        if self._accepted() is None:
-            raise LostStepError("the kernel has no connection to accept")
-        assert self._socket is not None
+        if self._socket is None:
+            try:
+                self._socket, _ = self._listener.accept()
+            except BlockingIOError:
+                raise LostStepError("the kernel has no connection to accept") from None
         self._socket.shutdown(socket.SHUT_WR)
         return self._fence()
 
-    def settle(self) -> list[Segment]:
-        """See `Target.settle`: Linux delays the acknowledgment of a FIN, and while something is unread."""
-        accepted = self._accepted()
-        if accepted is None:
-            return []
-        with suppress(OSError):  # nothing to read, or a reset
-            accepted.recv(65_536, socket.MSG_DONTWAIT)
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        return self._fence()
-
-    def _accepted(self) -> socket.socket | None:
-        """Return the connection's socket, None as long as it has none."""
-        if self._socket is None:
-            with suppress(BlockingIOError):
-                self._socket, _ = self._listener.accept()
-        return self._socket
-
-    def state(self) -> State:
-        """See `Target.state`: what sock_diag says."""
+    def state(self) -> State | None:
+        """See `Target.state`: what sock_diag says. It finds what has no socket, too: half-open, TIME-WAIT."""
         local, remote = (socket.inet_aton(address).ljust(16, b"\0") for address in (KERNEL, PEER))
         ports = struct.pack("!HH", self._ours.remote_port, self._ours.local_port)
         sockid = ports + local + remote + struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
@@ -183,8 +166,8 @@ class KernelTarget:
         self._diag.send(header + body)
         answer = self._diag.recv(65_536)
         if _HEADER.unpack_from(answer)[1] == _NLMSG_ERROR:
-            return State.CLOSED
-        return _STATES[answer[_ENTRY_STATE]]
+            return None
+        return _STATES.get(answer[_ENTRY_STATE])
 
     # Frames
 

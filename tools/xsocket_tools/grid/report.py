@@ -3,19 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from xsocket.state import State
-from xsocket_tools.grid.cells import (
-    ACKNOWLEDGMENTS,
-    SEGMENTS,
-    SEQUENCES,
-    Cell,
-    LostStepError,
-    Outcome,
-    Target,
-    ask,
-)
+from xsocket_tools.grid.cells import Cell, LostStepError, Outcome, Target, ask
 from xsocket_tools.grid.differences import Difference, explained_by
 from xsocket_tools.grid.engine import EngineTarget
+from xsocket_tools.grid.notation import Patch, in_words, patches
 
 ATTEMPTS: Final = 3
 
@@ -38,10 +29,14 @@ class Compared(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """``equal``, ``explained`` or ``unexplained``; a reason for cells that are equal is none."""
-        if self.engine == self.kernel:
-            return "equal" if self.difference is None else "unexplained"
-        return "explained" if self.difference is not None else "unexplained"
+        """``equal``, ``explained`` or ``unexplained``.
+
+        A reason for cells that are equal is none, nor is one that has Linux do something else.
+        """
+        if self.difference is None:
+            return "equal" if self.engine == self.kernel else "unexplained"
+        expected = self.difference.linux(self.cell)
+        return "explained" if self.kernel == expected != self.engine else "unexplained"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -95,24 +90,49 @@ def _cell_as_dict(cell: Cell) -> dict[str, str]:
 
 
 def _outcome_as_dict(outcome: Outcome) -> dict[str, Any]:
-    return {"replies": list(outcome.replies), "after": outcome.state.value}
+    return {"replies": [reply._asdict() for reply in outcome.replies], "after": outcome.state.value}
 
 
-def rows_of(state: State, outcomes: dict[Cell, Outcome]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each kind of segment in *state*: its name, then a field for each sequence number."""
-    for segment in SEGMENTS:
-        fields = []
-        for sequence in SEQUENCES:
-            cells = {ack: Cell(state, segment, sequence, ack) for ack in ACKNOWLEDGMENTS}
-            by_outcome: dict[str, list[str]] = {}
-            for ack, cell in cells.items():
-                if cell in outcomes:
-                    by_outcome.setdefault(str(outcomes[cell]), []).append(ack)
-            fields.append("\n".join(_field(by_outcome)))
-        if any(fields):
-            yield (segment, *fields)
+class Row(NamedTuple):
+    """A line of the grid for people: cells in which the engine does the same by the same rules."""
+
+    patch: Patch
+    reply: str
+    after: str
+    rules: tuple[str, ...]
 
 
-def _field(by_outcome: dict[str, list[str]]) -> Iterator[str]:
-    for outcome, acks in by_outcome.items():
-        yield outcome if len(by_outcome) == 1 else f"ack {' or '.join(acks)}: {outcome}"
+def rows_of(answered: Iterable[Answered]) -> list[Row]:
+    """Put the engine's answers together; the replies in the notation of the RFC."""
+    by_cell = {answer.cell: answer for answer in answered}
+
+    def look(cell: Cell) -> tuple[str, str, tuple[str, ...]]:
+        answer = by_cell[cell]
+        return in_words(cell, answer.outcome), answer.outcome.state.value, answer.reasons
+
+    return [Row(patch, *look(patch.cells[0])) for patch in patches(by_cell, look)]
+
+
+class DifferenceRow(NamedTuple):
+    """A line of the differences for people: cells in which either does the same, as reply and state after."""
+
+    patch: Patch
+    engine: tuple[str, str]
+    linux: tuple[str, str]
+
+
+def differences_of(difference: Difference, outcomes: dict[Cell, Outcome]) -> list[DifferenceRow]:
+    """Return what the engine and Linux do in the cells of a difference; needs no kernel.
+
+    Args:
+        difference: Knows what Linux does; that it is so, the comparison with a kernel shows.
+        outcomes: The engine's.
+    """
+
+    def look(cell: Cell) -> tuple[tuple[str, str], tuple[str, str]]:
+        both = outcomes[cell], difference.linux(cell)
+        engine, linux = ((in_words(cell, each), each.state.value) for each in both)
+        return engine, linux
+
+    covered = [cell for cell in outcomes if difference.covers(cell)]
+    return [DifferenceRow(patch, *look(patch.cells[0])) for patch in patches(covered, look)]
