@@ -213,11 +213,18 @@ def test_the_text_replaces_an_acknowledgment_that_was_lost() -> None:
     assert pair.read(pair.server, SERVER) == b"hello"
 
 
+@pytest.mark.parametrize("overtaken", [1, 2, 7, 8, 100], ids=str)
+def test_text_that_overtakes_other_text_does_not_begin_the_stream(overtaken: int) -> None:
+    peer = cookie_peer(for_syn(8940, None, False, None))
+    assert peer.send("P.", 1 + overtaken, text=b"later") == ["R seq 1"]
+    assert len(peer.end.stack) == 0
+
+
 # Who is turned away
 
 
 @pytest.mark.parametrize(
-    ("seq", "ack"), [(1, 0), (1, 1 + 8), (1 - 8, 1), (2, 1), (1, 1 << 31)], ids=lambda number: str(number)
+    ("seq", "ack"), [(1, 0), (1, 1 + 8), (0, 1), (2, 1), (1, 1 << 31)], ids=lambda number: str(number)
 )
 def test_an_ack_without_a_valid_cookie_is_reset(seq: int, ack: int) -> None:
     peer = cookie_peer(for_syn(48, None, False, None))

@@ -141,7 +141,7 @@ class _Trial:
     def run(self, rate: float, seconds: float, search_seconds: float) -> dict[str, Any]:
         """Return the run at *rate* as an object, and what the search found."""
         asked = self._stretch(rate, seconds)
-        runs = search(lambda at: self._stretch(at, search_seconds), rate) if search_seconds else []
+        runs = search(lambda at: self._stretch(at, search_seconds), asked) if search_seconds else []
         return asdict(asked) | {"highest": highest(runs), "search": [asdict(run) for run in runs]}
 
     def _stretch(self, rate: float, seconds: float) -> Stretch:
@@ -229,10 +229,10 @@ def _resident(pid: int) -> int:
         return 0
 
 
-def search(run: Callable[[float], Stretch], start: float) -> list[Stretch]:
+def search(run: Callable[[float], Stretch], first: Stretch) -> list[Stretch]:
     """Find the highest flood that is borne: double or halve, then divide the gap; return every run."""
-    runs = [run(start)]
-    borne, rate = _is_borne(runs[0]), start
+    runs = [first]
+    borne, rate = _is_borne(first), first.asked_per_second
     while runs[-1].counts and _is_borne(runs[-1]) == borne and rate > 100:
         rate = rate * 2 if borne else rate / 2
         runs.append(run(rate))

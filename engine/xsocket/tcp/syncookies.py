@@ -3,13 +3,14 @@
 Pure: nothing is kept between the SYN and the ACK that brings the cookie back. Whether to send or to accept
 one is the stack's decision; here is what stands in it:
 
-    sequence number    H(key of the period, 4-tuple) + IRS + index of the MSS
+    sequence number    H(key of the period, 4-tuple, IRS) + index of the MSS
     timestamp          the millisecond clock, its low six bits: window scale (4), SACK (1), ECN (1)
 
 Keys are drawn from the engine's secret, a new one for each period; that of the period before stays valid. A
-forger who sees nothing has one chance in 2^28: 8 indices and 2 periods. As the peer's numbers grow with time
-(RFC 6528), so do ours within a period. One hash is all that a SYN costs, and as little code as can be: this
-is what answers a flood.
+forger who sees nothing has one chance in 2^28: 8 indices and 2 periods. The peer's number is inside the hash,
+not beside it as in Linux: there, text that overtakes the ACK and begins an octet later passes for the cookie
+of a smaller MSS, and what it overtook is lost. One hash is all that a SYN costs, and as little code as can
+be: this is what answers a flood.
 """
 
 from bisect import bisect_right
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
 from xsocket.segment import ACK, SYN, Segment
-from xsocket.seqnum import MASK, distance
+from xsocket.seqnum import MASK, add, distance
 from xsocket.tcp.handshake import DEFAULT_MSS
 from xsocket.tcp.options import MAX_SHIFT, Parsed, for_syn
 from xsocket.tcp.output import window_shift
@@ -78,8 +79,8 @@ class SynCookies:
             syn: The peer's.
             options: Those of *syn*.
         """
-        number, ts_offset = _hash(int(now) // PERIOD_S, four_tuple, self._secret)
         mss, seq, ts_val = options.mss or DEFAULT_MSS[four_tuple.family], syn.seq, options.ts_val
+        number, ts_offset = _hash(int(now) // PERIOD_S, four_tuple, seq, self._secret)
         if self._timestamps and ts_val is not None:
             sack = self._sack and options.sack_permitted
             peers_shift = options.window_scale if self._scaling else None
@@ -89,7 +90,7 @@ class SynCookies:
         else:
             raw = for_syn(self._mss, None, False, None)
         index = bisect_right(MSS_VALUES, mss, 1) - 1
-        seq_and_ack = (number + seq + index) & MASK, (seq + 1) & MASK
+        seq_and_ack = (number + index) & MASK, (seq + 1) & MASK
         return _new(Segment, (*seq_and_ack, SYN | ACK, self._window, raw, b"", 0))
 
     def recall(
@@ -106,11 +107,11 @@ class SynCookies:
         Returns:
             None when it brings back no cookie, or one that is too old.
         """
-        claimed = distance(ack.seq, ack.acknowledgment)  # the ones by which they exceed IRS and ISS cancel
+        irs, cookie = add(ack.seq, -1), add(ack.acknowledgment, -1)
         period = int(now) // PERIOD_S
         for age in range(LIFETIME_PERIODS):
-            number, ts_offset = _hash(period - age, four_tuple, self._secret)
-            index = (claimed - number) & MASK
+            number, ts_offset = _hash(period - age, four_tuple, irs, self._secret)
+            index = distance(number, cookie)
             if index < len(MSS_VALUES):
                 return _remembered(MSS_VALUES[index], options, ts_offset), ts_offset
         return None
@@ -143,11 +144,11 @@ def _marked(clock_ms: int, shift: int | None, sack: bool) -> int:
     return stamp if stamp <= clock_ms else stamp - _TS_MASK - 1
 
 
-def _hash(period: int, four_tuple: FourTuple, secret: bytes) -> tuple[int, int]:
+def _hash(period: int, four_tuple: FourTuple, irs: int, secret: bytes) -> tuple[int, int]:
     """Return the number that a cookie of *period* is counted from, and the offset of its timestamps."""
     local, local_port, remote, remote_port = four_tuple
     keyed = _keyed(period, secret).copy()
-    keyed.update(f"{local} {local_port} {remote} {remote_port}".encode())
+    keyed.update(f"{local} {local_port} {remote} {remote_port} {irs}".encode())
     digest = int.from_bytes(keyed.digest())
     return digest >> 32, digest & MASK
 

@@ -180,10 +180,11 @@ def test_a_cookie_is_of_one_secret() -> None:
     assert recalled(answered(ALL), secret=bytes(isn.SECRET_OCTETS)) is None
 
 
-@pytest.mark.parametrize("off", [-8, 8, 1000, 1 << 24, 1 << 31], ids=str)
+@pytest.mark.parametrize("off", [-8, -1, 1, 7, 8, 1000, 1 << 24, 1 << 31], ids=str)
 def test_a_cookie_is_of_one_initial_sequence_number_of_the_peer(off: int) -> None:
+    """Or text that overtakes the ACK would be taken for the beginning of the stream."""
     assert recalled(answered(ALL), seq=off) is None
-    assert recalled(answered(ALL), ack=off) is None
+    assert recalled(answered(ALL), seq=off, ack=off) is None
 
 
 def test_guessing_a_cookie_takes_about_2_to_the_28_tries() -> None:
@@ -193,12 +194,6 @@ def test_guessing_a_cookie_takes_about_2_to_the_28_tries() -> None:
     near = [off for off in range(-100, 100) if recalled(answer, ack=off) is not None]
     assert near == list(range(len(MSS_VALUES)))
     assert not any(recalled(answer, ack=random.randrange(200, 1 << 32)) for _ in range(5000))
-
-
-def test_the_numbers_of_a_connection_grow_with_its_peers() -> None:
-    """So that an old duplicate is not in a new connection's window (RFC 9293 section 3.4.1)."""
-    first, later = (answered(ALL, irs=irs).seq for irs in (1000, 1000 + (1 << 30)))
-    assert distance(first, later) == 1 << 30
 
 
 def test_the_numbers_of_different_connections_are_spread() -> None:

@@ -88,18 +88,22 @@ def server_bearing(most: float, flooder_limit: float = 1e9) -> Callable[[float],
     return run
 
 
+def searched(run: Callable[[float], Stretch]) -> list[Stretch]:
+    return search(run, run(20_000))
+
+
 @pytest.mark.parametrize("most", [300, 4_999, 19_999, 20_000, 33_333, 250_000], ids=str)
 def test_the_search_finds_the_highest_flood_that_is_borne(most: float) -> None:
-    runs = search(server_bearing(most), 20_000)
+    runs = searched(server_bearing(most))
     assert most / 2 ** (1 / 2**HALVINGS) * 0.999 <= highest(runs) <= most
 
 
 def test_the_search_ends_where_the_flooder_cannot_go_on() -> None:
-    runs = search(server_bearing(1e12, flooder_limit=50_000), 20_000)
+    runs = searched(server_bearing(1e12, flooder_limit=50_000))
     assert highest(runs) == 50_000
     assert [run.asked_per_second for run in runs] == [20_000, 40_000, 80_000]
 
 
 def test_a_server_that_bears_nothing_has_no_highest_flood() -> None:
-    runs = search(server_bearing(1), 20_000)
+    runs = searched(server_bearing(1))
     assert highest(runs) == 0
