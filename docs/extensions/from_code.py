@@ -94,7 +94,7 @@ def grid_differences() -> str:
             for patch, engine, linux in differences_of(each, outcomes)
         ]
         sources = f"The engine: {_linked(cite(each.rule))}. Linux: {each.source}."
-        text = f"{count} cells. {_linked(each.reason)}\n\n{sources}"
+        text = f"{count} {'cell' if count == 1 else 'cells'}. {_linked(each.reason)}\n\n{sources}"
         title = each.name[0].upper() + each.name[1:]
         sections.append(f"### {title}\n\n{text}\n\n{_table(head, lines)}\n")
     return "\n".join(sections)

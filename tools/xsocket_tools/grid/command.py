@@ -124,7 +124,7 @@ def _print_comparison(compared: list[Compared]) -> None:
     for difference in DIFFERENCES:
         covered = [each for each in compared if each.difference is difference]
         if covered:
-            console.print(f"[bold]{difference.name}[/] ({len(covered)} cells; {difference.rule})")
+            console.print(f"[bold]{difference.name}[/] (cells: {len(covered)}; {difference.rule})")
             console.print(f"  {difference.reason} [dim]({difference.source})[/]")
     for each in compared:
         if each.verdict == "unexplained":
