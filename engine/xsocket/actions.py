@@ -39,7 +39,10 @@ class Moved(NamedTuple):
 
 
 class Established(NamedTuple):
-    """The handshake is complete: the connection may be handed to whoever claims it."""
+    """The connection may be handed to whoever claims it.
+
+    The handshake is complete, or a Fast Open cookie vouches for the peer until it is (RFC 7413 4.2.2).
+    """
 
     four_tuple: FourTuple
 

@@ -73,10 +73,16 @@ class HostCalls(ABC):
     # Opening
 
     def connect(
-        self, remote: str, port: int, timeout: float | None, local: str | None, local_port: int | None
+        self,
+        remote: str,
+        port: int,
+        timeout: float | None,
+        local: str | None,
+        local_port: int | None,
+        data: bytes | None,
     ) -> Connection:
         """Open a connection and wait until it is established; raises as `Engine.connect` does."""
-        tcb = self.open(remote, port, local, local_port)
+        tcb = self.open(remote, port, local, local_port, data)
         try:
             opened = self.wait(tcb, lambda: self._has_opened(tcb), timeout)
         except BaseException:
@@ -89,8 +95,13 @@ class HostCalls(ABC):
             )
         return Connection(tcb, self)
 
-    def open(self, remote: str, port: int, local: str | None, local_port: int | None) -> Tcb:
+    def open(
+        self, remote: str, port: int, local: str | None, local_port: int | None, data: bytes | None
+    ) -> Tcb:
         """Choose the 4-tuple and send the SYN; raises as `Engine.connect` does."""
+        wmem = self.host.stack.config.wmem
+        if data is not None and len(data) > wmem:
+            raise OSError(errno.EMSGSIZE, f"{len(data)} octets of data, and the send buffer holds {wmem}")
         host, remote = self.host, canonical_address(remote)
 
         def call(now: float) -> Tcb:
@@ -100,7 +111,7 @@ class HostCalls(ABC):
                 raise BadAddressError(f"{source} is not one of the engine's addresses")
             candidates = (local_port,) if local_port is not None else self._ephemeral_ports()
             chosen = host.free_port(source, remote, port, candidates)
-            return host.connect(now, FourTuple(source, chosen, remote, port))
+            return host.connect(now, FourTuple(source, chosen, remote, port), data)
 
         return self._call(call)
 

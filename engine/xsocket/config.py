@@ -156,6 +156,25 @@ class TcpConfig:
         rfc="4987 section 3.6", linux="tcp_syncookies (1, 2, 0)",
         sysctl=_choice("ipv4/tcp_syncookies", "never", "auto", "always"),
     )  # fmt: skip
+    fastopen: int = _rule(
+        1, "Which parts of TCP Fast Open are played, a sum: 1 as client, 2 as server, 4 as client without a "
+        "cookie, 512 (0x200) as server without asking for one, 1024 (0x400) as server even if fastopen_qlen "
+        "is 0; other bits do nothing",
+        rfc="7413 section 4", linux="tcp_fastopen", unit="(bits)", low=0, high=(1 << 31) - 1,
+        sysctl=_count("ipv4/tcp_fastopen"),
+    )  # fmt: skip
+    fastopen_qlen: int = _rule(
+        0, "How many connections that Fast Open has handed over may wait for their third segment "
+        "(PendingFastOpenRequests); 0 is none, or with 1024 in fastopen as many as max_syn_backlog",
+        rfc="7413 section 5.1", linux="TCP_FASTOPEN", unit="connections", low=0, high=1 << 24,
+    )  # fmt: skip
+    fastopen_blackhole_timeout_s: float = _rule(
+        0.0, "For how long no connection is opened fast after one was swallowed, doubled up to six times "
+        "while that goes on; 0 is not at all",
+        rfc="7413 section 4.1.3.1", linux="tcp_fastopen_blackhole_timeout_sec", unit="s", low=0, high=1e9,
+        strict=3600.0, why="RFC 7413 section 4.1.3.1: a client must remember that it got no answer",
+        sysctl=_duration("ipv4/tcp_fastopen_blackhole_timeout_sec"),
+    )  # fmt: skip
     half_open_policy: HalfOpenPolicy = _rule(
         "ignore", "What becomes of a SYN that finds the half-open table full and gets no cookie: ignore, "
         "refuse with a reset, or evict the oldest",

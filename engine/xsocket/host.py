@@ -208,8 +208,8 @@ class Host:
 
     # Calls
 
-    def connect(self, now: float, four_tuple: FourTuple) -> Tcb:
-        """Open *four_tuple* actively and return its TCB.
+    def connect(self, now: float, four_tuple: FourTuple, text: bytes | None = None) -> Tcb:
+        """Open *four_tuple* actively and return its TCB; *text* goes first, see `Stack.connect`.
 
         Raises:
             AddressInUseError: There is such a connection already.
@@ -217,7 +217,7 @@ class Host:
         """
         if self.neighbours.next_hop(four_tuple.remote_address) is None:
             raise HostUnreachableError(ENETUNREACH, f"no route to {four_tuple.remote_address}")
-        actions = self.stack.connect(now, four_tuple)
+        actions = self.stack.connect(now, four_tuple, text)
         tcb = self.stack.tcb(four_tuple)
         assert tcb is not None
         self._perform(now, actions)

@@ -214,6 +214,7 @@ class Engine:
         *,
         local_address: str | None = None,
         local_port: int | None = None,
+        data: bytes | None = None,
     ) -> Connection:
         """Open a connection actively and return it; the caller is its owner.
 
@@ -223,6 +224,9 @@ class Engine:
             timeout: Seconds to wait; None waits until `TcpConfig.syn_retries` SYNs went unanswered.
             local_address: One of the engine's own; the first of the right version without it.
             local_port: Any that is free (RFC 6056 section 3.3.1) without it.
+            data: What to send first, at most `TcpConfig.wmem` octets. With Fast Open (RFC 7413) it goes in
+                the SYN as soon as the server has given a cookie, so that it may arrive twice; see
+                `TcpConfig.fastopen`. Even when empty, it asks for a cookie. None does neither.
 
         Raises:
             ConnectionRefusedError: The peer answered with a reset.
@@ -231,9 +235,27 @@ class Engine:
             AddressInUseError: There is a connection with this 4-tuple, or no port is free.
             EngineStateError: The engine does not run.
             BadAddressError: An address or a port is not one.
+            OSError: EMSGSIZE: *data* does not fit the send buffer.
         """
         loop = self._running()
-        return loop.connect(remote_address, remote_port, timeout, local_address, local_port)
+        return loop.connect(remote_address, remote_port, timeout, local_address, local_port, data)
+
+    def set_fastopen_keys(self, primary: bytes, backup: bytes | None = None) -> None:
+        """Make Fast Open cookies with *primary* from now on; any thread may call this.
+
+        Without it an engine draws a key when it starts. Cookies of a key that is neither *primary* nor
+        *backup* are worth nothing any more: their clients get a new one, and an ordinary handshake.
+
+        Args:
+            primary: 16 octets that no client knows (RFC 7413 section 4.1.2).
+            backup: The key before, whose cookies are taken for a while; None for none.
+
+        Raises:
+            BadConfigError: A key has not 16 octets.
+            EngineStateError: The engine does not run.
+        """
+        loop = self._running()
+        loop.look(lambda: loop.host.stack.set_fastopen_keys(primary, backup))
 
     def set_keys(self, keys: Iterable[Key]) -> None:
         """Let *keys* protect connections from now on, those there are included; any thread may call this.

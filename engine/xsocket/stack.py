@@ -19,9 +19,10 @@ from xsocket.patherror import PathError
 from xsocket.reasons import DropReason
 from xsocket.segment import ACK, RST, SYN, Segment
 from xsocket.seqnum import add, precedes
-from xsocket.state import State, Trigger
-from xsocket.tcp import guards, isn, machine, output, syncookies
+from xsocket.state import State, Timer, Trigger
+from xsocket.tcp import fastopen, guards, isn, machine, output, syncookies
 from xsocket.tcp.authentication import Authenticator
+from xsocket.tcp.fastopen import FastOpenStatistics
 from xsocket.tcp.keys import Key
 from xsocket.tcp.options import Parsed, parse
 from xsocket.tcp.syncookies import SynCookies
@@ -37,7 +38,7 @@ MAX_PATHS = 4096
 
 
 class StackStatistics(NamedTuple):
-    """How many TCBs there are now, and the most there ever were; SYN cookies sent and taken back."""
+    """How many TCBs there are now, and the most there ever were; SYN cookies sent and taken; Fast Open."""
 
     connections: int
     half_open: int
@@ -47,6 +48,7 @@ class StackStatistics(NamedTuple):
     half_open_high_water: int
     cookies_sent: int
     cookies_accepted: int
+    fast_open: FastOpenStatistics
 
 
 class Stack:
@@ -93,6 +95,9 @@ class Stack:
         self._cookies_sent = self._cookies_accepted = 0
         self._cookies_until = -inf
         self._cookies = {version: SynCookies(config, most, secret) for version, most in mss.items()}
+        self._fast_client = fastopen.Client(config)
+        keys_of_cookies = (fastopen.derived_key(secret),)
+        self._fast_server = fastopen.Server(config, keys_of_cookies) if fastopen.serves(config) else None
         self._authenticator: Authenticator | None = None
         self.set_keys(keys)
 
@@ -122,6 +127,7 @@ class Stack:
             half_open_high_water=self._half_open.high_water,
             cookies_sent=self._cookies_sent,
             cookies_accepted=self._cookies_accepted,
+            fast_open=fastopen.statistics(self._fast_client, self._fast_server),
         )
 
     def set_keys(self, keys: Iterable[Key]) -> None:
@@ -138,6 +144,16 @@ class Stack:
         for tcb in self._tcbs.values():
             if tcb.signer is not None and self._authenticator is not None:
                 tcb.signer.rekey(self._authenticator.keys_for(tcb.four_tuple))
+
+    def set_fastopen_keys(self, primary: bytes, backup: bytes | None = None) -> None:
+        """Make Fast Open cookies with *primary* from now on, and take those of *backup*, too.
+
+        Raises:
+            BadConfigError: A key has not 16 octets.
+        """
+        keys = fastopen.checked_keys(primary, backup)
+        if self._fast_server is not None:
+            self._fast_server.keys = keys
 
     # Segments
 
@@ -176,7 +192,8 @@ class Stack:
 
     def _receive_known(self, now: float, tcb: Tcb, segment: Segment, out: list[Action]) -> None:
         before = tcb.state
-        if before is State.SYN_RECEIVED and tcb.passive and self._is_turned_away(now, tcb, segment, out):
+        waits_for_pool = before is State.SYN_RECEIVED and tcb.passive and tcb.established_at is None
+        if waits_for_pool and self._is_turned_away(now, tcb, segment, out):
             return
         reopens = before is State.TIME_WAIT and segment.flags & SYN and _reopens(tcb, now, segment)
         if reopens and self.admission.decide(tcb.four_tuple, segment) is not Verdict.ADMIT:
@@ -185,6 +202,8 @@ class Stack:
             return
         out += machine.receive_segment(tcb, now, segment)
         if tcb.state is not before:
+            if tcb.error is ConnectionResetError and self._fast_server is not None:
+                self._fast_server.pending.note_reset(now, tcb.four_tuple)
             self._follow(tcb, before)
             if reopens:
                 self._receive_stranger(now, tcb.four_tuple, segment, out, reopened=tcb)
@@ -239,8 +258,11 @@ class Stack:
             return self._receive_ack(now, four_tuple, segment, out)
         elif self._may_open(now, four_tuple, segment, out, reopened):
             tcb = self._new(now, four_tuple, opened_by=segment, reopened=reopened)
+            if self._fast_server is not None:
+                tcb.fast_open = self._fast_server.judge(now, four_tuple, segment, self._has_room)
             out += machine.open_passive(tcb, now, segment)
-            self._half_open.add(tcb)
+            if tcb.established_at is None:
+                self._half_open.add(tcb)
             self._schedule(tcb)
             return tcb
         return None
@@ -389,8 +411,15 @@ class Stack:
 
     # Calls
 
-    def connect(self, now: float, four_tuple: FourTuple) -> list[Action]:
+    def connect(self, now: float, four_tuple: FourTuple, text: bytes | None = None) -> list[Action]:
         """Open *four_tuple* actively.
+
+        Args:
+            now: Monotonic seconds.
+            four_tuple: The connection.
+            text: What to send first, as much of it as the send buffer holds; with Fast Open where that is
+                possible. Even without a single octet that gets a cookie for the next time. None for no such
+                attempt.
 
         Raises:
             AddressInUseError: There is such a connection already.
@@ -402,7 +431,9 @@ class Stack:
                 raise AddressInUseError(f"{four_tuple} exists already")
             out += self.abort(now, old)
         tcb = self._new(now, four_tuple, opened_by=None, reopened=old)
-        out += machine.open_active(tcb, now)
+        if text is not None:
+            tcb.fast_open = self._fast_client.propose(now, four_tuple, tcb.path_mss)
+        out += machine.open_active(tcb, now, text or b"")
         self._schedule(tcb)
         return out
 
@@ -472,7 +503,10 @@ class Stack:
                 continue  # an earlier entry took its place
             tcb.scheduled = inf
             if tcb.due <= now:
+                waits = tcb.timer is Timer.RETRANSMISSION and tcb.deadline <= now
                 out += self._call(tcb, lambda tcb=tcb: machine.timer_fired(tcb, now))  # type: ignore[misc]
+                if waits and tcb.fast_open is not None and not tcb.passive:
+                    self._fast_client.timed_out(now, tcb.retries, gave_up=tcb.state is State.CLOSED)
             else:
                 self._schedule(tcb)
         return out
@@ -507,6 +541,8 @@ class Stack:
     def _follow(self, tcb: Tcb, before: State) -> None:
         """Keep the tables true after *tcb* left the state *before*."""
         four_tuple = tcb.four_tuple
+        if tcb.fast_open is not None:
+            self._follow_fast_open(tcb, before)
         if before is State.SYN_RECEIVED:
             self._half_open.discard(four_tuple)
         elif before is State.TIME_WAIT:
@@ -517,6 +553,14 @@ class Stack:
             del self._tcbs[four_tuple]
         elif tcb.state is State.TIME_WAIT:
             self._time_wait[four_tuple] = tcb
+
+    def _follow_fast_open(self, tcb: Tcb, before: State) -> None:
+        assert tcb.fast_open is not None
+        if tcb.passive:
+            if self._fast_server is not None and (tcb.state is State.CLOSED or tcb.snd_una != tcb.iss):
+                self._fast_server.pending.discard(tcb.four_tuple)
+        elif before is State.SYN_SENT and tcb.state is State.ESTABLISHED:
+            self._fast_client.learn(tcb.four_tuple, tcb.fast_open)
 
     def _evict_from_time_wait(self, now: float, out: list[Action]) -> None:
         oldest = next(iter(self._time_wait.values()))

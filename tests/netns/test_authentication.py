@@ -8,7 +8,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import pytest
 from scapy.contrib.tcpao import build_message_from_packet, calc_tcpao_traffic_key, get_alg
@@ -26,6 +25,7 @@ from support.live import (
     Network,
     Task,
     engine_in,
+    linux_counters,
     network,
     stopping,
     text_of,
@@ -52,7 +52,6 @@ pytestmark = pytest.mark.netns
 
 TEXT_OCTETS = 1_000_000
 EVERYBODY = "0.0.0.0/0,::/0"
-NETSTAT = Path("/proc/thread-self/net/netstat")
 
 
 def ao(send_id: int = 61, recv_id: int = 84, secret: str = "secret", **options: object) -> AoKey:
@@ -141,12 +140,6 @@ def read_all(end: Connection | socket.socket) -> bytes:
     while len(received) < TEXT_OCTETS:
         received += end.recv(1 << 20)
     return bytes(received)
-
-
-def kernel_counters(peer: Host) -> dict[str, int]:
-    """Return the counters that Linux adds to those of RFC 4022."""
-    lines = [line.split() for line in peer.run(NETSTAT.read_text).splitlines() if line.startswith("TcpExt:")]
-    return dict(zip(lines[0][1:], map(int, lines[1][1:]), strict=True))
 
 
 # Both directions
@@ -272,7 +265,7 @@ def test_a_kernels_server_does_not_hear_us_either(
     net: Network, ours: Key | None, theirs: Key | None, counter: str
 ) -> None:
     """So the kernel drops a signature it has no key for: `TcpConfig.unexpected_signatures`."""
-    before = kernel_counters(net.peer)[counter]
+    before = linux_counters(net.peer)[counter]
     config = TcpConfig(syn_retries=0, syn_linear_timeouts=0)
     with (
         engine_in(net.home, keys=[ours] if ours else [], config=config) as engine,
@@ -280,7 +273,7 @@ def test_a_kernels_server_does_not_hear_us_either(
         pytest.raises(TimeoutError),
     ):
         engine.connect(PEERS[4], 1792)
-    assert kernel_counters(net.peer)[counter] > before
+    assert linux_counters(net.peer)[counter] > before
 
 
 # TCP-AO, as Scapy sees it

@@ -30,6 +30,7 @@ FAMILY: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 _SIOCETHTOOL: Final = 0x8946
 _ETHTOOL_STXCSUM: Final = 0x17
 _SNMP: Final = Path("/proc/thread-self/net/snmp")
+_NETSTAT: Final = Path("/proc/thread-self/net/netstat")
 
 
 class Network(NamedTuple):
@@ -145,6 +146,13 @@ def listener(peer: Host, port: int, version: int = 4) -> socket.socket:
 def tcp_counters(host: Host) -> dict[str, int]:
     """Return the TCP counters of the kernel in *host* (RFC 4022), both IP versions together."""
     lines = [line.split() for line in host.run(_SNMP.read_text).splitlines() if line.startswith("Tcp:")]
+    names, values = lines
+    return dict(zip(names[1:], map(int, values[1:]), strict=True))
+
+
+def linux_counters(host: Host) -> dict[str, int]:
+    """Return the TCP counters that Linux adds to those of RFC 4022."""
+    lines = [line.split() for line in host.run(_NETSTAT.read_text).splitlines() if line.startswith("TcpExt:")]
     names, values = lines
     return dict(zip(names[1:], map(int, values[1:]), strict=True))
 

@@ -139,9 +139,9 @@ class Pair:
         assert tcb is not None, f"{end.name} has no {four_tuple}"
         return tcb
 
-    def connect(self, four_tuple: FourTuple = CLIENT) -> None:
-        """Let the client open *four_tuple*, and carry what follows."""
-        self.client.perform(self.client.stack.connect(self.now, four_tuple))
+    def connect(self, four_tuple: FourTuple = CLIENT, text: bytes | None = None) -> None:
+        """Let the client open *four_tuple*, fast if there is *text*, and carry what follows."""
+        self.client.perform(self.client.stack.connect(self.now, four_tuple, text))
         self.run()
 
     def connect_both(self, four_tuple: FourTuple = CLIENT) -> None:

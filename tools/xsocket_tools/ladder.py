@@ -316,8 +316,8 @@ def _option(option: tcp_options.Option, numbering: Numbering, to_engine: bool) -
             return "md5"
         case tcp_options.Authentication(key_id, rnext_key_id):
             return f"ao key {key_id} rnext {rnext_key_id}"
-        case tcp_options.FastOpen(cookie):
-            return f"fast open {cookie.hex() or 'request'}"
+        case tcp_options.FastOpen(cookie, experimental):
+            return f"fast open{' (exp)' if experimental else ''} {cookie.hex() or 'request'}"
         case tcp_options.Unknown(kind, data):
             return f"option {kind} of {len(data)} octets"
         case tcp_options.Malformed(raw):

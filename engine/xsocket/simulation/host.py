@@ -128,6 +128,7 @@ class SimulatedHost:
         *,
         local_address: str | None = None,
         local_port: int | None = None,
+        data: bytes | None = None,
     ) -> Connection:
         """Open a connection, let virtual time pass until it is established, and return it.
 
@@ -136,7 +137,7 @@ class SimulatedHost:
         Raises:
             SimulationStateError: The host is not on a link.
         """
-        return self._running().connect(remote_address, remote_port, timeout, local_address, local_port)
+        return self._running().connect(remote_address, remote_port, timeout, local_address, local_port, data)
 
     def open(
         self,
@@ -145,6 +146,7 @@ class SimulatedHost:
         *,
         local_address: str | None = None,
         local_port: int | None = None,
+        data: bytes | None = None,
     ) -> Connection:
         """Send the SYN of a new connection and return it at once, in SYN-SENT (RFC 9293 section 3.10.1).
 
@@ -152,7 +154,12 @@ class SimulatedHost:
         are those of `connect`.
         """
         station = self._running()
-        return Connection(station.open(remote_address, remote_port, local_address, local_port), station)
+        tcb = station.open(remote_address, remote_port, local_address, local_port, data)
+        return Connection(tcb, station)
+
+    def set_fastopen_keys(self, primary: bytes, backup: bytes | None = None) -> None:
+        """Make Fast Open cookies with *primary* from now on; see `xsocket.Engine.set_fastopen_keys`."""
+        self._running().host.stack.set_fastopen_keys(primary, backup)
 
     def set_keys(self, keys: Iterable[Key]) -> None:
         """Let *keys* protect connections from now on; see `xsocket.Engine.set_keys`."""

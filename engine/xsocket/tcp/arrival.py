@@ -100,6 +100,8 @@ def _wrong_ack(at: _Arrival) -> None:
 
 def _was_reset(at: _Arrival) -> None:
     error = _RESET_MEANS.get(at.tcb.state, ConnectionResetError)
+    if at.tcb.state is State.SYN_RECEIVED and at.tcb.established_at is not None:
+        error = ConnectionResetError  # its user has it already
     move(at.tcb, at.trigger, at.out)
     delete(at.tcb, error, at.out)
 
@@ -118,6 +120,7 @@ def _established_by_syn_ack(at: _Arrival) -> None:
     step = move(at.tcb, at.trigger, at.out)
     if not simultaneous:
         handshake.take_syn(at.tcb, at.now, at.segment, at.options)
+    handshake.note_syn_ack(at.tcb, at.segment, at.options)
     handshake.complete(at.tcb, at.now, at.segment, at.out)
     if step.reply is Reply.ACK:
         at.tcb.ack_due = step.rule

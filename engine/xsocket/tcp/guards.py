@@ -32,13 +32,18 @@ def in_listen(segment: Segment) -> Trigger | DropReason:
 def in_syn_sent(tcb: Tcb, segment: Segment) -> Trigger | DropReason:
     """RFC 9293 section 3.10.7.3."""
     ack = segment.ack
-    if ack is not None and not (precedes(tcb.snd_una, ack) and precedes_or_is(ack, tcb.snd_nxt)):
+    if ack is not None and not _acks_our_syn(tcb, ack):
         return DropReason.ACK_NOT_OURS if segment.rst else Trigger.WRONG_ACK
     if segment.rst:
         return DropReason.RST_WITHOUT_ACK if ack is None else Trigger.RST_FOR_US
     if not segment.syn:
         return DropReason.NEITHER_SYN_NOR_RST
     return Trigger.SYN if ack is None else Trigger.SYN_ACK_OF_OURS
+
+
+def _acks_our_syn(tcb: Tcb, ack: int) -> bool:
+    """Text may have gone with it, and count as well (RFC 7413 section 4.2.2)."""
+    return precedes(tcb.snd_una, ack) and precedes_or_is(ack, tcb.snd_nxt)
 
 
 def in_other_states(tcb: Tcb, now: float, segment: Segment, options: Parsed) -> Trigger | DropReason | None:
@@ -115,9 +120,9 @@ def _check_syn_in_syn_received(tcb: Tcb, segment: Segment) -> Trigger:
     if segment.seq == tcb.irs:
         if ack is None:
             return Trigger.SYN_AGAIN
-        if ack == tcb.snd_nxt and not tcb.passive:
+        if _acks_our_syn(tcb, ack) and not tcb.passive:
             return Trigger.SYN_ACK_OF_OURS  # simultaneous open: appendix A.2 excuses the old sequence number
-    if not tcb.passive:
+    if not tcb.passive or tcb.established_at is not None:  # its user has it: no SYN may end it
         return Trigger.SYN_IN_WINDOW
     return Trigger.SYN_INSTEAD if acceptable(tcb, segment) else Trigger.UNACCEPTABLE
 
@@ -125,8 +130,7 @@ def _check_syn_in_syn_received(tcb: Tcb, segment: Segment) -> Trigger:
 def _check_ack(tcb: Tcb, ack: int) -> Trigger | DropReason | None:
     """Fifth: the ACK field, with the range of RFC 5961 section 5."""
     if tcb.state is State.SYN_RECEIVED:
-        acks_our_syn = precedes(tcb.snd_una, ack) and precedes_or_is(ack, tcb.snd_nxt)
-        return Trigger.ACK_OF_SYN if acks_our_syn else Trigger.WRONG_ACK
+        return Trigger.ACK_OF_SYN if _acks_our_syn(tcb, ack) else Trigger.WRONG_ACK
     if precedes(tcb.snd_nxt, ack):
         return Trigger.WRONG_ACK
     # As in Linux, an acknowledgment is too old as well if it is older than the connection.

@@ -2,16 +2,14 @@
 
 from typing import Final
 
-from xsocket.actions import Action, Established
+from xsocket.actions import Action, Changed, Established
 from xsocket.segment import SYN, Segment
-from xsocket.seqnum import add
+from xsocket.seqnum import add, distance
 from xsocket.tcp import output, receiver, sender
-from xsocket.tcp.options import MAX_SHIFT, Parsed
+from xsocket.tcp.options import DEFAULT_MSS, MAX_SHIFT, Parsed
 from xsocket.tcp.stream import ReceiveQueue
 from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW, Tcb
 
-DEFAULT_MSS: Final = {4: 536, 6: 1220}
-"""What a peer takes that sends no MSS option: RFC 9293 section 3.7.1 (MUST-15)."""
 MIN_MSS: Final = 48
 """The least we send at once whatever the peer says; Linux: TCP_MIN_SND_MSS."""
 
@@ -41,19 +39,58 @@ def hold_early_text(tcb: Tcb, seq: int, text: bytes) -> None:
     tcb.receiving.hold(seq, text[: tcb.rcv_wnd])
 
 
+def accept_early_text(tcb: Tcb, now: float, text: bytes) -> None:
+    """Take the text of a SYN at once: a Fast Open cookie vouches for its sender (RFC 7413 section 4.2.2)."""
+    assert tcb.fast_open is not None
+    tcb.established_at = tcb.heard_at = now
+    if text:
+        tcb.receiving = ReceiveQueue()
+        taken = text[: tcb.rcv_wnd]
+        tcb.rcv_nxt = tcb.receiving.append(tcb.rcv_nxt, taken)
+        tcb.fast_open.syn_data, tcb.fast_open.syn_data_acked = len(text), len(taken)
+
+
+def note_syn_ack(tcb: Tcb, segment: Segment, options: Parsed) -> None:
+    """Note what the SYN+ACK says to our Fast Open; a cookie nobody asked for is ignored, as in Linux."""
+    early = tcb.fast_open
+    if early is not None:
+        early.syn_data_acked = distance(tcb.iss, segment.acknowledgment) - 1
+        early.given = options.fast_open if early.offered is not None else None
+        early.peer_mss, early.syn_again = options.mss, tcb.retries > 0
+
+
+def _count_early_text(tcb: Tcb, ack: int, lost: bool, out: list[Action]) -> None:
+    """Text went before the handshake was complete, and some of it may be acknowledged (RFC 7413 4.2.2)."""
+    assert tcb.retransmission is not None
+    assert tcb.sending is not None
+    tcb.acked += distance(tcb.sending.left, ack)
+    tcb.retransmission.acknowledge(ack)
+    if tcb.sending.acknowledge(ack):
+        out.append(Changed(tcb.four_tuple))
+    if lost:
+        tcb.retransmission.split(tcb.snd_mss)  # the peer may take less at once than was thought
+        tcb.retransmission.lose_all()
+
+
 def complete(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> None:
     """Enter ESTABLISHED: our SYN is acknowledged, the window is known, nothing waits for a timer."""
     sender.measure(tcb, now, segment.acknowledgment)
     if tcb.retries and tcb.round_trip is None:
         tcb.rto_s = max(tcb.rto_s, 3.0)  # RFC 6298 section 5.7
     tcb.snd_una = segment.acknowledgment
+    if tcb.retransmission is not None:
+        _count_early_text(tcb, tcb.snd_una, not tcb.passive or tcb.retries > 0, out)
     tcb.retries = tcb.unanswered = 0
     shift = 0 if segment.flags & SYN else tcb.snd_wscale
     tcb.snd_wnd = segment.window << shift
     tcb.max_snd_wnd = max(tcb.max_snd_wnd, tcb.snd_wnd)
     tcb.snd_wl1, tcb.snd_wl2 = segment.seq, segment.acknowledgment
+    early = tcb.established_at is not None
     tcb.established_at = tcb.heard_at = now
     tcb.rest(now)
-    out.append(Established(tcb.four_tuple))
+    if tcb.flight:
+        tcb.start_retransmission(now)
+    if not early:
+        out.append(Established(tcb.four_tuple))
     if tcb.receiving is not None:
         receiver.join_early_text(tcb, now, out)

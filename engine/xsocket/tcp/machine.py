@@ -8,7 +8,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
-from xsocket.actions import Action, TimerFired
+from xsocket.actions import Action, Established, TimerFired
 from xsocket.config import TcpConfig
 from xsocket.segment import SYN, Segment
 from xsocket.seqnum import add
@@ -16,6 +16,7 @@ from xsocket.state import Reply, State, Timer, Trigger
 from xsocket.tcp import handshake, output, receiver
 from xsocket.tcp.arrival import receive_segment
 from xsocket.tcp.congestion import NewReno
+from xsocket.tcp.fastopen import RULE as FAST_OPEN_RULE
 from xsocket.tcp.options import Parsed, parse
 from xsocket.tcp.patherrors import HEADERS, fit_path, receive_error
 from xsocket.tcp.receiver import TEXT_ARRIVES, may_wait
@@ -42,14 +43,17 @@ __all__ = [
     "timer_fired",
 ]
 
-_CAN_LOSE_TEXT: Final = TEXT_ARRIVES | {State.CLOSE_WAIT}
+_CAN_LOSE_TEXT: Final = TEXT_ARRIVES | {State.SYN_RECEIVED, State.CLOSE_WAIT}
 
 
 # Calls: RFC 9293 sections 3.10.1 to 3.10.5
 
 
 def open_passive(tcb: Tcb, now: float, syn: Segment) -> list[Action]:
-    """Take the SYN that Admission let in: CLOSED, LISTEN and SYN-RECEIVED in one go."""
+    """Take the SYN that Admission let in: CLOSED, LISTEN and SYN-RECEIVED in one go.
+
+    A connection whose `Tcb.fast_open` was accepted is its user's from here on.
+    """
     out: list[Action] = []
     move(tcb, Trigger.PASSIVE_OPEN, out)
     step = move(tcb, Trigger.SYN, out)
@@ -57,9 +61,14 @@ def open_passive(tcb: Tcb, now: float, syn: Segment) -> list[Action]:
     handshake.take_syn(tcb, now, syn, options)
     tcb.snd_nxt = add(tcb.iss, 1)
     tcb.timed = (tcb.snd_nxt, now)
-    out.append(output.syn_ack(tcb, now, step.rule))
+    early = tcb.fast_open is not None and tcb.fast_open.accepted
+    if early:
+        handshake.accept_early_text(tcb, now, syn.payload)
+    out.append(output.syn_ack(tcb, now, FAST_OPEN_RULE if early else step.rule, first=True))
     tcb.start_retransmission(now)
-    if syn.payload:
+    if early:
+        out.append(Established(tcb.four_tuple))
+    elif syn.payload:
         handshake.hold_early_text(tcb, add(syn.seq, 1), syn.payload)
     return out
 
@@ -86,13 +95,21 @@ def open_by_cookie(tcb: Tcb, now: float, ack: Segment, options: Parsed, ts_offse
     return out
 
 
-def open_active(tcb: Tcb, now: float) -> list[Action]:
-    """Send a SYN (OPEN call, active)."""
+def open_active(tcb: Tcb, now: float, text: bytes = b"") -> list[Action]:
+    """Send a SYN (OPEN call, active), with what `Tcb.fast_open` lets go with it.
+
+    Args:
+        tcb: The connection.
+        now: Monotonic seconds.
+        text: What the user sends first; as much of it as the send buffer holds is taken.
+    """
     out: list[Action] = []
     step = move(tcb, Trigger.ACTIVE_OPEN, out)
     tcb.snd_nxt = add(tcb.iss, 1)
     tcb.timed = (tcb.snd_nxt, now)
-    out.append(output.syn(tcb, now, step.rule))
+    if text:
+        send(tcb, now, memoryview(text))
+    out.append(output.syn(tcb, now, step.rule if tcb.fast_open is None else FAST_OPEN_RULE, first=True))
     tcb.start_retransmission(now)
     return out
 
@@ -141,7 +158,7 @@ def close(tcb: Tcb, now: float) -> list[Action]:
     if tcb.closing or (tcb.state, Trigger.CLOSE) not in TABLE:
         return out
     tcb.closing = True
-    if tcb.state is State.SYN_RECEIVED and tcb.unsent:
+    if tcb.state is State.SYN_RECEIVED and tcb.unsent and tcb.established_at is None:
         return out  # queued until the connection is established (RFC 9293 section 3.10.4)
     move(tcb, Trigger.CLOSE, out)
     if tcb.state is State.CLOSED:

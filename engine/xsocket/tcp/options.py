@@ -19,9 +19,14 @@ TIMESTAMPS: Final = 8
 MD5_SIGNATURE: Final = 19
 AUTHENTICATION: Final = 29
 FAST_OPEN: Final = 34
+EXPERIMENTAL: Final = 254
+FAST_OPEN_MAGIC: Final = b"\xf9\x89"
+"""The experiment that Fast Open was before it got a kind of its own (RFC 6994, RFC 7413 section 4.1.1)."""
 
 MAX_OCTETS: Final = 40
 """The data offset counts at most fifteen words, five of which are the fixed header (RFC 9293 section 3.1)."""
+DEFAULT_MSS: Final = {4: 536, 6: 1220}
+"""What a peer takes that sends no MSS option: RFC 9293 section 3.7.1 (MUST-15)."""
 MAX_SHIFT: Final = 14
 """RFC 7323 section 2.3: a larger shift count is used as this."""
 
@@ -45,7 +50,7 @@ class Parsed(NamedTuple):
         ts_val: TSval, milliseconds of the sender's own clock (RFC 7323 section 3).
         ts_ecr: TSecr.
         sack: Left and right edges of the blocks received (RFC 2018 section 3).
-        fast_open: Cookie; empty for a request (RFC 7413 section 4.1.1).
+        fast_open: The cookie, or the request for one (RFC 7413 section 4.1.1).
     """
 
     mss: int | None = None
@@ -54,7 +59,7 @@ class Parsed(NamedTuple):
     ts_val: int | None = None
     ts_ecr: int = 0
     sack: tuple[tuple[int, int], ...] = ()
-    fast_open: bytes | None = None
+    fast_open: "FastOpen | None" = None
 
 
 NOTHING: Final = Parsed()
@@ -75,7 +80,8 @@ def parse(raw: bytes) -> Parsed:
 
 
 def _parse_each(raw: bytes) -> Parsed:
-    mss = scale = ts_val = fast_open = None
+    mss = scale = ts_val = None
+    fast_open: FastOpen | None = None
     permitted, ts_ecr = False, 0
     blocks: tuple[tuple[int, int], ...] = ()
     for kind, data in _walk(raw):
@@ -90,14 +96,23 @@ def _parse_each(raw: bytes) -> Parsed:
             ts_val, ts_ecr = _TWO_WORDS.unpack(data)
         elif kind == SACK and size % 8 == 0 and size:
             blocks = tuple(_TWO_WORDS.iter_unpack(data))
-        elif kind == FAST_OPEN and _is_cookie(size):
-            fast_open = data
+        elif kind == FAST_OPEN:
+            fast_open = _fast_open(data, False, fast_open)
+        elif kind == EXPERIMENTAL and data[:2] == FAST_OPEN_MAGIC:
+            fast_open = _fast_open(data[2:], True, fast_open)
     return Parsed(mss, scale, permitted, ts_val, ts_ecr, blocks, fast_open)
 
 
 def _is_cookie(size: int) -> bool:
     # RFC 7413 section 4.1.1: none, or 4 to 16 octets, an even number.
     return size == 0 or (4 <= size <= 16 and size % 2 == 0)
+
+
+def _fast_open(cookie: bytes, experimental: bool, before: "FastOpen | None") -> "FastOpen | None":
+    """Like Linux: of an odd length it is as if it were not there; of a wrong even one it is no cookie."""
+    if len(cookie) % 2:
+        return before
+    return FastOpen(cookie, experimental) if _is_cookie(len(cookie)) else None
 
 
 _BROKEN: Final = -1
@@ -177,9 +192,10 @@ class Authentication(NamedTuple):
 
 
 class FastOpen(NamedTuple):
-    """RFC 7413 section 4.1.1; an empty cookie asks for one."""
+    """RFC 7413 section 4.1.1; an empty cookie asks for one. The experimental one has kind 254."""
 
     cookie: bytes = b""
+    experimental: bool = False
 
 
 class Unknown(NamedTuple):
@@ -240,6 +256,8 @@ def _decode_one(kind: int, data: bytes) -> Option:
             return Authentication(data[0], data[1], data[2:])
         case 34, size if _is_cookie(size):
             return FastOpen(data)
+        case 254, size if data[:2] == FAST_OPEN_MAGIC and _is_cookie(size - 2):
+            return FastOpen(data[2:], experimental=True)
         case _:
             return Unknown(kind, data)
 
@@ -269,8 +287,10 @@ def _encode_one(option: Option) -> bytes:
             return bytes((MD5_SIGNATURE, 2 + len(digest))) + digest
         case Authentication(key_id, rnext_key_id, mac):
             return bytes((AUTHENTICATION, 4 + len(mac), key_id, rnext_key_id)) + mac
-        case FastOpen(cookie):
+        case FastOpen(cookie, False):
             return bytes((FAST_OPEN, 2 + len(cookie))) + cookie
+        case FastOpen(cookie):
+            return bytes((EXPERIMENTAL, 4 + len(cookie))) + FAST_OPEN_MAGIC + cookie
         case Unknown(kind, data):
             return bytes((kind, 2 + len(data))) + data
         case Malformed(raw):
@@ -313,6 +333,12 @@ def for_syn(mss: int, shift: int | None, sack_permitted: bool, timestamps: tuple
     if shift is not None:
         parts.append(bytes((NOP, WINDOW_SCALE, 3, shift)))
     return b"".join(parts)
+
+
+def for_fast_open(option: FastOpen) -> bytes:
+    """Return the option as it follows those of `for_syn`: filled up with NOPs, as Linux sends it."""
+    raw = _encode_one(option)
+    return raw + bytes((NOP,)) * (-len(raw) % 4)
 
 
 def for_segment(timestamps: tuple[int, int] | None, blocks: tuple[tuple[int, int], ...] = ()) -> bytes:

@@ -6,7 +6,8 @@ from xsocket.actions import Action, Send
 from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
 from xsocket.seqnum import add, distance, precedes
 from xsocket.state import State
-from xsocket.tcp.options import MAX_OCTETS, MAX_SHIFT, for_segment, for_syn
+from xsocket.tcp.fastopen import FastOpenState, fits
+from xsocket.tcp.options import MAX_OCTETS, MAX_SHIFT, FastOpen, for_fast_open, for_segment, for_syn
 from xsocket.tcp.retransmission import RetransmissionQueue, Sent
 from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW, Tcb
 
@@ -33,23 +34,55 @@ def reset_for(segment: Segment) -> Segment:
     return Segment(0, add(segment.seq, segment.length), RST | ACK)
 
 
-def syn(tcb: Tcb, now: float, rule: str) -> Send:
-    """<SEQ=ISS><CTL=SYN>, with every option the rules let us offer."""
+def syn(tcb: Tcb, now: float, rule: str, *, first: bool = False) -> Send:
+    """<SEQ=ISS><CTL=SYN>, with every option the rules let us offer.
+
+    The first may be one of Fast Open; one that is sent again is ordinary (RFC 7413 section 4.2.1).
+    """
     rules = tcb.config
     stamps = (tcb.timestamp(now), 0) if rules.timestamps else None
     options = for_syn(
         tcb.rcv_mss, window_shift(rules.rmem) if rules.window_scaling else None, rules.sack, stamps
     )
     window = min(rules.rmem, MAX_UNSCALED_WINDOW)
-    return send(tcb, Segment(tcb.iss, 0, SYN, window, options), rule)
+    text = b""
+    if first and tcb.fast_open is not None:
+        options, text = _with_early_text(tcb, tcb.fast_open, options)
+    return send(tcb, Segment(tcb.iss, 0, SYN, window, options, text), rule)
 
 
-def syn_ack(tcb: Tcb, now: float, rule: str) -> Send:
-    """<SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>, with the options that the peer's SYN agreed to."""
+def _with_fast_open(tcb: Tcb, options: bytes, option: FastOpen | None) -> bytes:
+    """Add the option where there is room for it."""
+    others = len(options) + (tcb.signer.octets if tcb.signer is not None else 0)
+    return options if option is None or not fits(option, others) else options + for_fast_open(option)
+
+
+def _with_early_text(tcb: Tcb, early: FastOpenState, options: bytes) -> tuple[bytes, bytes]:
+    """Return options and text of a SYN that opens fast (RFC 7413 4.2.2); the text is in flight then."""
+    extended = _with_fast_open(tcb, options, early.offered)
+    if early.offered is not None and extended == options:
+        tcb.fast_open = None
+        return options, b""
+    text = tcb.sending.peek(tcb.snd_nxt, early.room) if tcb.sending is not None else b""
+    if text:
+        right = add(tcb.snd_nxt, len(text))
+        tcb.retransmission = RetransmissionQueue()
+        tcb.retransmission.append(tcb.snd_nxt, right)
+        tcb.snd_nxt, early.syn_data = right, len(text)
+    return extended, text
+
+
+def syn_ack(tcb: Tcb, now: float, rule: str, *, first: bool = False) -> Send:
+    """<SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>, with the options that the peer's SYN agreed to.
+
+    A Fast Open cookie goes with the *first* only (RFC 7413 section 4.2.1).
+    """
     stamps = (tcb.timestamp(now), tcb.ts_recent) if tcb.timestamps else None
     scale = tcb.rcv_wscale if tcb.scaled else None
     options = for_syn(tcb.rcv_mss, scale, tcb.sack, stamps)
-    window = min(tcb.config.rmem, MAX_UNSCALED_WINDOW)  # RFC 7323 section 2.2: never scaled on a SYN
+    if first and tcb.fast_open is not None:
+        options = _with_fast_open(tcb, options, tcb.fast_open.given)
+    window = min(tcb.rcv_wnd, MAX_UNSCALED_WINDOW)  # RFC 7323 section 2.2: never scaled on a SYN
     tcb.last_ack_sent = tcb.rcv_nxt
     return send(tcb, Segment(tcb.iss, tcb.rcv_nxt, SYN | ACK, window, options), rule)
 
@@ -137,7 +170,7 @@ def window_update(tcb: Tcb, now: float, out: list[Action]) -> None:
 
 def _next_size(tcb: Tcb) -> int | None:
     """How much new text to send now; 0 for a bare FIN, None for nothing."""
-    if tcb.state not in _SENDS:
+    if tcb.state not in _SENDS and not _may_send_early(tcb):
         return None
     unsent = tcb.unsent
     if not unsent:
@@ -155,12 +188,18 @@ def _next_size(tcb: Tcb) -> int | None:
     return size if worthwhile and not _is_held_back(tcb) else None
 
 
+def _may_send_early(tcb: Tcb) -> bool:
+    """Whether Fast Open lets a server answer before the third segment (RFC 7413 section 4.2.2)."""
+    early = tcb.fast_open
+    return tcb.state is State.SYN_RECEIVED and early is not None and early.accepted
+
+
 def _is_held_back(tcb: Tcb) -> bool:
     """Whether the Nagle algorithm keeps a short segment back: RFC 9293 section 3.7.4."""
     if tcb.config.nodelay or not tcb.flight:
         return False
     if not tcb.config.minshall:
-        return True
+        return tcb.snd_una != tcb.iss or tcb.flight > 1  # a SYN is no text
     return tcb.short_right is not None and precedes(tcb.snd_una, tcb.short_right)
 
 

@@ -22,8 +22,7 @@ from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
 from xsocket.segment import ACK, SYN, Segment
 from xsocket.seqnum import MASK, add, distance
-from xsocket.tcp.handshake import DEFAULT_MSS
-from xsocket.tcp.options import MAX_SHIFT, Parsed, for_syn
+from xsocket.tcp.options import DEFAULT_MSS, MAX_SHIFT, Parsed, for_syn
 from xsocket.tcp.output import window_shift
 from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW
 

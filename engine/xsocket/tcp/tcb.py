@@ -8,6 +8,7 @@ from xsocket.fourtuple import FourTuple
 from xsocket.seqnum import MASK, add, distance
 from xsocket.state import State, Timer
 from xsocket.tcp.congestion import NewReno
+from xsocket.tcp.fastopen import FastOpenInfo, FastOpenState
 from xsocket.tcp.retransmission import RetransmissionQueue
 from xsocket.tcp.rto import RoundTrip, backed_off
 from xsocket.tcp.signers import AuthenticationInfo, Signer
@@ -50,6 +51,7 @@ class Tcb:
         receiving: Text not read yet; None while there never was any.
         retransmission: Segments sent and not acknowledged; None while nothing was sent. SYNs are not in it.
         congestion: The congestion window; None while nothing was sent.
+        fast_open: What it has of Fast Open; None where neither end tries it.
         signer: Signs our segments and judges the peer's; None where no key protects the connection.
         closing: Whether the user has asked for a FIN.
         fin_sent: Whether that FIN has gone out at least once; it then holds the last number before SND.NXT.
@@ -74,7 +76,7 @@ class Tcb:
         ack_due: The rule by which an acknowledgment is owed that waits for the batch to end; None if none is.
         invalid_at: When an unacceptable segment was last answered.
         challenges: The period of the last challenge ACK, and how many more it may have.
-        established_at: When it was established; None before.
+        established_at: When it was established, or its user got it before that by Fast Open; None before.
     """
 
     __slots__ = (
@@ -88,6 +90,7 @@ class Tcb:
         "deadline",
         "error",
         "established_at",
+        "fast_open",
         "fin_at",
         "fin_sent",
         "four_tuple",
@@ -163,6 +166,7 @@ class Tcb:
         self.congestion: NewReno | None = None
         self.retransmission: RetransmissionQueue | None = None
         self.signer: Signer | None = None
+        self.fast_open: FastOpenState | None = None
         self.closing = self.fin_sent = self.user_gone = False
         self.ack_due: str | None = None
         self.fin_at: int | None = None
@@ -303,6 +307,7 @@ class Info(NamedTuple):
     unacknowledged: int
     unread: int
     authentication: AuthenticationInfo | None
+    fast_open: FastOpenInfo | None
 
 
 def snapshot(tcb: Tcb) -> Info:
@@ -332,6 +337,7 @@ def snapshot(tcb: Tcb) -> Info:
         unacknowledged=len(tcb.sending) if tcb.sending is not None else 0,
         unread=tcb.unread,
         authentication=tcb.signer.info if tcb.signer is not None else None,
+        fast_open=tcb.fast_open.info if tcb.fast_open is not None else None,
     )
 
 

@@ -15,8 +15,8 @@ HOW_TO = ROOT / "docs" / "how-to"
 
 @pytest.mark.parametrize(
     ("page", "written"),
-    [("simulate.md", ["client.pcapng"]), ("authenticate.md", [])],
-    ids=["simulate", "keys"],
+    [("simulate.md", ["client.pcapng"]), ("authenticate.md", []), ("fast-open.md", [])],
+    ids=["simulate", "keys", "Fast Open"],
 )
 def test_the_programs_of_the_page_print_what_it_shows(
     page: str, written: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

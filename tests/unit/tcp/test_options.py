@@ -34,7 +34,9 @@ KNOWN: st.SearchStrategy[Option] = st.one_of(
     st.builds(Md5Signature, st.binary(min_size=16, max_size=16)),
     st.builds(Authentication, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=16)),
     st.builds(
-        FastOpen, st.sampled_from([0, 4, 8, 16]).flatmap(lambda size: st.binary(min_size=size, max_size=size))
+        FastOpen,
+        st.sampled_from([0, 4, 8, 16]).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
+        st.booleans(),
     ),
     st.builds(Unknown, st.integers(100, 255), st.binary(max_size=20)),
 )
@@ -65,8 +67,12 @@ def test_parse_agrees_with_decode(raw: bytes) -> None:
                 seen = seen._replace(ts_val=value, ts_ecr=echo)
             case Sack(blocks):
                 seen = seen._replace(sack=blocks)
-            case FastOpen(cookie):
-                seen = seen._replace(fast_open=cookie)
+            case FastOpen():
+                seen = seen._replace(fast_open=option)
+            case Unknown(34, data) if len(data) % 2 == 0:
+                seen = seen._replace(fast_open=None)
+            case Unknown(254, data) if data[:2] == b"\xf9\x89" and len(data) % 2 == 0:
+                seen = seen._replace(fast_open=None)
     assert options.parse(raw) == seen
 
 
@@ -93,6 +99,14 @@ def test_parse_agrees_with_decode(raw: bytes) -> None:
         pytest.param(b"\x1d\x04\x01\x02", (Authentication(1, 2, b""),), id="TCP-AO without a MAC"),
         pytest.param(b"\x1d\x03\x01", (Unknown(29, b"\x01"),), id="TCP-AO of a wrong length"),
         pytest.param(b"\x22\x02", (FastOpen(),), id="Fast Open request"),
+        pytest.param(
+            b"\xfe\x04\xf9\x89", (FastOpen(experimental=True),), id="Fast Open request, experimental"
+        ),
+        pytest.param(
+            b"\xfe\x08\xf9\x89abcd", (FastOpen(b"abcd", experimental=True),), id="Fast Open, experimental"
+        ),
+        pytest.param(b"\xfe\x06\xf9\x89ab", (Unknown(254, b"\xf9\x89ab"),), id="Fast Open cookie too short"),
+        pytest.param(b"\xfe\x04\xe2\xd4", (Unknown(254, b"\xe2\xd4"),), id="another experiment"),
         pytest.param(b"\x22\x05abc", (Unknown(34, b"abc"),), id="Fast Open cookie of a wrong length"),
         pytest.param(b"\xfe\x04ab", (Unknown(254, b"ab"),), id="unknown"),
         pytest.param(b"\x02", (Malformed(b"\x02"),), id="no length"),
@@ -176,3 +190,32 @@ def test_padded_fills_words(raw: bytes) -> None:
     assert filled.startswith(raw)
     assert len(filled) % 4 == 0
     assert not filled[len(raw) :].strip(b"\x00")
+
+
+COOKIE = b"\x22\x06abcd"
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        pytest.param(COOKIE, FastOpen(b"abcd"), id="cookie"),
+        pytest.param(b"\xfe\x08\xf9\x89abcd", FastOpen(b"abcd", experimental=True), id="experimental"),
+        pytest.param(b"\x22\x02" + COOKIE, FastOpen(b"abcd"), id="the last counts"),
+        pytest.param(COOKIE + b"\x22\x05xyz", FastOpen(b"abcd"), id="an odd one is not there"),
+        pytest.param(COOKIE + b"\x22\x04xy", None, id="a short one is no cookie"),
+        pytest.param(COOKIE + b"\x22\x14" + bytes(18), None, id="a long one is no cookie"),
+        pytest.param(COOKIE + b"\xfe\x06\xf9\x8aab", FastOpen(b"abcd"), id="another experiment"),
+        pytest.param(COOKIE + b"\xfe\x03\xf9", FastOpen(b"abcd"), id="an experiment without a name"),
+    ],
+)
+def test_fast_open_is_read_as_linux_reads_it(raw: bytes, expected: FastOpen | None) -> None:
+    assert options.parse(raw).fast_open == expected
+
+
+@pytest.mark.parametrize("experimental", [False, True])
+@pytest.mark.parametrize("octets", [0, 4, 6, 8, 16])
+def test_a_fast_open_option_is_filled_up_and_read_again(octets: int, experimental: bool) -> None:
+    option = FastOpen(bytes(octets), experimental)
+    raw = options.for_fast_open(option)
+    assert len(raw) % 4 == 0
+    assert options.parse(raw).fast_open == option
