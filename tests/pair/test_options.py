@@ -186,11 +186,21 @@ def test_blocks_name_the_newest_first() -> None:
     peer.send(".", 11, text=b"x" * 10)
     peer.send(".", 41, text=b"x" * 10)
     peer.send(".", 71, text=b"x" * 10)
-    assert parse(peer.end.segments()[-1].options).sack == ((71, 81), (11, 21), (41, 51))
+    assert parse(peer.end.segments()[-1].options).sack == ((71, 81), (41, 51), (11, 21))
     peer.send(".", 21, text=b"x" * 5)
-    assert parse(peer.end.segments()[-1].options).sack == ((11, 26), (41, 51), (71, 81))
+    assert parse(peer.end.segments()[-1].options).sack == ((11, 26), (71, 81), (41, 51))
     peer.send(".", 1, text=b"x" * 10)
-    assert parse(peer.end.segments()[-1].options).sack[0] in ((41, 51), (71, 81))
+    assert parse(peer.end.segments()[-1].options).sack == ((71, 81), (41, 51))
+
+
+def test_each_block_is_reported_as_often_as_there_is_room() -> None:
+    """RFC 2018 section 4: so that acknowledgments may be lost, the same blocks come again."""
+    peer = Peer(End("end"), options=for_syn(1460, None, True, None), iss=0).establish()
+    for left in (91, 11, 71, 31, 51):
+        peer.send(".", left, text=b"x" * 10)
+    reports = [parse(segment.options).sack for segment in peer.end.segments()[-5:]]
+    assert [sum(block == (71, 81) for block in blocks) for blocks in reports] == [0, 0, 1, 1, 1]
+    assert reports[-1] == ((51, 61), (31, 41), (71, 81), (11, 21))
 
 
 @pytest.mark.parametrize(

@@ -50,12 +50,13 @@ class SendQueue:
 class ReceiveQueue:
     """Text from the peer: what the user can read, and stretches that came too early (RFC 9293 SHLD-31)."""
 
-    __slots__ = ("_blocks", "_newest", "_ready")
+    __slots__ = ("_arrivals", "_blocks", "_ready", "_turns")
 
     def __init__(self) -> None:
         self._ready = bytearray()
         self._blocks: list[tuple[int, bytearray]] = []
-        self._newest = 0
+        self._turns: dict[int, int] = {}
+        self._arrivals = 0
 
     def __len__(self) -> int:
         """How many octets can be read."""
@@ -87,6 +88,7 @@ class ReceiveQueue:
         rcv_nxt = add(rcv_nxt, len(text))
         while self._blocks and precedes_or_is(self._blocks[0][0], rcv_nxt):
             left, early = self._blocks.pop(0)
+            del self._turns[left]
             overlap = distance(left, rcv_nxt)
             if overlap < len(early):
                 self._ready += memoryview(early)[overlap:]
@@ -108,18 +110,26 @@ class ReceiveQueue:
             joined += 1
         if joined == at and len(self._blocks) >= MAX_BLOCKS:
             return False
+        for old, _ in self._blocks[at:joined]:
+            del self._turns[old]
         self._blocks[at:joined] = [(left, merged)]
-        self._newest = left
+        self._arrivals += 1
+        self._turns[left] = self._arrivals
         return True
 
     def forget_early(self) -> None:
         """Let go of what waits for a gap to close."""
         self._blocks.clear()
+        self._turns.clear()
 
     def blocks(self) -> tuple[tuple[int, int], ...]:
-        """The stretches held, the one that grew last first (RFC 2018 section 4), as left and right edges."""
+        """The stretches held, those that grew last first (RFC 2018 section 4), as left and right edges.
+
+        So each is reported again and again, until others have come: one acknowledgment that is lost says
+        nothing that another does not say.
+        """
         edges = [(left, add(left, len(text))) for left, text in self._blocks]
-        edges.sort(key=lambda edge: edge[0] != self._newest)
+        edges.sort(key=lambda edge: self._turns[edge[0]], reverse=True)
         return tuple(edges)
 
 
