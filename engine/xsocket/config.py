@@ -243,6 +243,12 @@ class TcpConfig:
         10, "Congestion window at the start", rfc="6928 section 2", linux="TCP_INIT_CWND (route's initcwnd)",
         unit="segments", low=1, high=1000,
     )  # fmt: skip
+    slow_start_after_idle: bool = _rule(
+        True, "Begin again with the initial congestion window when nothing was sent for longer than the "
+        "retransmission timeout; Linux only halves the window for each timeout that passed",
+        rfc="5681 section 4.1", linux="tcp_slow_start_after_idle",
+        sysctl=_switch("ipv4/tcp_slow_start_after_idle"),
+    )  # fmt: skip
     reordering: int = _rule(
         3, "Duplicate acknowledgments that stand for a loss", rfc="5681 section 3.2", linux="tcp_reordering",
         unit="segments", low=1, high=300,

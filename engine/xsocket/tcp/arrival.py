@@ -179,7 +179,7 @@ def _third_segment(at: _Arrival) -> None:
 def _send_what_waited(at: _Arrival) -> None:
     """Send what the user gave before the connection was established (RFC 9293 section 3.10.2)."""
     if at.tcb.sending is not None:
-        at.tcb.congestion = NewReno(at.tcb.snd_mss, at.tcb.config.initial_cwnd)  # the peer's MSS is known now
+        at.tcb.congestion = NewReno(at.tcb.snd_mss, at.tcb.initial_segments)  # the peer's MSS is known now
         if at.tcb.closing and (at.tcb.state, Trigger.CLOSE) in TABLE:
             move(at.tcb, Trigger.CLOSE, at.out)  # the user's CLOSE was queued behind the text
         output.transmit(at.tcb, at.now, at.out)

@@ -1,6 +1,19 @@
 """Congestion control: slow start, avoidance, recovery (RFC 5681, 6582, 6675). It counts octets only."""
 
+from typing import Final
+
 from xsocket.seqnum import precedes
+
+ETHERNET_MSS: Final = 1460
+"""The segments that initial windows are counted in, octets: the text of an Ethernet frame (RFC 6928)."""
+
+
+def initial_window(mss: int, segments: int) -> int:
+    """Return the window to begin with, octets: RFC 6928 section 2, with *segments* in the place of its 10.
+
+    Segments larger than Ethernet's count for more than one, though two always may go.
+    """
+    return min(segments * mss, max(2 * mss, segments * ETHERNET_MSS))
 
 
 class NewReno:
@@ -16,15 +29,26 @@ class NewReno:
         recover: Where loss recovery ends (RFC 6582 section 3.2); None outside it.
     """
 
-    __slots__ = ("_slow_start", "cwnd", "duplicates", "mss", "recover", "ssthresh")
+    __slots__ = (
+        "_initial_segments",
+        "_lowered_at",
+        "_slow_start",
+        "cwnd",
+        "duplicates",
+        "mss",
+        "recover",
+        "ssthresh",
+    )
 
     def __init__(self, mss: int, initial_segments: int) -> None:
         self.mss = mss
-        self.cwnd = initial_segments * mss
+        self.cwnd = initial_window(mss, initial_segments)
         self.ssthresh = 1 << 30
         self.duplicates = 0
         self.recover: int | None = None
+        self._initial_segments = initial_segments
         self._slow_start = False
+        self._lowered_at = 0
 
     def acknowledged(self, count: int, ack: int) -> None:
         """Note that *count* new octets, up to *ack*, were acknowledged."""
@@ -36,13 +60,27 @@ class NewReno:
         if self.recover is None or self._slow_start:
             self._grow(count)
 
-    def lost(self, flight: int, snd_nxt: int) -> bool:
-        """Note a loss that acknowledgments showed (RFC 5681 section 3.2); True for the first of a window."""
-        if self.recover is not None:
+    def lost(self, flight: int, snd_nxt: int, place: int = -1, next_place: int = 0) -> bool:
+        """Note a loss that acknowledgments showed (RFC 5681 section 3.2).
+
+        What was sent after the window was lowered and is lost, too, lowers it once more (section 4.3): be it
+        a retransmission or new text. But not after a timeout (RFC 6675 section 5.1).
+
+        Args:
+            flight: Octets sent and not acknowledged. Those beyond the window, which limited transmit let go,
+                do not count (section 3.2 step 2).
+            snd_nxt: The next number.
+            place: Of the last segment that was lost, in the order of sending; -1 where there is none.
+            next_place: Of the segment that is sent next.
+
+        Returns:
+            Whether it lowers the window.
+        """
+        if self.recover is not None and (self._slow_start or place < self._lowered_at):
             return False
-        self.ssthresh = max(flight // 2, 2 * self.mss)
+        self.ssthresh = max(min(flight, self.cwnd) // 2, 2 * self.mss)
         self.cwnd = self.ssthresh
-        self.recover, self._slow_start = snd_nxt, False
+        self.recover, self._slow_start, self._lowered_at = snd_nxt, False, next_place
         return True
 
     def timed_out(self, flight: int, snd_nxt: int, *, first: bool) -> None:
@@ -53,12 +91,21 @@ class NewReno:
         self.duplicates = 0
         self.recover, self._slow_start = snd_nxt, True
 
+    def restart(self) -> None:
+        """Note that nothing was sent for longer than the timeout (RFC 5681 section 4.1: restart window)."""
+        self.cwnd = min(self.cwnd, initial_window(self.mss, self._initial_segments))
+
+    def fit(self, mss: int) -> None:
+        """Let a full segment have *mss* octets, and the window as many segments as before (section 3.1)."""
+        self.cwnd = max(mss, self.cwnd * mss // self.mss)
+        self.mss = mss
+
     def _grow(self, count: int) -> None:
         """Count octets, not acknowledgments (RFC 3465): both ends acknowledge many segments at once."""
         if self.cwnd < self.ssthresh:
             self.cwnd += min(count, self.ssthresh - self.cwnd)
         else:
-            self.cwnd += max(1, self.mss * count // self.cwnd)
+            self.cwnd += min(self.mss, max(1, self.mss * count // self.cwnd))
 
     def __repr__(self) -> str:
         return f"NewReno(cwnd={self.cwnd}, ssthresh={self.ssthresh}, recover={self.recover})"

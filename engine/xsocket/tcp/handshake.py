@@ -77,6 +77,8 @@ def complete(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> None:
     sender.measure(tcb, now, segment.acknowledgment)
     if tcb.retries and tcb.round_trip is None:
         tcb.rto_s = max(tcb.rto_s, 3.0)  # RFC 6298 section 5.7
+    if tcb.retries > 1:
+        tcb.initial_segments = 1  # RFC 6928 section 2: one may have been sent again too early, two were lost
     tcb.snd_una = segment.acknowledgment
     if tcb.retransmission is not None:
         _count_early_text(tcb, tcb.snd_una, not tcb.passive or tcb.retries > 0, out)

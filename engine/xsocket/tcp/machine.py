@@ -121,7 +121,7 @@ def send(tcb: Tcb, now: float, text: memoryview) -> tuple[int, list[Action]]:
     """
     if tcb.sending is None:
         tcb.sending = SendQueue(tcb.snd_nxt)
-        tcb.congestion = NewReno(tcb.snd_mss, tcb.config.initial_cwnd)
+        tcb.congestion = NewReno(tcb.snd_mss, tcb.initial_segments)
     taken = min(len(text), tcb.config.wmem - len(tcb.sending))
     out: list[Action] = []
     if taken > 0:

@@ -6,6 +6,7 @@ from xsocket.actions import Action, Send
 from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
 from xsocket.seqnum import add, distance, precedes
 from xsocket.state import State
+from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.fastopen import FastOpenState, fits
 from xsocket.tcp.options import MAX_OCTETS, MAX_SHIFT, FastOpen, for_fast_open, for_segment, for_syn
 from xsocket.tcp.retransmission import RetransmissionQueue, Sent
@@ -126,12 +127,20 @@ def reset(tcb: Tcb, now: float, rule: str) -> Send:
 
 def transmit(tcb: Tcb, now: float, out: list[Action]) -> None:
     """Send what the windows allow: what was lost first, then new text, then the FIN."""
+    if tcb.congestion is not None and not tcb.flight:
+        _restart_after_idle(tcb, now, tcb.congestion)
     _send_lost(tcb, now, out)
     while (size := _next_size(tcb)) is not None:
         first = tcb.flight == 0
         _send_new(tcb, now, size, out)
         if first:
             tcb.start_retransmission(now)
+
+
+def _restart_after_idle(tcb: Tcb, now: float, congestion: NewReno) -> None:
+    """RFC 5681 section 4.1: no acknowledgments are under way any more that would pace a whole window."""
+    if tcb.config.slow_start_after_idle and now - tcb.sent_at > tcb.rto_s:
+        congestion.restart()
 
 
 def _send_lost(tcb: Tcb, now: float, out: list[Action]) -> None:
@@ -151,6 +160,7 @@ def resend(tcb: Tcb, now: float, sent: Sent, out: list[Action], rule: str) -> No
     out.append(send(tcb, _again(tcb, now, sent.seq, sent.size), rule))
     tcb.retransmission.resent(sent)
     tcb.timed = None  # RFC 6298 section 3, Karn's algorithm
+    tcb.sent_at = now
 
 
 def probe(tcb: Tcb, now: float, out: list[Action]) -> None:
@@ -218,6 +228,7 @@ def _send_new(tcb: Tcb, now: float, size: int, out: list[Action]) -> None:
     if tcb.retransmission is None:
         tcb.retransmission = RetransmissionQueue()
     tcb.retransmission.append(seq, tcb.snd_nxt)
+    tcb.sent_at = now
     if payload and len(payload) < tcb.snd_mss:
         tcb.short_right = tcb.snd_nxt
     if tcb.timed is None and not tcb.timestamps:

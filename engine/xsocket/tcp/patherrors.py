@@ -49,7 +49,7 @@ def fit_path(tcb: Tcb, mtu: int) -> bool:
         return False
     tcb.snd_mss = fitting
     if tcb.congestion is not None:
-        tcb.congestion.mss = fitting
+        tcb.congestion.fit(fitting)
     if tcb.retransmission is not None:
         tcb.retransmission.split(fitting)
     return True

@@ -63,6 +63,11 @@ class RetransmissionQueue:
         return self._pipe
 
     @property
+    def next_place(self) -> int:
+        """The place that the next transmission takes in the order of sending."""
+        return self._next_order
+
+    @property
     def sacked(self) -> int:
         """How many octets the peer holds out of order."""
         return sum(sent.size for sent in self._segments if sent.sacked)
@@ -109,14 +114,18 @@ class RetransmissionQueue:
                     self._deliver(sent)
         return news
 
-    def find_losses(self, threshold: int) -> bool:
-        """Hold for lost what *threshold* later transmissions have overtaken; return whether that is news."""
-        news = False
+    def find_losses(self, threshold: int) -> int | None:
+        """Hold for lost what *threshold* later transmissions have overtaken.
+
+        Returns:
+            Of what is newly lost, the last place in the order of sending; None when nothing is.
+        """
+        last: int | None = None
         for sent in self._segments:
             if not sent.sacked and not sent.lost and self._delivered - sent.order >= threshold:
                 self._lose(sent)
-                news = True
-        return news
+                last = sent.order if last is None else max(last, sent.order)
+        return last
 
     def lose_first(self) -> None:
         """Hold the oldest segment for lost: what duplicate acknowledgments say of a peer without SACK."""

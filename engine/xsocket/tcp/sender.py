@@ -125,7 +125,10 @@ def _find_losses(tcb: Tcb, now: float, options: Parsed, out: list[Action]) -> No
     if not tcb.sack or queue is None or not queue or tcb.congestion is None:
         return
     queue.note_blocks(options.sack)
-    if queue.find_losses(_loss_threshold(tcb)) and tcb.congestion.lost(tcb.flight, tcb.snd_nxt):
+    place = queue.find_losses(_loss_threshold(tcb))
+    if place is None:
+        return
+    if tcb.congestion.lost(tcb.flight, tcb.snd_nxt, place, queue.next_place):
         _resend_first_lost(tcb, now, out, "RFC 6675 5 step 4.3")
 
 
@@ -134,6 +137,7 @@ def _resend_first_lost(tcb: Tcb, now: float, out: list[Action], rule: str) -> No
     sent = tcb.retransmission.first_lost() if tcb.retransmission is not None else None
     if sent is not None:
         output.resend(tcb, now, sent, out, rule)
+        tcb.start_retransmission(now)  # it has a whole timeout (RFC 6298 section 5, RFC 6675 section 6)
 
 
 def _loss_threshold(tcb: Tcb) -> int:

@@ -51,6 +51,8 @@ class Tcb:
         receiving: Text not read yet; None while there never was any.
         retransmission: Segments sent and not acknowledged; None while nothing was sent. SYNs are not in it.
         congestion: The congestion window; None while nothing was sent.
+        initial_segments: How many segments it begins with.
+        sent_at: When text or a FIN was last sent.
         fast_open: What it has of Fast Open; None where neither end tries it.
         signer: Signs our segments and judges the peer's; None where no key protects the connection.
         closing: Whether the user has asked for a FIN.
@@ -95,6 +97,7 @@ class Tcb:
         "fin_sent",
         "four_tuple",
         "heard_at",
+        "initial_segments",
         "invalid_at",
         "irs",
         "iss",
@@ -117,6 +120,7 @@ class Tcb:
         "scaled",
         "scheduled",
         "sending",
+        "sent_at",
         "short_right",
         "signer",
         "snd_mss",
@@ -164,6 +168,7 @@ class Tcb:
         self.sending: SendQueue | None = None
         self.receiving: ReceiveQueue | None = None
         self.congestion: NewReno | None = None
+        self.initial_segments, self.sent_at = config.initial_cwnd, 0.0
         self.retransmission: RetransmissionQueue | None = None
         self.signer: Signer | None = None
         self.fast_open: FastOpenState | None = None

@@ -66,15 +66,15 @@ def test_a_block_that_covers_half_a_segment_says_nothing_of_it() -> None:
 def test_a_segment_overtaken_by_the_threshold_is_lost(held: int, found: list[int]) -> None:
     queue = queue_of(5)
     queue.note_blocks([(100, held)])
-    assert queue.find_losses(3) is bool(found)
+    assert queue.find_losses(3) == (0 if found else None)
     assert lost(queue) == found
 
 
 def test_a_loss_is_news_once() -> None:
     queue = queue_of(5)
     queue.note_blocks([(100, 400)])
-    assert queue.find_losses(3)
-    assert not queue.find_losses(3)
+    assert queue.find_losses(3) == 0
+    assert queue.find_losses(3) is None
     assert queue.pipe == 100
 
 
@@ -94,9 +94,9 @@ def test_a_retransmission_that_is_lost_again_is_found_by_what_was_sent_after_it(
     for seq in (400, 500, 600):
         queue.append(seq, seq + MSS)
     queue.note_blocks([(100, 600)])
-    assert not queue.find_losses(3)
+    assert queue.find_losses(3) is None
     queue.note_blocks([(100, 700)])
-    assert queue.find_losses(3)
+    assert queue.find_losses(3) == 4, "its second place in the order of sending"
     assert lost(queue) == [0]
 
 
@@ -109,7 +109,9 @@ def test_an_acknowledgment_delivers_too() -> None:
     queue.append(200, 300)
     queue.acknowledge(100)
     queue.note_blocks([(200, 300)])
-    assert queue.find_losses(2), "the second segment was overtaken by the retransmission and by the third"
+    assert queue.find_losses(2) == 1, (
+        "the second segment was overtaken by the retransmission and by the third"
+    )
 
 
 def test_after_a_timeout_all_is_lost_but_what_the_peer_holds() -> None:
