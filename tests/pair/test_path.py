@@ -187,6 +187,19 @@ def test_the_path_is_remembered_for_the_next_connection() -> None:
     assert other.tcb.rcv_mss == 1460, "the other direction may be wider"
 
 
+def test_a_path_is_remembered_for_five_minutes_at_least() -> None:
+    """RFC 8201 section 4, RFC 1191 section 6.3: no larger segment is tried before."""
+    end = End("end")
+    peer = Peer(end, options=for_syn(8000, None, False, None)).establish()
+    peer.write(bytes(1460))
+    too_big(peer, 1000)
+    other = Peer(end, SERVER._replace(remote_port=41_000), options=peer.options)
+    other.now = 599.0
+    assert other.establish().tcb.snd_mss == 960
+    peer.now = 7200.0
+    assert peer.tcb.snd_mss == 960, "a connection that knows its path never tries"
+
+
 def test_and_forgotten_after_ten_minutes() -> None:
     """RFC 8201 section 4: it may have become wider."""
     end = End("end")
@@ -224,6 +237,21 @@ def test_a_path_that_swallows_large_segments_is_found_out(most: int, mss: int) -
     pair.advance(200)
     assert pair.read(pair.server, SERVER) == bytes(20_000)
     assert pair.tcb(pair.client, CLIENT).snd_mss == mss
+
+
+def test_no_ipv6_path_is_held_to_be_narrower_than_1280() -> None:
+    six = SIX.reversed
+    pair = Pair(End("client", TcpConfig(mtu_probing=True, timestamps=False)), End("server"))
+    pair.connect(six)
+    pair.lose = swallows(1300)
+    pair.send(pair.client, six, bytes(20_000))
+    pair.advance(200)
+    assert pair.read(pair.server, SIX) == bytes(20_000)
+    assert pair.tcb(pair.client, six).snd_mss == 1220
+    pair.lose = swallows(0)
+    pair.send(pair.client, six, bytes(20_000))
+    pair.advance(500)
+    assert pair.tcb(pair.client, six).snd_mss == 1220
 
 
 def test_by_default_such_a_path_ends_the_connection() -> None:

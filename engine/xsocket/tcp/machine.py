@@ -18,7 +18,7 @@ from xsocket.tcp.arrival import receive_segment
 from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.fastopen import RULE as FAST_OPEN_RULE
 from xsocket.tcp.options import Parsed, parse
-from xsocket.tcp.patherrors import HEADERS, fit_path, receive_error
+from xsocket.tcp.patherrors import HEADERS, MIN_V6_MTU, fit_path, receive_error
 from xsocket.tcp.receiver import TEXT_ARRIVES, may_wait
 from xsocket.tcp.sender import watch_closed_window
 from xsocket.tcp.stream import SendQueue
@@ -326,6 +326,7 @@ def _send_after_timeout(tcb: Tcb, now: float, out: list[Action]) -> None:
 
 def _doubt_the_path(tcb: Tcb) -> None:
     """Try smaller segments: a path that swallows large ones need not say so (RFC 4821 section 7.7)."""
-    base = tcb.config.base_mss
+    base, version = tcb.config.base_mss, tcb.four_tuple.family
     smaller = base if tcb.snd_mss > base else tcb.snd_mss // 2
-    fit_path(tcb, smaller + output.option_octets(tcb) + HEADERS[tcb.four_tuple.family])
+    mtu = smaller + output.option_octets(tcb) + HEADERS[version]
+    fit_path(tcb, mtu if version == 4 else max(mtu, MIN_V6_MTU))
