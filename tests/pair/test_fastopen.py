@@ -439,6 +439,15 @@ def test_more_text_than_the_window_is_not_acknowledged() -> None:
     assert syn(peer, bytes(400)) == ["S. seq 0 ack 301"]
 
 
+def test_a_cookie_without_a_syn_is_ignored() -> None:
+    """RFC 7413 section 4.1.1."""
+    peer = Peer(serving()).establish()
+    cookie = for_fast_open(FastOpen(cookie_for(SERVER, KEY)))
+    assert peer.send("P.", text=b"hello", options=cookie) == [". seq 1 ack 6"]
+    assert peer.tcb.fast_open is None
+    assert peer.end.stack.statistics().fast_open.passive == 0
+
+
 # Resets, replays, and how many
 
 

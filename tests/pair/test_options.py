@@ -8,6 +8,7 @@ from support.pair import CLIENT, MSS, SERVER, End, Pair
 from support.peer import Peer
 from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
+from xsocket.reasons import DropReason
 from xsocket.state import State
 from xsocket.tcp.options import MaximumSegmentSize, encode, for_segment, for_syn, padded, parse
 from xsocket.tcp.tcb import Tcb
@@ -139,6 +140,97 @@ def test_a_syn_with_forty_octets_is_taken() -> None:
 # Timestamps: RFC 7323 section 3 and 4
 
 
+def test_a_syn_echoes_nothing() -> None:
+    """RFC 7323 section 3.2: without ACK, TSecr is zero; the peer's, in its SYN, means nothing."""
+    peer = Peer(End("end")).reach(State.SYN_SENT)
+    assert parse(peer.end.segments()[0].options).ts_val is not None
+    assert parse(peer.end.segments()[0].options).ts_ecr == 0
+    other = Peer(End("end"), options=for_syn(1460, None, False, (1000, 12_345))).reach(State.SYN_RECEIVED)
+    assert other.tcb.round_trip is None
+    assert other.tcb.rto_s == 1.0
+
+
+def test_every_segment_has_stamps_once_they_are_agreed_on() -> None:
+    """RFC 7323 section 3.2."""
+    config = TcpConfig(keepalive=True, keepalive_time_s=10)
+    pair = Pair(End("client", config), End("server", config))
+    pair.lose = lambda number, _: number % 7 == 5
+    pair.connect()
+    pair.send(pair.client, CLIENT, bytes(50_000))
+    pair.advance(60)
+    assert len(pair.read(pair.server, SERVER)) == 50_000
+    pair.close(pair.client, CLIENT)
+    pair.abort(pair.server, SERVER)
+    letters = {segment.letters for _, segment in pair.cable}
+    assert {"S", "S.", ".", "P.", "F.", "R."} <= letters
+    assert all(parse(segment.options).ts_val is not None for _, segment in pair.cable)
+    permitted = [segment.syn for _, segment in pair.cable if parse(segment.options).sack_permitted]
+    assert permitted == [True, True], "SACK-permitted stands in SYNs only (RFC 2018 section 2)"
+
+
+def test_a_delayed_acknowledgment_echoes_the_first_of_the_segments_it_covers() -> None:
+    """RFC 7323 section 4.3, case A."""
+    config = TcpConfig(quickacks=0)
+    peer = Peer(End("end", config), options=for_syn(1460, None, False, (1000, 0))).establish()
+    assert peer.send(".", 1, text=b"x" * 536, options=for_segment((1001, 0))) == []
+    assert peer.send(".", 537, text=b"x" * 536, options=for_segment((1002, 0))) == [". seq 1 ack 1073"]
+    assert parse(peer.end.segments()[-1].options).ts_ecr == 1001
+
+
+def test_what_fills_a_gap_is_echoed() -> None:
+    """RFC 7323 section 4.3, case C; what waited behind the gap is not judged again (section 5.3)."""
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).establish()
+    peer.send(".", 11, text=b"x" * 10, options=for_segment((1001, 0)))
+    assert parse(peer.end.segments()[-1].options).ts_ecr == 1000
+    peer.send(".", 1, text=b"x" * 10, options=for_segment((1005, 0)))
+    assert parse(peer.end.segments()[-1].options).ts_ecr == 1005
+    assert len(peer.read()) == 20
+
+
+def test_a_reset_changes_no_stamp() -> None:
+    """RFC 7323 section 5.2."""
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).establish()
+    peer.send("R", 5, options=for_segment((5000, 0)))
+    assert peer.tcb.ts_recent == 1000
+    assert peer.send("P.", 1, text=b"x", options=for_segment((1001, 0))) == [". seq 1 ack 2"]
+
+
+def test_stamps_that_were_not_agreed_on_are_ignored() -> None:
+    """RFC 7323 section 3.2."""
+    peer = Peer(End("end")).establish()
+    for stamp in (5000, 1):
+        peer.send("P.", 1 + peer.tcb.unread, text=b"x", options=for_segment((stamp, 7)))
+    assert peer.tcb.unread == 2
+    assert peer.end.segments()[-1].options == b""
+
+
+@pytest.mark.parametrize(
+    ("seq", "text"), [(1, b""), (1, b"x"), (1 << 20, b"x")], ids=["empty", "text", "outside the window"]
+)
+def test_an_old_stamp_is_judged_before_the_number(seq: int, text: bytes) -> None:
+    """RFC 7323 section 5.3: acknowledgments, too, may be old duplicates."""
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).establish()
+    peer.write(b"hello")
+    peer.send(".", seq, 6, text=text, options=for_segment((999, 0)))
+    assert peer.end.drops() == [DropReason.PAWS]
+    assert peer.tcb.flight == 5
+
+
+def test_only_an_acknowledgment_of_something_new_measures_by_its_echo() -> None:
+    """RFC 7323 section 4.1, the RTTM rule."""
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).establish()
+    peer.now = 50.0
+    before = peer.tcb.round_trip
+    peer.send("P.", text=b"late", options=for_segment((1001, peer.tcb.timestamp(0.0))))
+    assert peer.tcb.round_trip == before
+    peer.write(b"x")
+    stamp = peer.tcb.timestamp(50.0)
+    peer.now = 50.5
+    peer.send(".", 5, 2, options=for_segment((1002, stamp)))
+    assert peer.tcb.round_trip is not None
+    assert peer.tcb.round_trip != before
+
+
 def test_every_segment_echoes_the_last_stamp() -> None:
     peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).establish()
     peer.send("P.", text=b"a", options=for_segment((1234, 0)))
@@ -214,6 +306,16 @@ def test_no_more_blocks_than_fit(stamps: tuple[int, int] | None, most: int) -> N
     assert all(
         len(segment.options) <= 40 and len(segment.options) % 4 == 0 for segment in peer.end.segments()
     )
+
+
+def test_text_of_ours_carries_blocks_as_well() -> None:
+    """RFC 2018 section 4: every acknowledgment that leaves a gap does."""
+    peer = Peer(End("end"), options=for_syn(1460, None, True, None), iss=0).establish()
+    peer.send(".", 11, text=b"x" * 10)
+    peer.write(b"answer")
+    assert parse(peer.end.segments()[-1].options).sack == ((11, 21),)
+    peer.send(".", 1, text=b"x" * 10, ack=7)
+    assert parse(peer.end.segments()[-1].options).sack == ()
 
 
 def test_no_blocks_unless_agreed() -> None:

@@ -63,6 +63,18 @@ def test_a_reset_in_the_window_is_challenged(state: State) -> None:
     assert peer.end.drops() == [DropReason.RST_CHALLENGED]
 
 
+@pytest.mark.parametrize("letters", ["S", "S.", "SF", "R", "RF."])
+def test_of_what_is_challenged_nothing_is_processed(letters: str) -> None:
+    """RFC 5961 sections 3.2 and 4.2."""
+    peer = Peer(End("end")).reach(State.ESTABLISHED)
+    peer.write(b"hello")
+    in_window = 2
+    assert peer.send(letters, in_window, 6, text=b"forged") == [". seq 6 ack 1"]
+    tcb = peer.tcb
+    assert (peer.state, tcb.flight, tcb.unread, tcb.receiving) == (State.ESTABLISHED, 5, 0, None)
+    assert peer.send("P.", text=b"go on") == [". seq 6 ack 6"]
+
+
 def test_the_challenged_peer_proves_itself() -> None:
     """RFC 5961 section 3.2: the challenge tells a true peer the number to reset with."""
     peer = Peer(End("end")).reach(State.ESTABLISHED)

@@ -309,6 +309,32 @@ def test_reading_a_whole_buffer_is_told_once() -> None:
     assert pair.cable[-1][1].window == 10_000
 
 
+def test_a_window_that_shrank_is_not_exceeded() -> None:
+    """RFC 7323 section 2.4; what was sent before goes again as if nothing had happened."""
+    peer = Peer(End("end", PLAIN)).establish(window=4000)
+    peer.write(bytes(2920))
+    peer.send(".", 1, 1, window=1000)
+    assert peer.write(bytes(1460)) == []
+    assert peer.advance(0.2) == [". seq 1 ack 1 len 1460"]
+    assert peer.send(".", 1, 1461, window=1000)[:1] != [". seq 2921 ack 1 len 1460"]
+
+
+def test_a_window_that_was_offered_once_is_kept_open() -> None:
+    """RFC 7323 section 2.4, for the receiver: though a scaled window seems to shrink."""
+    peer = Peer(End("end", TcpConfig(rmem=1 << 20)), options=for_syn(1460, 0, False, None)).establish()
+    peer.send(".", text=b"x")
+    edge = peer.tcb.rcv_adv
+    peer.send(".", 2, text=b"x" * 15)
+    offered = peer.end.segments()[-1]
+    assert add(offered.acknowledgment, offered.window << 5) != edge
+    assert peer.tcb.rcv_adv == edge
+    last = edge - peer.iss - 1
+    assert peer.send(".", last, text=b"x") == [". seq 1 ack 17"]
+    assert peer.end.drops() == []
+    assert peer.tcb.receiving is not None
+    assert peer.tcb.receiving.early == 1
+
+
 def test_a_sliver_of_the_window_is_not_filled() -> None:
     """Silly window avoidance, RFC 9293 section 3.8.6.2.1."""
     peer = Peer(End("end")).establish(window=2000)
@@ -437,6 +463,54 @@ def test_the_round_trip_is_measured() -> None:
     path = pair.tcb(pair.client, CLIENT).round_trip
     assert path is not None
     assert path.srtt == pytest.approx(0.2)
+
+
+def test_the_round_trip_is_measured_in_every_round_trip() -> None:
+    """RFC 6298 section 3."""
+    peer = Peer(End("end", PLAIN)).reach(State.ESTABLISHED)
+    seen = []
+    for number in range(5):
+        peer.write(bytes(10))
+        peer.now += 0.1
+        peer.send(".", 1, 1 + 10 * (number + 1))
+        seen.append(peer.tcb.round_trip)
+    assert len(set(seen)) == 5
+
+
+def test_a_stamp_tells_which_transmission_was_acknowledged() -> None:
+    """RFC 6298 section 3: the one case in which a retransmission may be timed."""
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).establish()
+    peer.write(b"x")
+    peer.advance(0.2)
+    again = parse(peer.end.segments()[-1].options).ts_val
+    assert again is not None
+    peer.now = 0.25
+    peer.send(".", 1, 2, options=for_segment((1001, again)))
+    assert peer.tcb.round_trip is not None
+    assert peer.tcb.round_trip.srtt < 0.05, "not the quarter of a second since the first"
+
+
+def test_the_timer_runs_while_something_is_in_flight_and_restarts_with_progress() -> None:
+    """RFC 6298 section 5.1 to 5.3."""
+    peer = Peer(End("end", PLAIN)).reach(State.ESTABLISHED)
+    peer.write(bytes(1460))
+    assert peer.tcb.deadline == 0.2
+    peer.now = 0.1
+    peer.write(bytes(1460))
+    assert peer.tcb.deadline == 0.2, "it runs already"
+    peer.now = 0.15
+    peer.send(".", 1, 1461)
+    assert peer.tcb.deadline == pytest.approx(0.15 + peer.tcb.rto_s)
+    peer.send(".", 1, 2921)
+    assert peer.tcb.timer is None
+
+
+def test_a_timeout_sends_the_oldest_segment_again() -> None:
+    """RFC 6298 section 5.4."""
+    peer = Peer(End("end", PLAIN)).reach(State.ESTABLISHED)
+    peer.write(bytes(14_600))
+    peer.send(".", 1, 1461)
+    assert peer.advance(peer.tcb.deadline) == [". seq 1461 ack 1 len 1460"]
 
 
 def test_a_retransmitted_segment_is_not_timed() -> None:

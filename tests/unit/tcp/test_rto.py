@@ -2,6 +2,7 @@
 
 import pytest
 
+from xsocket.config import TcpConfig
 from xsocket.tcp.rto import RoundTrip, backed_off, measured, timeout
 
 
@@ -17,6 +18,11 @@ def test_the_next_measurement() -> None:
     path = measured(RoundTrip(0.4, 0.2), 0.8)
     assert path.rttvar == pytest.approx(0.75 * 0.2 + 0.25 * 0.4)
     assert path.srtt == pytest.approx(0.875 * 0.4 + 0.125 * 0.8)
+
+
+def test_the_default_limit_is_one_that_may_be() -> None:
+    """Section 2.5: at least 60 seconds."""
+    assert TcpConfig().max_rto_s >= 60
 
 
 def test_a_steady_path_converges() -> None:

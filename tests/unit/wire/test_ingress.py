@@ -161,6 +161,9 @@ def test_what_is_for_us(arrived: Frame, kind: type) -> None:
         ),
         pytest.param(frame(v4() / ICMP(type=0)), DropReason.ICMP_IGNORED, id="echo reply"),
         pytest.param(frame(v4() / ICMP(type=5)), DropReason.ICMP_IGNORED, id="redirect"),
+        pytest.param(
+            frame(v4() / ICMP(type=4) / v4() / tcp()), DropReason.ICMP_IGNORED, id="source quench (RFC 6633)"
+        ),
         pytest.param(frame(nd() / ICMPv6ND_RA()), DropReason.ICMP_IGNORED, id="router advertisement"),
         pytest.param(
             frame(v4(destination="10.0.0.255") / ICMP(), to=BROADCAST),
