@@ -195,6 +195,16 @@ def test_a_partial_acknowledgment_brings_the_next_missing_segment() -> None:
     assert 5 * MSS <= congestion(peer).cwnd <= 6 * MSS, "congestion avoidance goes on from there"
 
 
+def test_a_timeout_leaves_half_and_sends_one() -> None:
+    """RFC 5681 section 3.1; and slow start from there, up to the half."""
+    peer = plain_peer(20)
+    assert segments(peer.advance(0.2)) == [0]
+    assert (congestion(peer).ssthresh, congestion(peer).cwnd) == (5 * MSS, MSS)
+    assert segments(peer.send(".", ack=1 + MSS)) == [1, 2]
+    assert segments(peer.send(".", ack=1 + 3 * MSS)) == [3, 4, 5, 6]
+    assert congestion(peer).cwnd == 4 * MSS
+
+
 def test_duplicates_that_a_timeout_brings_are_no_new_loss() -> None:
     """RFC 6582 section 3.2 step 2 and section 4, RFC 6675 section 5.1."""
     peer = plain_peer(10)
@@ -218,6 +228,16 @@ def test_a_retransmission_has_a_whole_timeout() -> None:
 
 
 # Loss with SACK: RFC 6675, RFC 5681 section 4.3
+
+
+def test_recovery_keeps_to_half_of_what_was_in_flight() -> None:
+    """RFC 5681 section 4.3: in the round trip that follows the loss."""
+    peer = sack_peer(60)
+    sent = [segments(holds(peer, 1, newest)) for newest in range(1, 12)]
+    assert sent[:3] == [[10], [11], [0]]
+    assert sum(map(len, sent[2:])) == 5, "12 were in flight, two of them by limited transmit"
+    assert peer.tcb.retransmission is not None
+    assert peer.tcb.retransmission.pipe <= 5 * MSS
 
 
 def test_a_retransmission_that_is_lost_lowers_the_window_again() -> None:
@@ -269,6 +289,60 @@ def test_a_timeout_ends_recovery_and_begins_none_before_all_is_acknowledged() ->
     assert congestion(peer).ssthresh == lowered
     assert congestion(peer).recover == right
     assert peer.state is State.ESTABLISHED
+
+
+def test_a_peer_that_reneges_gets_everything_again() -> None:
+    """RFC 2018 sections 5 and 8: it held what follows SND.UNA, and does not acknowledge it."""
+    peer = sack_peer(5)
+    holds(peer, 1, 2)
+    peer.send(".", ack=1 + MSS)
+    assert segments(peer.advance(peer.tcb.deadline)) == [1], "the left edge, whatever was said of it"
+    sent = [segments(peer.send(".", ack=1 + number * MSS)) for number in (2, 3)]
+    assert sent[0] == [2, 3]
+    assert 4 in sent[1]
+
+
+def test_blocks_of_a_peer_that_never_permitted_them_are_ignored() -> None:
+    peer = plain_peer(10)
+    before = peer.tcb.retransmission.pipe if peer.tcb.retransmission else 0
+    holds(peer, 1, 9)
+    assert peer.tcb.retransmission is not None
+    assert (peer.tcb.retransmission.pipe, peer.tcb.retransmission.sacked) == (before, 0)
+
+
+def test_after_a_timeout_what_the_peer_holds_is_not_sent_again() -> None:
+    """RFC 6675 section 5.1: what it says after the timeout counts; so does what it said before."""
+    peer = sack_peer(8)
+    holds(peer, 2, 3)
+    sent = segments(peer.advance(peer.tcb.deadline))
+    sent += segments(holds(peer, 5, 5, ack=1))
+    for ack in (2, 4, 5, 7):
+        sent += segments(peer.send(".", ack=1 + ack * MSS))
+    assert sent == [0, 1, 4, 6, 7]
+
+
+def test_what_was_lost_goes_before_what_is_new() -> None:
+    """RFC 6675 section 4, NextSeg: the lost first, in the order of their numbers, then new text."""
+    peer = sack_peer(30)
+    holds(peer, 4, 6)
+    sent = segments(holds(peer, 4, 12))
+    lost = [number for number in sent if number < 10]
+    assert lost == sorted(lost)
+    assert sent == sorted(sent)
+
+
+def test_recovery_ends_when_all_is_acknowledged_that_was_in_flight() -> None:
+    """RFC 6675 section 5, A; what is known of later text stays."""
+    peer = sack_peer(30)
+    holds(peer, 1, 9)
+    recover = congestion(peer).recover
+    assert recover == add(peer.irs, 1 + 10 * MSS)
+    holds(peer, 11, 11, ack=9)
+    assert congestion(peer).recover == recover
+    holds(peer, 11, 11, ack=10)
+    assert congestion(peer).recover is None
+    assert peer.tcb.retransmission is not None
+    assert peer.tcb.retransmission.sacked == MSS
 
 
 def test_what_the_peer_holds_is_kept_until_it_is_acknowledged() -> None:

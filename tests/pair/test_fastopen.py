@@ -9,6 +9,7 @@ from xsocket.fourtuple import FourTuple
 from xsocket.segment import ACK, SYN, Segment
 from xsocket.state import State
 from xsocket.tcp.fastopen import RESET_COUNTS_S, FastOpenInfo, cookie_for
+from xsocket.tcp.keys import AoKey
 from xsocket.tcp.options import FastOpen, for_fast_open, for_syn, parse
 
 SERVES = TcpConfig(fastopen=2, fastopen_qlen=16)
@@ -201,6 +202,18 @@ def test_without_cookies_a_client_that_knows_nothing_keeps_to_the_default_mss() 
 
 
 # What goes wrong
+
+
+def test_a_cookie_that_has_no_room_is_left_out_with_the_text() -> None:
+    """RFC 7413 section 4.2.2: beside a signature, the handshake is an ordinary one."""
+    pair = acquainted()
+    for end in (pair.client, pair.server):
+        end.stack.set_keys([AoKey(peer="0.0.0.0/0", send_id=1, recv_id=1, secret="secret")])
+    pair.connect(text=b"hello")
+    syn = pair.cable[0][1]
+    assert (syn.letters, syn.payload, option_of(syn)) == ("S", b"", None)
+    assert len(syn.options) == 20 + 16
+    assert pair.read(pair.server, SERVER) == b"hello"
 
 
 def test_text_that_the_server_did_not_take_is_sent_again_at_once() -> None:

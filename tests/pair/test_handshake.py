@@ -183,6 +183,14 @@ def test_after_a_lost_syn_the_timeout_starts_at_three_seconds() -> None:
     assert pair.tcb(pair.client, CLIENT).rto_s == 3.0
 
 
+def test_a_timeout_is_no_shorter_than_a_second_by_the_rfc() -> None:
+    """RFC 6298 section 2.4; by default it is no shorter than a fifth, as in Linux."""
+    for config, shortest in ((TcpConfig(), 0.2), (TcpConfig.strict(), 1.0)):
+        pair = Pair(End("client", config))
+        pair.connect()
+        assert pair.tcb(pair.client, CLIENT).rto_s == shortest
+
+
 # Simultaneous open: figure 7
 
 

@@ -211,6 +211,16 @@ def test_and_forgotten_after_ten_minutes() -> None:
     assert other.establish().tcb.snd_mss == 1460
 
 
+def test_the_time_after_which_a_path_is_forgotten_can_be_set() -> None:
+    end = End("end", TcpConfig(mtu_expires_s=86_400))
+    peer = Peer(end, options=for_syn(8000, None, False, None)).establish()
+    peer.write(bytes(1460))
+    too_big(peer, 1000)
+    other = Peer(end, SERVER._replace(remote_port=41_000), options=peer.options)
+    other.now = 86_399.0
+    assert other.establish().tcb.snd_mss == 960
+
+
 def test_no_more_paths_are_remembered_than_there_is_room_for() -> None:
     end = End("end")
     for number in range(MAX_PATHS + 10):

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -48,6 +49,15 @@ def test_a_call_that_waits_lets_virtual_time_pass() -> None:
     ours.sendall(b"text")
     assert theirs.recv(100) == b"text"
     assert sim.now == 1.25
+
+
+def test_local_ports_are_hard_to_guess() -> None:
+    """RFC 6056 section 3.3.1, RFC 5927 section 4.2: none tells the next."""
+    _, near, _, _ = world()
+    ports = [near.connect(FAR, PORT, timeout=10.0).four_tuple.local_port for _ in range(20)]
+    assert len({later - earlier for earlier, later in pairwise(ports)}) == 19
+    assert all(32_768 <= port < 61_000 for port in ports)
+    assert max(ports) - min(ports) > 10_000
 
 
 def test_a_claim_ends_at_its_timeout() -> None:

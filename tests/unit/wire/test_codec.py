@@ -212,6 +212,14 @@ def test_a_random_segment_of_ours_is_read_by_scapy() -> None:
         assert encode(received) == frame
 
 
+def test_every_ipv4_packet_says_dont_fragment() -> None:
+    """RFC 1191 section 3: or no router would ever say that one was too big."""
+    random = Random(2)
+    for _ in range(50):
+        four_tuple = FourTuple("10.0.0.2", 80, "10.0.0.1", random.randrange(1, 65_536))
+        assert IP(encode_segment(b"", four_tuple, random_segment(random))).flags == "DF"
+
+
 def random_segment(random: Random) -> Segment:
     return Segment(
         random.randrange(1 << 32),
