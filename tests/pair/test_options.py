@@ -198,9 +198,9 @@ def test_a_reset_changes_no_stamp() -> None:
 def test_stamps_that_were_not_agreed_on_are_ignored() -> None:
     """RFC 7323 section 3.2."""
     peer = Peer(End("end")).establish()
-    for stamp in (5000, 1):
+    for stamp in (5000, 1, 1 << 31, 0):
         peer.send("P.", 1 + peer.tcb.unread, text=b"x", options=for_segment((stamp, 7)))
-    assert peer.tcb.unread == 2
+    assert peer.tcb.unread == 4
     assert peer.end.segments()[-1].options == b""
 
 

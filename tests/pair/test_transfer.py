@@ -311,12 +311,12 @@ def test_reading_a_whole_buffer_is_told_once() -> None:
 
 def test_a_window_that_shrank_is_not_exceeded() -> None:
     """RFC 7323 section 2.4; what was sent before goes again as if nothing had happened."""
-    peer = Peer(End("end", PLAIN)).establish(window=4000)
+    peer = Peer(End("end", PLAIN)).establish(window=20_000)
     peer.write(bytes(2920))
-    peer.send(".", 1, 1, window=1000)
-    assert peer.write(bytes(1460)) == []
+    peer.send(".", 1, 1, window=2000)
+    assert peer.write(bytes(5840)) == []
     assert peer.advance(0.2) == [". seq 1 ack 1 len 1460"]
-    assert peer.send(".", 1, 1461, window=1000)[:1] != [". seq 2921 ack 1 len 1460"]
+    assert peer.send(".", 1, 2921, window=2000) == [". seq 2921 ack 1 len 1460"]
 
 
 def test_a_window_that_was_offered_once_is_kept_open() -> None:
@@ -522,6 +522,18 @@ def test_a_retransmitted_segment_is_not_timed() -> None:
     pair.advance(pair.now + 5)
     assert pair.tcb(pair.client, CLIENT).round_trip == before
     assert pair.tcb(pair.client, CLIENT).flight == 0
+
+
+def test_a_segment_that_duplicates_brought_again_is_not_timed() -> None:
+    peer = Peer(End("end", PLAIN)).reach(State.ESTABLISHED)
+    peer.write(bytes(14_600))
+    before = peer.tcb.round_trip
+    for _ in range(3):
+        peer.send(".", 1, 1)
+    peer.now = 5.0
+    peer.send(".", 1, 14_601)
+    assert peer.tcb.flight == 0
+    assert peer.tcb.round_trip == before
 
 
 def test_urgent_text_is_text() -> None:
