@@ -128,6 +128,24 @@ def test_progress_begins_the_user_timeout_anew() -> None:
     assert peer.state is State.CLOSED
 
 
+def test_a_long_user_timeout_outlasts_the_retransmissions() -> None:
+    """As TCP_USER_TIMEOUT does, it stands in the place of retries2."""
+    peer = Peer(End("end", TcpConfig(user_timeout_s=5000, retries2=3))).establish()
+    peer.write(b"x")
+    assert len(peer.advance(4999)) > 40
+    assert peer.state is State.ESTABLISHED
+    peer.advance(5000)
+    assert peer.end.deleted() == [TimeoutError]
+
+
+def test_an_orphan_has_its_retransmissions_and_no_more() -> None:
+    peer = Peer(End("end", TcpConfig(user_timeout_s=5000, orphan_retries=2))).establish()
+    peer.release()
+    assert peer.advance(5000) == ["F. seq 1 ack 1"] * 2
+    assert peer.now == 5000
+    assert peer.state is State.CLOSED
+
+
 def test_the_user_timeout_does_not_run_while_nothing_waits() -> None:
     peer = Peer(End("end", TcpConfig(user_timeout_s=10))).establish()
     peer.advance(1000)

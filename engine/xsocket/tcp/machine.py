@@ -286,13 +286,16 @@ _ON_TIMER: Final[dict[Timer, Callable[[Tcb, float, list[Action]], None]]] = {
 }
 
 
-def _retry_limit(tcb: Tcb) -> int:
+def _retry_limit(tcb: Tcb) -> float:
+    """How many retransmissions go without an answer; a user timeout stands in the place of retries2."""
     rules = tcb.config
     if tcb.state is State.SYN_SENT:
         return rules.syn_retries + rules.syn_linear_timeouts
     if tcb.state is State.SYN_RECEIVED:
         return rules.synack_retries
-    return min(rules.retries2, rules.orphan_retries) if tcb.user_gone else rules.retries2
+    if tcb.user_gone:
+        return min(rules.retries2, rules.orphan_retries)
+    return inf if rules.user_timeout_s else rules.retries2
 
 
 def _send_again(tcb: Tcb, now: float, timer: Timer | None, out: list[Action]) -> None:
