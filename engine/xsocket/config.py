@@ -306,6 +306,27 @@ class TcpConfig:
         0.0, "How long text may go unacknowledged before the connection is given up; 0 for retries2",
         rfc="5482 section 3", linux="TCP_USER_TIMEOUT", unit="s", low=0, high=2_147_483,
     )  # fmt: skip
+    user_timeout_option: bool = _rule(
+        False, "Send and read the user timeout option (the RFC's ENABLED)", rfc="5482 section 3",
+    )  # fmt: skip
+    user_timeout_advertised_s: float = _rule(
+        0.0, "The user timeout that the option tells the peer of (ADV_UTO); 0 for user_timeout_s or, without "
+        "one, five minutes",
+        rfc="5482 section 3", unit="s", low=0, high=32_767 * 60,
+    )  # fmt: skip
+    user_timeout_changeable: bool = _rule(
+        True, "Let the peer's option set the user timeout (CHANGEABLE); never where user_timeout_s is set",
+        rfc="5482 section 3.1",
+    )  # fmt: skip
+    user_timeout_least_s: float = _rule(
+        100.0, "The shortest user timeout that the peer's option can set (L_LIMIT); the retransmission "
+        "timeout, if that is longer",
+        rfc="5482 section 3.1", unit="s", low=1, high=32_767 * 60,
+    )  # fmt: skip
+    user_timeout_most_s: float = _rule(
+        3600.0, "The longest user timeout that the peer's option can set (U_LIMIT)",
+        rfc="5482 section 3.1", unit="s", low=1, high=32_767 * 60,
+    )  # fmt: skip
     nodelay: bool = _rule(
         False, "Send short segments at once: no Nagle algorithm", rfc="9293 section 3.7.4",
         linux="TCP_NODELAY",
@@ -453,6 +474,8 @@ class TcpConfig:
 PER_CONNECTION: Final = frozenset(
     {
         *("nodelay", "minshall", "delayed_ack_s", "user_timeout_s", "retries1", "retries2", "mtu_probing"),
+        *("user_timeout_advertised_s", "user_timeout_changeable"),
+        *("user_timeout_least_s", "user_timeout_most_s"),
         *("keepalive", "keepalive_time_s", "keepalive_intvl_s", "keepalive_probes"),
         *("time_wait_s", "fin_timeout_s", "orphan_retries", "rfc1337"),
     }

@@ -314,6 +314,8 @@ def _option(option: tcp_options.Option, numbering: Numbering, to_engine: bool) -
             )
         case tcp_options.Md5Signature():
             return "md5"
+        case tcp_options.UserTimeout(value, minutes):
+            return f"user timeout {value} {'min' if minutes else 's'}"
         case tcp_options.Authentication(key_id, rnext_key_id):
             return f"ao key {key_id} rnext {rnext_key_id}"
         case tcp_options.FastOpen(cookie, experimental):

@@ -17,6 +17,7 @@ MIN_MSS: Final = 48
 def take_syn(tcb: Tcb, now: float, syn: Segment, options: Parsed) -> None:
     """Note what the peer's SYN says: IRS, window, and the options both ends want."""
     rules = tcb.config
+    sender.note_user_timeout(tcb, syn)
     tcb.irs, tcb.rcv_nxt = syn.seq, add(syn.seq, 1)
     tcb.rcv_adv = add(tcb.rcv_nxt, min(rules.rmem, MAX_UNSCALED_WINDOW))
     tcb.snd_wnd = tcb.max_snd_wnd = syn.window
@@ -75,6 +76,7 @@ def _count_early_text(tcb: Tcb, ack: int, lost: bool, out: list[Action]) -> None
 def complete(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> None:
     """Enter ESTABLISHED: our SYN is acknowledged, the window is known, nothing waits for a timer."""
     sender.measure(tcb, now, segment.acknowledgment)
+    sender.note_user_timeout(tcb, segment)
     if tcb.retries and tcb.round_trip is None:
         tcb.rto_s = max(tcb.rto_s, 3.0)  # RFC 6298 section 5.7
     if tcb.retries > 1:

@@ -25,6 +25,7 @@ from xsocket.tcp.stream import SendQueue
 from xsocket.tcp.table import TABLE
 from xsocket.tcp.tcb import Tcb
 from xsocket.tcp.transition import delete, move
+from xsocket.tcp.usertimeout import advertised_s
 
 __all__ = [
     "abort",
@@ -145,6 +146,8 @@ def receive(tcb: Tcb, now: float, most: int) -> tuple[bytes, list[Action]]:
 def configure(tcb: Tcb, now: float, config: TcpConfig) -> list[Action]:
     """Play by *config* from now on; what it no longer holds back goes at once, as after TCP_NODELAY."""
     out: list[Action] = []
+    if tcb.user_timeout is not None and advertised_s(config) != advertised_s(tcb.config):
+        tcb.user_timeout.due = True
     tcb.config = config
     if tcb.timer in (None, Timer.KEEP_ALIVE):
         tcb.rest(now)
@@ -246,9 +249,10 @@ def _keep_alive(tcb: Tcb, now: float, out: list[Action]) -> None:
     """RFC 9293 section 3.8.4: probe a silent peer with a number it has acknowledged already."""
     rules = tcb.config
     # Not by the difference: rounded, it may say "not yet" at the very instant for which it sets the timer.
-    if now < tcb.heard_at + rules.keepalive_time_s:
+    time_s = tcb.keepalive_time_s
+    if now < tcb.heard_at + time_s:
         tcb.unanswered = 0
-        tcb.start_timer(Timer.KEEP_ALIVE, tcb.heard_at, rules.keepalive_time_s)
+        tcb.start_timer(Timer.KEEP_ALIVE, tcb.heard_at, time_s)
         return
     silent_s = now - tcb.heard_at
     patience_over = rules.user_timeout_s and silent_s >= rules.user_timeout_s
@@ -264,7 +268,7 @@ def _keep_alive(tcb: Tcb, now: float, out: list[Action]) -> None:
 
 def _retransmission_over(tcb: Tcb, now: float, out: list[Action]) -> None:
     timer = tcb.timer
-    user_timeout_s = tcb.config.user_timeout_s
+    user_timeout_s = tcb.user_timeout_s
     if user_timeout_s and now - tcb.waiting_since >= user_timeout_s:
         move(tcb, Trigger.USER_TIMEOUT, out)
         delete(tcb, tcb.soft_error or TimeoutError, out)
@@ -295,7 +299,7 @@ def _retry_limit(tcb: Tcb) -> float:
         return rules.synack_retries
     if tcb.user_gone:
         return min(rules.retries2, rules.orphan_retries)
-    return inf if rules.user_timeout_s else rules.retries2
+    return inf if tcb.user_timeout_s else rules.retries2
 
 
 def _send_again(tcb: Tcb, now: float, timer: Timer | None, out: list[Action]) -> None:

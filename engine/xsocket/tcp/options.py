@@ -6,8 +6,9 @@ is wrong is passed over, one whose length runs past the end ends the list.
 """
 
 from collections.abc import Iterable, Iterator
+from math import ceil
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 END: Final = 0
 NOP: Final = 1
@@ -17,6 +18,7 @@ SACK_PERMITTED: Final = 4
 SACK: Final = 5
 TIMESTAMPS: Final = 8
 MD5_SIGNATURE: Final = 19
+USER_TIMEOUT: Final = 28
 AUTHENTICATION: Final = 29
 FAST_OPEN: Final = 34
 EXPERIMENTAL: Final = 254
@@ -27,6 +29,8 @@ MAX_OCTETS: Final = 40
 """The data offset counts at most fifteen words, five of which are the fixed header (RFC 9293 section 3.1)."""
 DEFAULT_MSS: Final = {4: 536, 6: 1220}
 """What a peer takes that sends no MSS option: RFC 9293 section 3.7.1 (MUST-15)."""
+MAX_USER_TIMEOUT: Final = 0x7FFF
+"""RFC 5482 section 3.3: the field has 15 bits."""
 MAX_SHIFT: Final = 14
 """RFC 7323 section 2.3: a larger shift count is used as this."""
 
@@ -183,6 +187,26 @@ class Md5Signature(NamedTuple):
     digest: bytes
 
 
+class UserTimeout(NamedTuple):
+    """RFC 5482 section 3.3; 0 to 32,767 seconds, or minutes if the granularity bit is set."""
+
+    value: int
+    minutes: bool = False
+
+    @property
+    def seconds(self) -> int:
+        """How long that is."""
+        return self.value * 60 if self.minutes else self.value
+
+    @classmethod
+    def of(cls, seconds: float) -> Self:
+        """Return the shortest that is no shorter than *seconds*, and never zero; the longest if none is."""
+        value = max(1, ceil(seconds))
+        if value <= MAX_USER_TIMEOUT:
+            return cls(value)
+        return cls(min(MAX_USER_TIMEOUT, ceil(value / 60)), minutes=True)
+
+
 class Authentication(NamedTuple):
     """RFC 5925 section 2.2; the KeyIDs, 0 to 255, and a MAC as long as its algorithm has it."""
 
@@ -220,6 +244,7 @@ Option = (
     | Sack
     | Timestamps
     | Md5Signature
+    | UserTimeout
     | Authentication
     | FastOpen
     | Unknown
@@ -252,6 +277,8 @@ def _decode_one(kind: int, data: bytes) -> Option:
             return Timestamps(*_TWO_WORDS.unpack(data))
         case 19, 16:
             return Md5Signature(data)
+        case 28, 2:
+            return _user_timeout(data)
         case 29, size if size >= 2:
             return Authentication(data[0], data[1], data[2:])
         case 34, size if _is_cookie(size):
@@ -285,6 +312,8 @@ def _encode_one(option: Option) -> bytes:
             return b"\x08\x0a" + _TWO_WORDS.pack(value, echo)
         case Md5Signature(digest):
             return bytes((MD5_SIGNATURE, 2 + len(digest))) + digest
+        case UserTimeout(value, minutes):
+            return bytes((USER_TIMEOUT, 4)) + (minutes << 15 | value).to_bytes(2)
         case Authentication(key_id, rnext_key_id, mac):
             return bytes((AUTHENTICATION, 4 + len(mac), key_id, rnext_key_id)) + mac
         case FastOpen(cookie, False):
@@ -295,6 +324,20 @@ def _encode_one(option: Option) -> bytes:
             return bytes((kind, 2 + len(data))) + data
         case Malformed(raw):
             return raw
+
+
+def _user_timeout(data: bytes) -> UserTimeout:
+    field = int.from_bytes(data)
+    return UserTimeout(field & MAX_USER_TIMEOUT, minutes=field > MAX_USER_TIMEOUT)
+
+
+def user_timeout(raw: bytes) -> UserTimeout | None:
+    """Return the user timeout option, the last of several; not in `parse`, since hardly a segment has it."""
+    found = None
+    for kind, data in _walk(raw):
+        if kind == USER_TIMEOUT and len(data) == 2:
+            found = _user_timeout(data)
+    return found
 
 
 def signatures(raw: bytes) -> list[tuple[int, int, bytes]]:

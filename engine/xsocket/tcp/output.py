@@ -6,11 +6,13 @@ from xsocket.actions import Action, Send
 from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
 from xsocket.seqnum import add, distance, precedes
 from xsocket.state import State
+from xsocket.tcp import usertimeout
 from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.fastopen import FastOpenState, fits
-from xsocket.tcp.options import MAX_OCTETS, MAX_SHIFT, FastOpen, for_fast_open, for_segment, for_syn
+from xsocket.tcp.options import MAX_OCTETS, MAX_SHIFT, FastOpen, encode, for_fast_open, for_segment, for_syn
 from xsocket.tcp.retransmission import RetransmissionQueue, Sent
 from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW, Tcb
+from xsocket.tcp.usertimeout import OPTION_OCTETS, UserTimeoutState
 
 TIMESTAMP_OCTETS = 12
 
@@ -49,6 +51,8 @@ def syn(tcb: Tcb, now: float, rule: str, *, first: bool = False) -> Send:
     text = b""
     if first and tcb.fast_open is not None:
         options, text = _with_early_text(tcb, tcb.fast_open, options)
+    if first:
+        options = _with_user_timeout(tcb, options)
     return send(tcb, Segment(tcb.iss, 0, SYN, window, options, text), rule)
 
 
@@ -56,6 +60,14 @@ def _with_fast_open(tcb: Tcb, options: bytes, option: FastOpen | None) -> bytes:
     """Add the option where there is room for it."""
     others = len(options) + (tcb.signer.octets if tcb.signer is not None else 0)
     return options if option is None or not fits(option, others) else options + for_fast_open(option)
+
+
+def _with_user_timeout(tcb: Tcb, options: bytes) -> bytes:
+    """Add the user timeout option where it is in use and has room (RFC 5482 section 3)."""
+    room = MAX_OCTETS - len(options) - (tcb.signer.octets if tcb.signer is not None else 0)
+    if tcb.user_timeout is None or room < OPTION_OCTETS:
+        return options
+    return options + encode([usertimeout.option(tcb.config)])
 
 
 def _with_early_text(tcb: Tcb, early: FastOpenState, options: bytes) -> tuple[bytes, bytes]:
@@ -83,6 +95,8 @@ def syn_ack(tcb: Tcb, now: float, rule: str, *, first: bool = False) -> Send:
     options = for_syn(tcb.rcv_mss, scale, tcb.sack, stamps)
     if first and tcb.fast_open is not None:
         options = _with_fast_open(tcb, options, tcb.fast_open.given)
+    if first:
+        options = _with_user_timeout(tcb, options)
     window = min(tcb.rcv_wnd, MAX_UNSCALED_WINDOW)  # RFC 7323 section 2.2: never scaled on a SYN
     tcb.last_ack_sent = tcb.rcv_nxt
     return send(tcb, Segment(tcb.iss, tcb.rcv_nxt, SYN | ACK, window, options), rule)
@@ -102,8 +116,20 @@ def segment_from(tcb: Tcb, now: float, seq: int, flags: int, payload: bytes = b"
         room = min(tcb.snd_mss - len(payload), MAX_OCTETS - option_octets(tcb))  # RFC 9293 section 3.7.1
         blocks = tcb.receiving.blocks()[: max(0, room - 4) // 8]
     options = for_segment(stamps, blocks) if stamps or blocks else b""
+    if tcb.user_timeout is not None and tcb.user_timeout.due:
+        options = _advertise_user_timeout(tcb, tcb.user_timeout, options, len(payload))
     tcb.ack_due, tcb.ack_at = None, inf
     return Segment(seq, tcb.rcv_nxt, flags | ACK, tcb.advertise(), options, payload)
+
+
+def _advertise_user_timeout(tcb: Tcb, state: UserTimeoutState, options: bytes, text: int) -> bytes:
+    """Tell the peer of our user timeout, once, with the first segment that has room for it."""
+    others = len(options) - (TIMESTAMP_OCTETS if tcb.timestamps else 0)
+    if tcb.snd_mss - text - others < OPTION_OCTETS:
+        return options
+    extended = _with_user_timeout(tcb, options)
+    state.due = extended == options
+    return extended
 
 
 def ack(tcb: Tcb, now: float, rule: str) -> Send:

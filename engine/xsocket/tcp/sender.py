@@ -10,7 +10,7 @@ from xsocket.segment import FIN, SYN, Segment
 from xsocket.seqnum import distance, later, precedes, precedes_or_is
 from xsocket.state import State, Timer
 from xsocket.tcp import output, rto
-from xsocket.tcp.options import Parsed
+from xsocket.tcp.options import Parsed, user_timeout
 from xsocket.tcp.tcb import TS_RECENT_LIFE_S, Tcb
 
 _TEXT_GOES: Final = frozenset(
@@ -21,6 +21,7 @@ _TEXT_GOES: Final = frozenset(
 def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: list[Action]) -> None:
     """Fifth, for an acceptable ACK: forget what is acknowledged, update the window, send what now fits."""
     note_timestamp(tcb, now, segment, options)
+    note_user_timeout(tcb, segment)
     tcb.heard_at = now
     ack = segment.acknowledgment
     was, is_new = tcb.snd_wnd, precedes(tcb.snd_una, ack)
@@ -152,6 +153,12 @@ def watch_closed_window(tcb: Tcb, now: float) -> None:
     """Start the persist timer when the peer's window keeps text from going and nothing is in flight."""
     if tcb.timer in (None, Timer.KEEP_ALIVE) and tcb.unsent and tcb.state in _TEXT_GOES:
         tcb.start_retransmission(now)
+
+
+def note_user_timeout(tcb: Tcb, segment: Segment) -> None:
+    """RFC 5482 section 3.1: what the peer says of its user timeout, in a segment that is acceptable."""
+    if tcb.user_timeout is not None and segment.options:
+        tcb.user_timeout.note(user_timeout(segment.options))
 
 
 def note_timestamp(tcb: Tcb, now: float, segment: Segment, options: Parsed) -> None:

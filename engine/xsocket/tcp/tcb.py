@@ -13,6 +13,7 @@ from xsocket.tcp.retransmission import RetransmissionQueue
 from xsocket.tcp.rto import RoundTrip, backed_off
 from xsocket.tcp.signers import AuthenticationInfo, Signer
 from xsocket.tcp.stream import ReceiveQueue, SendQueue
+from xsocket.tcp.usertimeout import MARGIN_S, UserTimeoutInfo, UserTimeoutState
 
 MAX_UNSCALED_WINDOW = 65_535
 TS_RECENT_LIFE_S = 24 * 86_400
@@ -54,6 +55,7 @@ class Tcb:
         initial_segments: How many segments it begins with.
         sent_at: When text or a FIN was last sent.
         fast_open: What it has of Fast Open; None where neither end tries it.
+        user_timeout: What it has of the user timeout option; None where that is not in use.
         signer: Signs our segments and judges the peer's; None where no key protects the connection.
         closing: Whether the user has asked for a FIN.
         fin_sent: Whether that FIN has gone out at least once; it then holds the last number before SND.NXT.
@@ -140,6 +142,7 @@ class Tcb:
         "ts_recent_at",
         "unanswered",
         "user_gone",
+        "user_timeout",
         "waiting_since",
     )
 
@@ -172,6 +175,7 @@ class Tcb:
         self.retransmission: RetransmissionQueue | None = None
         self.signer: Signer | None = None
         self.fast_open: FastOpenState | None = None
+        self.user_timeout = UserTimeoutState() if config.user_timeout_option else None
         self.closing = self.fin_sent = self.user_gone = False
         self.ack_due: str | None = None
         self.fin_at: int | None = None
@@ -228,6 +232,30 @@ class Tcb:
         return (int(now * 1000) + self.ts_offset) & MASK
 
     @property
+    def current_rto_s(self) -> float:
+        """The retransmission timeout, backed off, seconds."""
+        return backed_off(self.rto_s, self.retries, self.config.max_rto_s)
+
+    @property
+    def adopted_s(self) -> float | None:
+        """The user timeout that the peer's option has set; None without one. In synchronized states only."""
+        if self.user_timeout is None or self.state in _HANDSHAKE:
+            return None
+        return self.user_timeout.adopted_s(self.config, self.current_rto_s)
+
+    @property
+    def user_timeout_s(self) -> float:
+        """How long text may go unacknowledged, seconds; 0 for as long as it is sent again."""
+        return self.adopted_s or self.config.user_timeout_s
+
+    @property
+    def keepalive_time_s(self) -> float:
+        """Silence before the first keep-alive probe: longer than an adopted user timeout (RFC 5482 4.2)."""
+        adopted_s = self.adopted_s
+        time_s = self.config.keepalive_time_s
+        return time_s if adopted_s is None else max(time_s, adopted_s + MARGIN_S)
+
+    @property
     def due(self) -> float:
         """When a timer runs out next; infinite for never."""
         return self.deadline if self.deadline < self.ack_at else self.ack_at
@@ -246,15 +274,16 @@ class Tcb:
         if self.state is State.SYN_SENT:
             doublings = max(0, doublings - self.config.syn_linear_timeouts)
         after_s = backed_off(self.rto_s, doublings, self.config.max_rto_s)
-        if self.config.user_timeout_s:
-            after_s = min(after_s, max(0.0, self.waiting_since + self.config.user_timeout_s - now))
+        user_timeout_s = self.user_timeout_s
+        if user_timeout_s:
+            after_s = min(after_s, max(0.0, self.waiting_since + user_timeout_s - now))
         self.start_timer(Timer.PERSIST if shut else Timer.RETRANSMISSION, now, after_s)
 
     def rest(self, now: float) -> None:
         """Nothing is in flight: stop the timer, or let it watch for a peer that vanishes."""
         if self.config.keepalive and self.state in _KEPT_ALIVE:
             self.unanswered = 0
-            self.start_timer(Timer.KEEP_ALIVE, now, self.config.keepalive_time_s)
+            self.start_timer(Timer.KEEP_ALIVE, now, self.keepalive_time_s)
         else:
             self.stop_timer()
 
@@ -313,11 +342,12 @@ class Info(NamedTuple):
     unread: int
     authentication: AuthenticationInfo | None
     fast_open: FastOpenInfo | None
+    user_timeout: UserTimeoutInfo | None
 
 
 def snapshot(tcb: Tcb) -> Info:
     """Return what *tcb* holds at this moment."""
-    congestion, path = tcb.congestion, tcb.round_trip
+    congestion, path, timeout = tcb.congestion, tcb.round_trip, tcb.user_timeout
     return Info(
         state=tcb.state,
         passive=tcb.passive,
@@ -343,6 +373,7 @@ def snapshot(tcb: Tcb) -> Info:
         unread=tcb.unread,
         authentication=tcb.signer.info if tcb.signer is not None else None,
         fast_open=tcb.fast_open.info if tcb.fast_open is not None else None,
+        user_timeout=timeout.info(tcb.config, tcb.current_rto_s) if timeout is not None else None,
     )
 
 

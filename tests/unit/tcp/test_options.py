@@ -19,6 +19,7 @@ from xsocket.tcp.options import (
     SackPermitted,
     Timestamps,
     Unknown,
+    UserTimeout,
     WindowScale,
 )
 
@@ -32,6 +33,7 @@ KNOWN: st.SearchStrategy[Option] = st.one_of(
     st.builds(Sack, st.lists(PAIRS, min_size=1, max_size=4).map(tuple)),
     st.builds(Timestamps, NUMBERS, NUMBERS),
     st.builds(Md5Signature, st.binary(min_size=16, max_size=16)),
+    st.builds(UserTimeout, st.integers(0, 32_767), st.booleans()),
     st.builds(Authentication, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=16)),
     st.builds(
         FastOpen,
@@ -95,6 +97,8 @@ def test_parse_agrees_with_decode(raw: bytes) -> None:
         pytest.param(
             b"\x13\x11" + bytes(15), (Unknown(19, bytes(15)),), id="MD5 signature of a wrong length"
         ),
+        pytest.param(b"\x1c\x04\x80\x05", (UserTimeout(5, minutes=True),), id="user timeout"),
+        pytest.param(b"\x1c\x03\x05", (Unknown(28, b"\x05"),), id="user timeout of a wrong length"),
         pytest.param(b"\x1d\x06\x01\x02ab", (Authentication(1, 2, b"ab"),), id="TCP-AO"),
         pytest.param(b"\x1d\x04\x01\x02", (Authentication(1, 2, b""),), id="TCP-AO without a MAC"),
         pytest.param(b"\x1d\x03\x01", (Unknown(29, b"\x01"),), id="TCP-AO of a wrong length"),

@@ -144,6 +144,8 @@ def test_a_new_connection_of_the_same_name_counts_from_its_own_syn() -> None:
         ),
         pytest.param(b"\x01\x01\x13\x12" + bytes(16), ("md5",), id="MD5 signature"),
         pytest.param(b"\x1d\x10\x3d\x54" + bytes(12), ("ao key 61 rnext 84",), id="TCP-AO"),
+        pytest.param(b"\x1c\x04\x00\x64", ("user timeout 100 s",), id="user timeout in seconds"),
+        pytest.param(b"\x1c\x04\x80\x02", ("user timeout 2 min",), id="user timeout in minutes"),
         pytest.param(b"\x22\x02", ("fast open request",), id="fast open request"),
         pytest.param(b"\x22\x06\xab\xcd\xef\x01", ("fast open abcdef01",), id="fast open cookie"),
         pytest.param(b"\xfd\x04\xf9\x89", ("option 253 of 2 octets",), id="unknown"),
