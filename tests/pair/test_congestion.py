@@ -240,6 +240,13 @@ def test_recovery_keeps_to_half_of_what_was_in_flight() -> None:
     assert peer.tcb.retransmission.pipe <= 5 * MSS
 
 
+def test_however_much_was_lost_half_of_what_was_in_flight_goes_again() -> None:
+    config = TcpConfig(timestamps=False, initial_cwnd=20)
+    peer = Peer(End("end", config), options=for_syn(MSS, None, True, None)).establish()
+    peer.write(bytes(20 * MSS))
+    assert segments(holds(peer, 17, 19)) == list(range(10))
+
+
 def test_a_retransmission_that_is_lost_lowers_the_window_again() -> None:
     peer = sack_peer(40)
     assert 0 in segments(holds(peer, 1, 9))

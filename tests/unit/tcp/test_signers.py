@@ -76,6 +76,14 @@ def peers_signer() -> AoSigner:
     return AoSigner(FOUR_TUPLE.reversed, [AoKey(peer="10.0.0.2", send_id=2, recv_id=1, secret="secret")])
 
 
+def test_the_extension_of_the_peers_numbers_moves_with_them() -> None:
+    """RFC 5925 section 6.2: twice round."""
+    signer, peer, iss, irs = AoSigner(FOUR_TUPLE, [KEY]), peers_signer(), 7, 10
+    for step in range(1, 9):
+        segment = peer.sign(Segment((irs + step * (1 << 30)) & MASK, 8, ACK), irs, iss)
+        assert signer.judge(segment, iss, irs) is None
+
+
 def test_only_authentic_segments_move_the_extension() -> None:
     """Else forged numbers would make every later segment look forged."""
     signer, iss, irs = AoSigner(FOUR_TUPLE, [KEY]), 7, 10
