@@ -22,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Enter a user namespace where that is needed: now, while there is one thread and no worker process."""
     config.stash[_refusal] = _refusal_of_this_machine()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # So a shell starts what it runs in the background. Tests interrupt themselves, and programs they start.
+        # So a shell starts what it puts into the background. Tests interrupt themselves and their programs.
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

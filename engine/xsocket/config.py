@@ -156,6 +156,24 @@ class TcpConfig:
         rfc="4987 section 3.6", linux="tcp_syncookies (1, 2, 0)",
         sysctl=_choice("ipv4/tcp_syncookies", "never", "auto", "always"),
     )  # fmt: skip
+    ecn: int = _rule(
+        2, "Which ECN our SYNs request, and which is accepted of a peer's: 0 none; 1 that of RFC 3168, both; "
+        "2 that, accepted only; 3 that of RFC 9768 (AccECN) or else of RFC 3168, both; 4 as 1 requested and "
+        "as 3 accepted; 5 as 3, accepted only",
+        rfc="3168 section 6.1.1", linux="tcp_ecn", unit="(mode)", low=0, high=5,
+        sysctl=_count("ipv4/tcp_ecn"),
+    )  # fmt: skip
+    ecn_fallback: bool = _rule(
+        True, "Ask no more for ECN when SYNs, or SYN+ACKs, that do get no answer",
+        rfc="3168 section 6.1.1.1", linux="tcp_ecn_fallback",
+        sysctl=_switch("ipv4/tcp_ecn_fallback"),
+    )  # fmt: skip
+    ecn_option: int = _rule(
+        2, "When accurate feedback goes with the option that counts octets: 0 never, 1 when a counter has "
+        "changed, 2 always where there is room",
+        rfc="9768 section 3.2.3", linux="tcp_ecn_option", unit="(mode)", low=0, high=2,
+        sysctl=_count("ipv4/tcp_ecn_option"),
+    )  # fmt: skip
     fastopen: int = _rule(
         1, "Which parts of TCP Fast Open are played, a sum: 1 as client, 2 as server, 4 as client without a "
         "cookie, 512 (0x200) as server without asking for one, 1024 (0x400) as server even if fastopen_qlen "

@@ -1,4 +1,4 @@
-"""Congestion control: slow start, avoidance, recovery (RFC 5681, 6582, 6675). It counts octets only."""
+"""Congestion control: slow start, avoidance, recovery (RFC 5681, 6582, 6675, 3168). It counts octets only."""
 
 from xsocket.seqnum import precedes
 
@@ -14,9 +14,19 @@ class NewReno:
         ssthresh: Slow start threshold, octets.
         duplicates: Duplicate acknowledgments since the last new one.
         recover: Where loss recovery ends (RFC 6582 section 3.2); None outside it.
+        reductions: How often the window was reduced.
     """
 
-    __slots__ = ("_slow_start", "cwnd", "duplicates", "mss", "recover", "ssthresh")
+    __slots__ = (
+        "_marked_until",
+        "_slow_start",
+        "cwnd",
+        "duplicates",
+        "mss",
+        "recover",
+        "reductions",
+        "ssthresh",
+    )
 
     def __init__(self, mss: int, initial_segments: int) -> None:
         self.mss = mss
@@ -24,7 +34,9 @@ class NewReno:
         self.ssthresh = 1 << 30
         self.duplicates = 0
         self.recover: int | None = None
+        self.reductions = 0
         self._slow_start = False
+        self._marked_until: int | None = None
 
     def acknowledged(self, count: int, ack: int) -> None:
         """Note that *count* new octets, up to *ack*, were acknowledged."""
@@ -33,24 +45,41 @@ class NewReno:
             self.recover = None
             if not self._slow_start:
                 self.cwnd = self.ssthresh  # RFC 6582 section 3.2 step 3, full acknowledgment
-        if self.recover is None or self._slow_start:
+        if self._marked_until is not None and precedes(self._marked_until, ack):
+            self._marked_until = None  # beyond it, so that CWR has reached the peer
+        if self._slow_start or (self.recover is None and self._marked_until is None):
             self._grow(count)
 
     def lost(self, flight: int, snd_nxt: int) -> bool:
         """Note a loss that acknowledgments showed (RFC 5681 section 3.2); True for the first of a window."""
         if self.recover is not None:
             return False
-        self.ssthresh = max(flight // 2, 2 * self.mss)
-        self.cwnd = self.ssthresh
+        if self._marked_until is None:  # one window of data, one reduction: RFC 3168 section 6.1.2
+            self._reduce(flight)
         self.recover, self._slow_start = snd_nxt, False
         return True
+
+    def marked(self, flight: int, snd_nxt: int) -> None:
+        """Note that a router marked what was in flight (RFC 3168 section 6.1.2): once for each window."""
+        if self.recover is None and self._marked_until is None:
+            before = self.cwnd
+            self._reduce(flight)
+            self.cwnd = min(before, self.cwnd)
+            self._marked_until = snd_nxt
+
+    def _reduce(self, flight: int) -> None:
+        self.ssthresh = max(flight // 2, 2 * self.mss)
+        self.cwnd = self.ssthresh
+        self.reductions += 1
 
     def timed_out(self, flight: int, snd_nxt: int, *, first: bool) -> None:
         """Note that the retransmission timer ran out (RFC 5681 section 3.1), *first* for this text."""
         if first:
             self.ssthresh = max(flight // 2, 2 * self.mss)
         self.cwnd = self.mss
+        self.reductions += 1
         self.duplicates = 0
+        self._marked_until = None
         self.recover, self._slow_start = snd_nxt, True
 
     def _grow(self, count: int) -> None:

@@ -7,7 +7,9 @@ from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
 from xsocket.seqnum import MASK, add, distance
 from xsocket.state import State, Timer
+from xsocket.tcp.classicecn import EcnInfo
 from xsocket.tcp.congestion import NewReno
+from xsocket.tcp.ecn import Ecn
 from xsocket.tcp.fastopen import FastOpenInfo, FastOpenState
 from xsocket.tcp.retransmission import RetransmissionQueue
 from xsocket.tcp.rto import RoundTrip, backed_off
@@ -52,6 +54,7 @@ class Tcb:
         retransmission: Segments sent and not acknowledged; None while nothing was sent. SYNs are not in it.
         congestion: The congestion window; None while nothing was sent.
         fast_open: What it has of Fast Open; None where neither end tries it.
+        ecn: What it has of explicit congestion notification; None where that was not agreed on.
         signer: Signs our segments and judges the peer's; None where no key protects the connection.
         closing: Whether the user has asked for a FIN.
         fin_sent: Whether that FIN has gone out at least once; it then holds the last number before SND.NXT.
@@ -88,6 +91,7 @@ class Tcb:
         "config",
         "congestion",
         "deadline",
+        "ecn",
         "error",
         "established_at",
         "fast_open",
@@ -167,6 +171,7 @@ class Tcb:
         self.retransmission: RetransmissionQueue | None = None
         self.signer: Signer | None = None
         self.fast_open: FastOpenState | None = None
+        self.ecn: Ecn | None = None
         self.closing = self.fin_sent = self.user_gone = False
         self.ack_due: str | None = None
         self.fin_at: int | None = None
@@ -308,6 +313,7 @@ class Info(NamedTuple):
     unread: int
     authentication: AuthenticationInfo | None
     fast_open: FastOpenInfo | None
+    ecn: EcnInfo | None
 
 
 def snapshot(tcb: Tcb) -> Info:
@@ -338,6 +344,7 @@ def snapshot(tcb: Tcb) -> Info:
         unread=tcb.unread,
         authentication=tcb.signer.info if tcb.signer is not None else None,
         fast_open=tcb.fast_open.info if tcb.fast_open is not None else None,
+        ecn=tcb.ecn.info if tcb.ecn is not None else None,
     )
 
 
