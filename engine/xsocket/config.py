@@ -147,7 +147,7 @@ class TcpConfig:
     )  # fmt: skip
     max_syn_backlog: int = _rule(
         4096, "How many connections may be half-open (SYN-RECEIVED by passive open)",
-        rfc="4987 section 3.3", linux="tcp_max_syn_backlog", unit="connections", low=1, high=1 << 24,
+        rfc="4987 section 3.2", linux="tcp_max_syn_backlog", unit="connections", low=1, high=1 << 24,
         sysctl=_count("ipv4/tcp_max_syn_backlog"),
     )  # fmt: skip
     syn_cookies: SynCookies = _rule(
@@ -196,12 +196,12 @@ class TcpConfig:
     half_open_policy: HalfOpenPolicy = _rule(
         "ignore", "What becomes of a SYN that finds the half-open table full and gets no cookie: ignore, "
         "refuse with a reset, or evict the oldest",
-        rfc="4987 section 3.3", linux=None,
+        rfc="4987 section 2.2", linux=None,
     )  # fmt: skip
     max_syn_backlog_per_source: int = _rule(
         0, "How many of them may come from one IPv4 address or one IPv6 /64; a SYN beyond that gets a cookie "
         "or, without cookies, is ignored (or refused, if half_open_policy says so); 0 is no limit",
-        rfc="4987 section 3.3", unit="connections", low=0, high=1 << 24,
+        rfc="", unit="connections", low=0, high=1 << 24,
     )  # fmt: skip
     pool_capacity: int = _rule(
         65_536, "How many established connections may wait in the pool",
@@ -285,7 +285,7 @@ class TcpConfig:
 
     min_pmtu: int = _rule(
         552, "The least path MTU that is believed of IPv4",
-        rfc="5927 section 7.3", linux="net.ipv4.route.min_pmtu", unit="octets", low=68, high=65_535,
+        rfc="5927 section 7.1", linux="net.ipv4.route.min_pmtu", unit="octets", low=68, high=65_535,
         strict=68, why="RFC 1191 section 3 goes down to 68",
         sysctl=_count("ipv4/route/min_pmtu"),
     )  # fmt: skip
