@@ -160,12 +160,12 @@ class TcpConfig:
         2, "Which ECN our SYNs request, and which is accepted of a peer's: 0 none; 1 that of RFC 3168, both; "
         "2 that, accepted only; 3 that of RFC 9768 (AccECN) or else of RFC 3168, both; 4 as 1 requested and "
         "as 3 accepted; 5 as 3, accepted only",
-        rfc="3168 section 6.1.1", linux="tcp_ecn", unit="(mode)", low=0, high=5,
+        rfc="3168 section 6.1.1, RFC 9768 section 3.1.1", linux="tcp_ecn", unit="(mode)", low=0, high=5,
         sysctl=_count("ipv4/tcp_ecn"),
     )  # fmt: skip
     ecn_fallback: bool = _rule(
         True, "Ask no more for ECN when SYNs, or SYN+ACKs, that do get no answer",
-        rfc="3168 section 6.1.1.1", linux="tcp_ecn_fallback",
+        rfc="3168 section 6.1.1.1, RFC 9768 section 3.1.4", linux="tcp_ecn_fallback",
         sysctl=_switch("ipv4/tcp_ecn_fallback"),
     )  # fmt: skip
     ecn_option: int = _rule(

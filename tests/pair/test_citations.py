@@ -8,6 +8,7 @@ from support.virtual import DAY_S, FAR, NEAR, PORT, PROMPT, World, world
 from xsocket import Admission, DropReason, Event, EventKind, FourTuple, Segment, Simulation, State, TcpConfig
 from xsocket.segment import ACK, FIN, RST, SYN
 from xsocket.seqnum import add
+from xsocket.tcp.options import for_segment, parse
 from xsocket_tools.rules.catalogue import catalogue
 from xsocket_tools.rules.citation import cited_by_reason
 
@@ -35,10 +36,21 @@ def rules_of(sim: Simulation) -> set[str]:
 
 
 def forge(
-    at: World, four_tuple: FourTuple, flags: int, seq: int = 0, ack: int = 0, text: bytes = b""
+    at: World,
+    four_tuple: FourTuple,
+    flags: int,
+    seq: int = 0,
+    ack: int = 0,
+    text: bytes = b"",
+    options: bytes = b"",
 ) -> None:
     """Let the host at the local end of *four_tuple* receive a segment that nobody sent."""
-    at.link.inject(four_tuple.reversed, Segment(seq, ack, flags, 1000, b"", text))
+    at.link.inject(four_tuple.reversed, Segment(seq, ack, flags, 1000, options, text))
+
+
+def sent_text(event: Event) -> int:
+    """How many octets a segment carries that was sent."""
+    return len(event.segment.payload) if event.kind is EventKind.SENT and event.segment else 0
 
 
 def test_a_handshake_text_and_an_orderly_close() -> None:
@@ -149,6 +161,40 @@ def test_losses(sack: bool) -> None:
     assert rules_of(at.sim) >= {"RFC 5681 4.2", "RFC 6298 5.4"} | by_duplicates
 
 
+@pytest.mark.parametrize(
+    ("mode", "cited"),
+    [(1, {"RFC 3168 6.1.3"}), (3, {"RFC 9768 3.2.2.1", "RFC 9768 3.2.2.5"})],
+    ids=["RFC 3168", "AccECN"],
+)
+def test_marks(mode: int, cited: set[str]) -> None:
+    at = world(config=TcpConfig(ecn=mode), delay_s=0.02, mark=0.1)
+    ours, theirs = at.open()
+    ours.sendall(bytes(120_000))
+    ours.close()
+    assert sum(map(len, iter(lambda: theirs.recv(65_536), b""))) == 120_000
+    theirs.close()
+    at.sim.run()
+    assert rules_of(at.sim) >= cited
+
+
+def test_a_segment_older_than_the_last() -> None:
+    at = world()
+    ours, theirs = at.open()
+    ours.sendall(b"x")
+    theirs.recv(1)
+    info = ours.info
+    before = [
+        event.segment for event in at.sim.trace if event.host == "near" and event.kind is EventKind.RECEIVED
+    ]
+    assert before[-1] is not None
+    latest = parse(before[-1].options).ts_val
+    assert latest is not None
+    stamps = for_segment((add(latest, -1), 0))
+    forge(at, ours.four_tuple, ACK, info.rcv_nxt, info.snd_nxt, b"old", stamps)
+    at.sim.run()
+    assert rules_of(at.sim) >= {"PAWS", "RFC 7323 5.3 R1"}
+
+
 def test_a_window_that_stays_closed_for_a_time() -> None:
     at = world(config=TcpConfig(rmem=4096))
     ours, theirs = at.open()
@@ -160,6 +206,7 @@ def test_a_window_that_stays_closed_for_a_time() -> None:
     while received < 10_000:
         received += len(theirs.recv(65_536))
     assert rules_of(at.sim) >= {"3.8.6.1", "3.8.6.2.2"}
+    assert next(event.rule for event in at.sim.trace if sent_text(event) == 1) == "3.8.6.1"
 
 
 def test_keep_alives_that_nobody_answers() -> None:

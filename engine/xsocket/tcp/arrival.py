@@ -174,14 +174,14 @@ def _gone(at: _Arrival) -> None:
 def _unacceptable(at: _Arrival) -> None:
     """Segments that are answered by an acknowledgment and otherwise ignored."""
     step = move(at.tcb, at.trigger, at.out)
-    reason = _WHY_UNACCEPTABLE.get(at.trigger, DropReason.OUTSIDE_WINDOW)
+    reason, rule = _WHY_UNACCEPTABLE.get(at.trigger, DropReason.OUTSIDE_WINDOW), step.rule
     if at.trigger is Trigger.UNACCEPTABLE and not guards.is_fresh(at.tcb, at.now, at.options):
-        reason = DropReason.PAWS
+        reason, rule = DropReason.PAWS, "RFC 7323 5.3 R1"
     at.out.append(Dropped(at.tcb.four_tuple, at.segment, reason))
     if at.tcb.ecn is not None and _repeats_syn_ack(at.tcb, at.segment):
         at.tcb.ecn.syn_ack_again(at.segment)
     answer = _challenge if step.reply is Reply.CHALLENGE_ACK else _answer_invalid
-    answer(at.tcb, at.now, at.segment, step.rule, at.out)
+    answer(at.tcb, at.now, at.segment, rule, at.out)
 
 
 _WHY_UNACCEPTABLE: Final = {

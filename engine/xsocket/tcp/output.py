@@ -274,7 +274,8 @@ def _send_new(tcb: Tcb, now: float, size: int, out: list[Action], kind: Kind = K
     if not payload:
         kind = Kind.ACKNOWLEDGMENT
     segment = segment_from(tcb, now, seq, flags, payload, kind)
-    out.append(send(tcb, segment, "3.10.2" if payload else "3.10.4"))
+    rule = "3.8.6.1" if kind is Kind.SENT_AGAIN else "3.10.2" if payload else "3.10.4"
+    out.append(send(tcb, segment, rule))
 
 
 def _again(tcb: Tcb, now: float, seq: int, most: int) -> Segment:
