@@ -267,6 +267,13 @@ def test_two_ends_whose_syns_cross_both_do_as_servers_would(mode: int) -> None:
         assert (info.accurate, info.sends_ect) == (mode == 3, True)
 
 
+def test_crossing_syns_say_nothing_of_the_initial_window() -> None:
+    pair = crossed(3, 3)
+    pair.lose = lambda *_: True
+    pair.send(pair.client, CLIENT, FULL * 20)
+    assert sum(1 for segment in pair.client.segments() if segment.payload) == 10
+
+
 @pytest.mark.parametrize(("ours", "theirs"), [(1, 2), (3, 5)], ids=["classic", "accurate"])
 def test_an_end_whose_syn_did_not_ask_sends_no_ect_after_crossing(ours: int, theirs: int) -> None:
     """The other end saw a SYN that does not ask, and reports nothing."""
@@ -475,6 +482,16 @@ def test_the_third_segment_says_how_the_syn_ack_came(ecn: int, letters: str, the
     assert ace(last(peer)) == then
 
 
+def test_marks_on_syn_acks_that_come_again_count_once() -> None:
+    """RFC 9768 section 3.2.2.2: the server can count one."""
+    peer = client(ACCURATE, "SW.")
+    for peer.now, ecn in ((5.0, CE), (10.0, CE), (15.0, NOT_ECT)):
+        peer.send("SW.", 0, 1, options=PLAIN, ecn=ecn)
+    assert last(peer).letters == "W."  # the latest one is answered
+    peer.write(b"x")
+    assert ace(last(peer)) == 6
+
+
 def test_text_that_waits_for_the_handshake_lets_a_bare_acknowledgment_go_first() -> None:
     """RFC 9768 section 3.2.2.1: only that can say how the SYN+ACK came."""
     peer = Peer(End("client", ACCURATE))
@@ -522,9 +539,9 @@ def test_every_second_mark_on_text_and_every_third_without_is_acknowledged() -> 
 
 def test_a_batch_of_marks_is_acknowledged_before_the_count_comes_full_circle() -> None:
     peer = established(ACCURATE, "SEWA", "W.")
-    batch = [peer.segment("P.", 1 + n, text=b"a", ecn=CE) for n in range(20)]
-    assert len(peer.deliver(*batch)) == 3
-    assert ace(last(peer)) == (5 + 20) % 8
+    batch = [peer.segment("P.", 1 + n, text=b"a", ecn=CE) for n in range(9)]
+    assert len(peer.deliver(*batch)) == 2
+    assert ace(last(peer)) == (5 + 9) % 8
 
 
 def test_the_option_counts_the_octets_of_each_mark() -> None:
@@ -614,6 +631,13 @@ def test_a_count_that_has_grown_reduces_the_window_once_for_each_window_of_text(
     info = snapshot(peer.tcb).ecn
     assert info is not None
     assert info.delivered_ce == 2
+
+
+def test_a_count_that_stands_still_lets_the_window_grow() -> None:
+    peer = sending(ACCURATE, "SEWA")
+    for acknowledged in range(1, 11):
+        peer.send("EA.", ack=1 + acknowledged * MSS[4])
+    assert cwnd(peer) == 20 * MSS[4]
 
 
 def test_nobody_says_cwr_with_accurate_feedback() -> None:
