@@ -669,6 +669,7 @@ def test_a_count_that_may_have_come_full_circle_is_held_to_have() -> None:
     """RFC 9768 appendix A.2.1: its own examples."""
     assert counted("EWA.", 9) == 2
     assert counted("EWA.", 10) == 10
+    assert counted("EA.", 8) == 8
 
 
 def counters(*values: int) -> bytes:
