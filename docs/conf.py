@@ -16,7 +16,7 @@ project = "Xsocket"
 author = "the Xsocket maintainers"
 release = importlib.metadata.version("xsocket")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "from_code"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "from_code", "rules_from_code"]
 exclude_patterns = ["_build", "extensions"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,9 @@ _refusal = pytest.StashKey[str | None]()
 def pytest_configure(config: pytest.Config) -> None:
     """Enter a user namespace where that is needed: now, while there is one thread and no worker process."""
     config.stash[_refusal] = _refusal_of_this_machine()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # So a shell starts what it puts into the background. Tests interrupt themselves and their programs.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _refusal_of_this_machine() -> str | None:

@@ -5,17 +5,15 @@
 do in each state, and ``command-line`` the help of every command.
 """
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from itertools import groupby
 from math import inf
 from typing import Any, get_args
 
 import click
-from docutils import nodes  # type: ignore[import-untyped]
+from generated import Generated, linked, table
 from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
 
 from xsocket import DropReason, TcpConfig
 from xsocket.config import Rule
@@ -25,13 +23,11 @@ from xsocket_tools.grid.differences import DIFFERENCES
 from xsocket_tools.grid.report import answers, differences_of, rows_of
 from xsocket_tools.steps import cite
 
-_RFC = re.compile(r"RFC (\d+)(?: (?:section )?(\d+(?:\.\d+)*))?")
-
 
 def drop_reasons() -> str:
     """Return a Markdown table of every reason for which a frame or segment is ignored."""
-    rows = [(f"`{reason.name}`", _linked(reason.value)) for reason in DropReason]
-    return _table(("Reason", "What it says"), rows)
+    rows = [(f"`{reason.name}`", linked(reason.value)) for reason in DropReason]
+    return table(("Reason", "What it says"), rows)
 
 
 def tcp_config() -> str:
@@ -39,11 +35,11 @@ def tcp_config() -> str:
     rows = []
     for each in fields(TcpConfig):
         rule: Rule = each.metadata["rule"]
-        rfc = _linked(f"RFC {rule.rfc}") if rule.rfc else ""
+        rfc = linked(f"RFC {rule.rfc}") if rule.rfc else ""
         linux = f"`{rule.linux}`" if rule.linux else ""
         name, default = f"`{each.name}`", f"`{each.default!r}`"
         rows.append((name, default, _range_of(each.type, rule), rule.what, rfc, linux))
-    return _table(("Rule", "Default", "Range", "What it does", "RFC", "Linux"), rows)
+    return table(("Rule", "Default", "Range", "What it does", "RFC", "Linux"), rows)
 
 
 def tcp_differences() -> str:
@@ -52,8 +48,8 @@ def tcp_differences() -> str:
     for each in fields(TcpConfig):
         rule: Rule = each.metadata["rule"]
         if rule.strict is not None:
-            rows.append((f"`{each.name}`", f"`{each.default!r}`", f"`{rule.strict!r}`", _linked(rule.why)))
-    return _table(("Rule", "Default, as in Linux", "`TcpConfig.strict()`", "Why"), rows)
+            rows.append((f"`{each.name}`", f"`{each.default!r}`", f"`{rule.strict!r}`", linked(rule.why)))
+    return table(("Rule", "Default, as in Linux", "`TcpConfig.strict()`", "Why"), rows)
 
 
 def grid() -> str:
@@ -68,11 +64,11 @@ def grid() -> str:
                 patch.acknowledgments,
                 _code(reply),
                 after,
-                "; ".join(map(_linked, rules)),
+                "; ".join(map(linked, rules)),
             )
             for patch, reply, after, rules in rows
         ]
-        sections.append(f"### {state.value}\n\n{_table(head, lines)}\n")
+        sections.append(f"### {state.value}\n\n{table(head, lines)}\n")
     return "\n".join(sections)
 
 
@@ -93,10 +89,10 @@ def grid_differences() -> str:
             )
             for patch, engine, linux in differences_of(each, outcomes)
         ]
-        sources = f"The engine: {_linked(cite(each.rule))}. Linux: {each.source}."
-        text = f"{count} {'cell' if count == 1 else 'cells'}. {_linked(each.reason)}\n\n{sources}"
+        sources = f"The engine: {linked(cite(each.rule))}. Linux: {each.source}."
+        text = f"{count} {'cell' if count == 1 else 'cells'}. {linked(each.reason)}\n\n{sources}"
         title = each.name[0].upper() + each.name[1:]
-        sections.append(f"### {title}\n\n{text}\n\n{_table(head, lines)}\n")
+        sections.append(f"### {title}\n\n{text}\n\n{table(head, lines)}\n")
     return "\n".join(sections)
 
 
@@ -128,67 +124,37 @@ def _range_of(kind: Any, rule: Rule) -> str:  # noqa: ANN401  # whatever an anno
     return f"{rule.low:,} to {rule.high:,} {rule.unit}"
 
 
-def _linked(text: str) -> str:
-    """Return *text* with its RFC sections made links."""
-
-    def link(match: re.Match[str]) -> str:
-        number, section = match.groups()
-        anchor = f"#section-{section}" if section else ""
-        return f"[{match[0]}](https://www.rfc-editor.org/rfc/rfc{number}.html{anchor})"
-
-    return _RFC.sub(link, text)
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
-
-
-class _Generated(SphinxDirective):
-    """Puts Markdown made by one of the functions above where the directive stands."""
-
-    @staticmethod
-    def text() -> str:
-        """Return the Markdown."""
-        raise NotImplementedError
-
-    def run(self) -> list[nodes.Node]:
-        """Return the nodes of the Markdown."""
-        self.env.note_reread()  # at every build, for no file of docs/ tells that the code has changed
-        return self.parse_text_to_nodes(self.text(), allow_section_headings=True)
-
-
-class DropReasons(_Generated):
+class DropReasons(Generated):
     """``{drop-reasons}``."""
 
     text = staticmethod(drop_reasons)
 
 
-class TcpConfigRules(_Generated):
+class TcpConfigRules(Generated):
     """``{tcp-config}``."""
 
     text = staticmethod(tcp_config)
 
 
-class TcpDifferences(_Generated):
+class TcpDifferences(Generated):
     """``{tcp-differences}``."""
 
     text = staticmethod(tcp_differences)
 
 
-class Grid(_Generated):
+class Grid(Generated):
     """``{grid}``."""
 
     text = staticmethod(grid)
 
 
-class GridDifferences(_Generated):
+class GridDifferences(Generated):
     """``{grid-differences}``."""
 
     text = staticmethod(grid_differences)
 
 
-class CommandLine(_Generated):
+class CommandLine(Generated):
     """``{command-line}``."""
 
     text = staticmethod(command_line)

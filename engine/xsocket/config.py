@@ -147,7 +147,7 @@ class TcpConfig:
     )  # fmt: skip
     max_syn_backlog: int = _rule(
         4096, "How many connections may be half-open (SYN-RECEIVED by passive open)",
-        rfc="4987 section 3.3", linux="tcp_max_syn_backlog", unit="connections", low=1, high=1 << 24,
+        rfc="4987 section 3.2", linux="tcp_max_syn_backlog", unit="connections", low=1, high=1 << 24,
         sysctl=_count("ipv4/tcp_max_syn_backlog"),
     )  # fmt: skip
     syn_cookies: SynCookies = _rule(
@@ -155,6 +155,24 @@ class TcpConfig:
         "when that is full, always, or never",
         rfc="4987 section 3.6", linux="tcp_syncookies (1, 2, 0)",
         sysctl=_choice("ipv4/tcp_syncookies", "never", "auto", "always"),
+    )  # fmt: skip
+    ecn: int = _rule(
+        2, "Which ECN our SYNs request, and which is accepted of a peer's: 0 none; 1 that of RFC 3168, both; "
+        "2 that, accepted only; 3 that of RFC 9768 (AccECN) or else of RFC 3168, both; 4 as 1 requested and "
+        "as 3 accepted; 5 as 3, accepted only",
+        rfc="3168 section 6.1.1, RFC 9768 section 3.1.1", linux="tcp_ecn", unit="(mode)", low=0, high=5,
+        sysctl=_count("ipv4/tcp_ecn"),
+    )  # fmt: skip
+    ecn_fallback: bool = _rule(
+        True, "Ask no more for ECN when SYNs, or SYN+ACKs, that do get no answer",
+        rfc="3168 section 6.1.1.1, RFC 9768 section 3.1.4", linux="tcp_ecn_fallback",
+        sysctl=_switch("ipv4/tcp_ecn_fallback"),
+    )  # fmt: skip
+    ecn_option: int = _rule(
+        2, "When accurate feedback goes with the option that counts octets: 0 never, 1 when a counter has "
+        "changed, 2 always where there is room",
+        rfc="9768 section 3.2.3", linux="tcp_ecn_option", unit="(mode)", low=0, high=2,
+        sysctl=_count("ipv4/tcp_ecn_option"),
     )  # fmt: skip
     fastopen: int = _rule(
         1, "Which parts of TCP Fast Open are played, a sum: 1 as client, 2 as server, 4 as client without a "
@@ -178,12 +196,12 @@ class TcpConfig:
     half_open_policy: HalfOpenPolicy = _rule(
         "ignore", "What becomes of a SYN that finds the half-open table full and gets no cookie: ignore, "
         "refuse with a reset, or evict the oldest",
-        rfc="4987 section 3.3", linux=None,
+        rfc="4987 section 2.2", linux=None,
     )  # fmt: skip
     max_syn_backlog_per_source: int = _rule(
         0, "How many of them may come from one IPv4 address or one IPv6 /64; a SYN beyond that gets a cookie "
         "or, without cookies, is ignored (or refused, if half_open_policy says so); 0 is no limit",
-        rfc="4987 section 3.3", unit="connections", low=0, high=1 << 24,
+        rfc="", unit="connections", low=0, high=1 << 24,
     )  # fmt: skip
     pool_capacity: int = _rule(
         65_536, "How many established connections may wait in the pool",
@@ -273,7 +291,7 @@ class TcpConfig:
 
     min_pmtu: int = _rule(
         552, "The least path MTU that is believed of IPv4",
-        rfc="5927 section 7.3", linux="net.ipv4.route.min_pmtu", unit="octets", low=68, high=65_535,
+        rfc="5927 section 7.1", linux="net.ipv4.route.min_pmtu", unit="octets", low=68, high=65_535,
         strict=68, why="RFC 1191 section 3 goes down to 68",
         sysctl=_count("ipv4/route/min_pmtu"),
     )  # fmt: skip

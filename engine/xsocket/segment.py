@@ -1,6 +1,7 @@
 """A TCP segment as a value: the header fields the machine reads, the options as sent, the text.
 
-No addresses (a `FourTuple` goes beside it), no checksum (the wire's business), no behaviour but reading.
+No addresses (a `FourTuple` goes beside it), no checksum (the wire's business), no behaviour but reading. Of
+the IP header it has the two bits that TCP answers for.
 """
 
 from typing import Final, NamedTuple
@@ -15,6 +16,12 @@ ECE: Final = 0x040
 CWR: Final = 0x080
 AE: Final = 0x100
 """Bit 7 of the reserved octet: "Accurate ECN" in RFC 9768, "NS" in RFC 3540."""
+
+NOT_ECT: Final = 0b00
+ECT_1: Final = 0b01
+ECT_0: Final = 0b10
+CE: Final = 0b11
+"""The four codepoints of the IP header's ECN field (RFC 3168 section 5)."""
 
 LETTERS: Final = (
     (SYN, "S"),
@@ -40,6 +47,8 @@ class Segment(NamedTuple):
         options: The option octets as sent, padding included: 0 to 40 octets, a multiple of four on the wire.
         payload: The segment's text.
         urgent: The urgent pointer as it stands in the header, 0 to 65,535.
+        ecn: The ECN field of the IP header that the segment comes or goes in, 0 to 3: what the network says
+            of it belongs to the segment for as long as TCP has to answer for it.
     """
 
     seq: int
@@ -49,6 +58,7 @@ class Segment(NamedTuple):
     options: bytes = b""
     payload: bytes = b""
     urgent: int = 0
+    ecn: int = NOT_ECT
 
     @property
     def ack(self) -> int | None:

@@ -24,8 +24,8 @@ from xsocket.tcp import fastopen, guards, isn, machine, output, syncookies
 from xsocket.tcp.authentication import Authenticator
 from xsocket.tcp.fastopen import FastOpenStatistics
 from xsocket.tcp.keys import Key
-from xsocket.tcp.options import Parsed, parse
-from xsocket.tcp.syncookies import SynCookies
+from xsocket.tcp.options import parse
+from xsocket.tcp.syncookies import Recalled, SynCookies
 from xsocket.tcp.tcb import Tcb
 
 REOPENED_ISS_LEAD = 65_537
@@ -339,7 +339,7 @@ class Stack:
         return None
 
     def _open_by_cookie(
-        self, now: float, four_tuple: FourTuple, ack: Segment, out: list[Action], recalled: tuple[Parsed, int]
+        self, now: float, four_tuple: FourTuple, ack: Segment, out: list[Action], recalled: Recalled
     ) -> Tcb | None:
         """Apply the limits on TCBs and on the pool, which nobody was asked about at the SYN."""
         policy = self.config.pool_policy
@@ -351,7 +351,7 @@ class Stack:
                 out.append(self._answer(four_tuple, ack, output.reset_for(ack), "3.10.7.2 second"))
         else:
             tcb = self._new(now, four_tuple, opened_by=ack)
-            out += machine.open_by_cookie(tcb, now, ack, *recalled)
+            out += machine.open_by_cookie(tcb, now, ack, recalled)
             self._cookies_accepted += 1
             self._schedule(tcb)
             return tcb

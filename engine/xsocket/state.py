@@ -37,6 +37,7 @@ class Trigger(Enum):
     SYN = "SYN"
     SYN_ACK_OF_OURS = "SYN that acknowledges our SYN"
     SYN_AGAIN = "the SYN retransmitted"
+    SYN_OF_OTHER_ECN = "the SYN retransmitted, for other ECN feedback"
     SYN_INSTEAD = "another SYN where the third segment was due"
     SYN_IN_WINDOW = "SYN on a synchronized connection"
     SYN_REOPENS = "SYN that may reopen from TIME-WAIT"

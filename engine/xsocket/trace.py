@@ -94,6 +94,7 @@ def _segment_as_dict(segment: Segment) -> dict[str, Any]:
         "length": len(segment.payload),
         "options": segment.options.hex(),
         "payload": segment.payload.hex(),
+        "ecn": segment.ecn,
     }
 
 

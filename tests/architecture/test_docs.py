@@ -2,10 +2,9 @@
 
 import ast
 import importlib
-import importlib.util
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +16,7 @@ import xsocket
 import xsocket_netns
 from support.markdown import PAGES, ROOT, blocks, local_links, steps
 from xsocket_tools.cli import SUBCOMMANDS, main
+from xsocket_tools.rules.catalogue import catalogue
 
 DOCS = ROOT / "docs"
 DECISIONS = sorted((DOCS / "decisions").glob("0*.md"))
@@ -27,13 +27,16 @@ def name_of(value: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def from_code() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("from_code", DOCS / "extensions" / "from_code.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def directives() -> Iterator[Callable[[str], ModuleType]]:
+    """Import a module of docs/extensions by name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DOCS / "extensions")
+        yield importlib.import_module
+
+
+@pytest.fixture(scope="module")
+def from_code(directives: Callable[[str], ModuleType]) -> ModuleType:
+    return directives("from_code")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,15 @@ def test_every_drop_reason_is_in_the_reference(from_code: ModuleType) -> None:
 def test_every_rule_is_in_the_reference(from_code: ModuleType) -> None:
     text = from_code.tcp_config()
     assert [rule.name for rule in fields(xsocket.TcpConfig) if f"| `{rule.name}` |" not in text] == []
+
+
+def test_every_rule_of_the_catalogue_is_in_the_reference(
+    directives: Callable[[str], ModuleType],
+) -> None:
+    text = directives("rules_from_code").rules()
+    assert [rule.key for rule in catalogue() if f"# {rule.key}: {rule.title}\n" not in text] == []
+    assert "- FIN-WAIT-2: the peer never sent its FIN; goes to CLOSED\n" in text
+    assert "- `TcpConfig`: `keepalive`, `keepalive_time_s`" in text
 
 
 def test_sections_of_rfcs_are_links(from_code: ModuleType) -> None:

@@ -10,7 +10,7 @@ from xsocket.segment import ACK, SYN, Segment
 from xsocket.state import State
 from xsocket.tcp.fastopen import RESET_COUNTS_S, FastOpenInfo, cookie_for
 from xsocket.tcp.keys import AoKey
-from xsocket.tcp.options import FastOpen, for_fast_open, for_syn, parse
+from xsocket.tcp.options import FastOpen, filled_up, for_syn, parse
 
 SERVES = TcpConfig(fastopen=2, fastopen_qlen=16)
 KEY, OLD_KEY = b"k" * 16, b"o" * 16
@@ -44,7 +44,7 @@ def fast_peer(end: End, option: FastOpen | None = None, port: int = CLIENT.local
     """Return a peer whose SYN has a valid cookie, or *option*."""
     four_tuple = SERVER._replace(remote_port=port)
     option = option or FastOpen(cookie_for(four_tuple, KEY))
-    return Peer(end, four_tuple, options=SYN_OPTIONS + for_fast_open(option))
+    return Peer(end, four_tuple, options=SYN_OPTIONS + filled_up(option))
 
 
 def syn(peer: Peer, text: bytes = b"hello") -> list[str]:
@@ -326,7 +326,7 @@ def test_a_smaller_mss_than_remembered_cuts_the_text() -> None:
         peer = Peer(end, CLIENT._replace(local_port=port))
         peer.connect(bytes(1000) if port == 2 else b"")
         mss = 400 if port == 2 else 1460
-        options = for_syn(mss, None, False, None) + for_fast_open(FastOpen(b"cookie.."))
+        options = for_syn(mss, None, False, None) + filled_up(FastOpen(b"cookie.."))
         peer.send("S.", 0, 1, options=options)
         peer.seq = 1
     assert [len(segment.payload) for segment in end.segments()[-3:]] == [400, 400, 200]
@@ -366,7 +366,7 @@ def test_a_cookie_that_is_not_valid_gets_a_fresh_one_in_the_same_option(
 def test_the_cookie_of_one_client_is_worth_nothing_for_another() -> None:
     end = serving()
     stranger = SERVER._replace(remote_address="10.0.0.9")
-    peer = Peer(end, stranger, options=SYN_OPTIONS + for_fast_open(FastOpen(cookie_for(SERVER, KEY))))
+    peer = Peer(end, stranger, options=SYN_OPTIONS + filled_up(FastOpen(cookie_for(SERVER, KEY))))
     assert syn(peer) == ["S. seq 0 ack 1"]
 
 
@@ -374,7 +374,7 @@ def test_a_cookie_holds_for_every_port() -> None:
     end = serving()
     for port in (5000, 5001):
         four_tuple = FourTuple(SERVER.local_address, port + 1, SERVER.remote_address, port)
-        peer = Peer(end, four_tuple, options=SYN_OPTIONS + for_fast_open(FastOpen(cookie_for(SERVER, KEY))))
+        peer = Peer(end, four_tuple, options=SYN_OPTIONS + filled_up(FastOpen(cookie_for(SERVER, KEY))))
         assert syn(peer) == ["S. seq 0 ack 6"]
 
 
@@ -455,7 +455,7 @@ def test_more_text_than_the_window_is_not_acknowledged() -> None:
 def test_a_cookie_without_a_syn_is_ignored() -> None:
     """RFC 7413 section 4.1.1."""
     peer = Peer(serving()).establish()
-    cookie = for_fast_open(FastOpen(cookie_for(SERVER, KEY)))
+    cookie = filled_up(FastOpen(cookie_for(SERVER, KEY)))
     assert peer.send("P.", text=b"hello", options=cookie) == [". seq 1 ack 6"]
     assert peer.tcb.fast_open is None
     assert peer.end.stack.statistics().fast_open.passive == 0
@@ -552,7 +552,7 @@ def answered(peer: Peer, text: bytes, option: FastOpen | None, ack: int = 1) -> 
     """Open fast; return the option that was sent, and answer with *option*."""
     peer.connect(text)
     sent = option_of(peer.end.segments()[-1])
-    peer.send("S.", 0, ack, options=SYN_OPTIONS + (for_fast_open(option) if option else b""))
+    peer.send("S.", 0, ack, options=SYN_OPTIONS + (filled_up(option) if option else b""))
     return sent
 
 
@@ -574,7 +574,7 @@ def test_a_cookie_nobody_asked_for_is_ignored() -> None:
     end = End("client")
     peer = client_peer(1, end=end)
     peer.connect()
-    peer.send("S.", 0, 1, options=SYN_OPTIONS + for_fast_open(FastOpen(b"cookie")))
+    peer.send("S.", 0, 1, options=SYN_OPTIONS + filled_up(FastOpen(b"cookie")))
     assert answered(client_peer(2, end=end), b"", None) == FastOpen()
 
 

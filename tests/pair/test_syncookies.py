@@ -13,6 +13,7 @@ from xsocket.segment import ACK, SYN, Segment
 from xsocket.seqnum import precedes
 from xsocket.state import State
 from xsocket.tcp.options import for_segment, for_syn, parse
+from xsocket.tcp.tcb import snapshot
 
 ALWAYS = TcpConfig(syn_cookies="always")
 
@@ -218,6 +219,44 @@ def test_text_that_overtakes_other_text_does_not_begin_the_stream(overtaken: int
     peer = cookie_peer(for_syn(8940, None, False, None))
     assert peer.send("P.", 1 + overtaken, text=b"later") == ["R seq 1"]
     assert len(peer.end.stack) == 0
+
+
+# Congestion notification
+
+
+@pytest.mark.parametrize(
+    ("rules", "letters", "accurate"),
+    [
+        (TcpConfig(ecn=1), "SE.", False),
+        (TcpConfig(ecn=1, timestamps=False), "S.", None),
+        (TcpConfig(ecn=3), "SW.", True),
+        (TcpConfig(ecn=3, timestamps=False), "SW.", True),
+        (TcpConfig(ecn=0), "S.", None),
+    ],
+    ids=["RFC 3168", "no timestamps", "AccECN", "AccECN, no timestamps", "none"],
+)
+def test_a_cookie_remembers_what_was_agreed_of_ecn(
+    rules: TcpConfig, letters: str, accurate: bool | None
+) -> None:
+    """RFC 3168 takes a bit of the timestamp; of RFC 9768 the peer's own flags tell (section 5.1)."""
+    pair = paired(TcpConfig(syn_cookies="always", ecn=5), rules)
+    pair.connect()
+    assert pair.server.sent() == [letters]
+    for end, name in ((pair.client, CLIENT), (pair.server, SERVER)):
+        info = snapshot(pair.tcb(end, name)).ecn
+        assert (None if info is None else info.accurate) is accurate
+    pair.mark = lambda *_: True
+    pair.send(pair.client, CLIENT, b"hello")
+    pair.advance(pair.now + 1.0)
+    ours = snapshot(pair.tcb(pair.client, CLIENT)).ecn
+    assert (None if ours is None else ours.delivered_ce) == (None if accurate is None else 1)
+
+
+def test_a_cookie_of_a_server_without_accurate_feedback_is_not_taken_for_one_with_it() -> None:
+    """Flags of the ACK that mean nothing there: CWR without anything to say it for."""
+    peer = cookie_peer(for_syn(1460, None, False, None))
+    peer.send("W.")
+    assert (peer.state, peer.tcb.ecn) == (State.ESTABLISHED, None)
 
 
 # Who is turned away

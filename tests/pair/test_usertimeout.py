@@ -16,7 +16,7 @@ from xsocket.tcp.options import (
     FastOpen,
     UserTimeout,
     encode,
-    for_fast_open,
+    filled_up,
     for_segment,
     for_syn,
     user_timeout,
@@ -132,7 +132,7 @@ def test_it_fits_beside_a_signature_and_gives_way_to_a_cookie() -> None:
     assert [len(segment.options) for _, segment in pair.cable] == [40, 40, 12 + 4 + 16]
     peer = Peer(End("end", replace(IN_USE, fastopen=2, fastopen_qlen=1)))
     peer.end.stack.set_fastopen_keys(b"k" * 16)
-    offered = for_fast_open(FastOpen(b"wrong cookie wit", experimental=True))
+    offered = filled_up(FastOpen(b"wrong cookie wit", experimental=True))
     peer.send("S", 0, options=for_syn(1460, 0, True, (1, 0)) + offered)
     (syn_ack,) = peer.end.segments()
     assert len(cookie_for(SERVER, b"k" * 16)) == 8

@@ -10,7 +10,7 @@ from xsocket.admission import Admission, AdmissionPolicy
 from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
-from xsocket.segment import ACK, SYN, Segment
+from xsocket.segment import ACK, CE, ECT_0, ECT_1, SYN, Segment
 from xsocket.seqnum import distance
 from xsocket.stack import Stack
 from xsocket.state import State, Timer
@@ -112,6 +112,7 @@ class Pair:
         now: Virtual time in seconds.
         lose: True loses the segment.
         duplicate: True delivers it twice.
+        mark: True delivers it with CE, if it may be marked.
         delay: Seconds it is on its way; whatever is not zero is delivered by `advance`.
         cable: Everything that was put on the cable, with the sender's name, lost or not.
         times: When each of these was put on it.
@@ -127,6 +128,7 @@ class Pair:
         self.now = 0.0
         self.lose: Callable[[int, Segment], bool] = lambda _number, _segment: False
         self.duplicate: Callable[[int, Segment], bool] = lambda _number, _segment: False
+        self.mark: Callable[[int, Segment], bool] = lambda _number, _segment: False
         self.delay: Callable[[int, Segment], float] = lambda _number, _segment: 0.0
         self.cable: list[tuple[str, Segment]] = []
         self.times: list[float] = []
@@ -171,6 +173,8 @@ class Pair:
             number = len(self.cable)
             if self.lose(number, segment):
                 continue
+            if segment.ecn in (ECT_0, ECT_1) and self.mark(number, segment):
+                segment = segment._replace(ecn=CE)
             delay = self.delay(number, segment)
             for _ in range(2 if self.duplicate(number, segment) else 1):
                 if delay:

@@ -5,7 +5,7 @@ from typing import Final
 from support.pair import MSS, SERVER, End
 from xsocket.actions import Action, Send
 from xsocket.fourtuple import FourTuple
-from xsocket.segment import ACK, AE, CWR, ECE, FIN, PSH, RST, SYN, URG, Segment
+from xsocket.segment import ACK, AE, CWR, ECE, FIN, NOT_ECT, PSH, RST, SYN, URG, Segment
 from xsocket.seqnum import add
 from xsocket.state import State
 from xsocket.tcp.options import for_syn
@@ -73,11 +73,13 @@ class Peer:
         text: bytes = b"",
         window: int = 65_535,
         options: bytes = b"",
+        ecn: int = NOT_ECT,
     ) -> Segment:
         """Return a segment with relative numbers; without an ACK bit its acknowledgment field is zero."""
         flags = sum(_BITS[letter] for letter in letters)
         number = add(self.irs, self.ack if ack is None else ack) if flags & ACK else 0
-        return Segment(add(self.iss, self.seq if seq is None else seq), number, flags, window, options, text)
+        begins = add(self.iss, self.seq if seq is None else seq)
+        return Segment(begins, number, flags, window, options, text, 0, ecn)
 
     def send(
         self,
@@ -87,9 +89,10 @@ class Peer:
         text: bytes = b"",
         window: int = 65_535,
         options: bytes = b"",
+        ecn: int = NOT_ECT,
     ) -> list[str]:
         """Let the engine receive a segment; return what it sends back."""
-        return self.deliver(self.segment(letters, seq, ack, text, window, options))
+        return self.deliver(self.segment(letters, seq, ack, text, window, options, ecn))
 
     def deliver(self, *segments: Segment) -> list[str]:
         """Let the engine receive *segments* as one batch; return what it sends back."""

@@ -24,6 +24,7 @@ PLAIN_SEGMENT = {
     "length": 2,
     "options": "01010101",
     "payload": "6869",
+    "ecn": 0,
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from xsocket.fourtuple import FourTuple
-from xsocket.segment import ACK, LETTERS, Segment
+from xsocket.segment import ACK, CE, ECT_0, ECT_1, LETTERS, NOT_ECT, Segment
 from xsocket.seqnum import add, distance
 from xsocket.state import State
 from xsocket.tcp import options as tcp_options
@@ -18,6 +18,7 @@ from xsocket_tools.inference import Inference
 from xsocket_tools.steps import Step, cite, steps
 
 NAMES = {"S": "SYN", "F": "FIN", "R": "RST", "P": "PSH", "U": "URG", "E": "ECE", "W": "CWR", "A": "AE"}
+CODEPOINTS = {NOT_ECT: "", ECT_1: "ECT(1)", ECT_0: "ECT(0)", CE: "CE"}
 
 
 class States(NamedTuple):
@@ -51,6 +52,7 @@ class Arrow(NamedTuple):
         engine: Our states.
         rule: What made us send it, such as ``RFC 9293 3.10.7.2 third``.
         lost: Whether it never reached the other end; only ever known from the peer's own trace.
+        ecn: The codepoint in the IP header, where the trace was kept, such as ``ECT(0)``; empty for Not-ECT.
     """
 
     at_s: float
@@ -65,6 +67,7 @@ class Arrow(NamedTuple):
     engine: States
     rule: str | None = None
     lost: bool = False
+    ecn: str = ""
 
 
 class Note(NamedTuple):
@@ -203,7 +206,10 @@ class Witness:
 
 def _are_ends(own: Step, other: Step) -> bool:
     """Whether two records are of one segment: sent by one and received by the other."""
-    return own.event.kind is not other.event.kind and own.event.segment == other.event.segment
+    ours, theirs = own.event.segment, other.event.segment
+    if own.event.kind is other.event.kind or ours is None or theirs is None:
+        return False
+    return ours._replace(ecn=NOT_ECT) == theirs._replace(ecn=NOT_ECT)  # the network may have marked it
 
 
 def _rows(own: list[Step], numbering: Numbering, peer: Peer) -> list[Row]:
@@ -236,6 +242,7 @@ def _arrow(at_s: float, step: Step, numbering: Numbering, peer: Peer) -> Arrow:
         engine=States(step.before, step.after),
         rule=None if rule is None else cite(rule),
         lost=peer.has_lost(step),
+        ecn=CODEPOINTS[segment.ecn],
     )
 
 
@@ -320,6 +327,11 @@ def _option(option: tcp_options.Option, numbering: Numbering, to_engine: bool) -
             return f"ao key {key_id} rnext {rnext_key_id}"
         case tcp_options.FastOpen(cookie, experimental):
             return f"fast open{' (exp)' if experimental else ''} {cookie.hex() or 'request'}"
+        case tcp_options.AccEcn(order, counters):
+            names = ("e0b", "ceb", "e1b")[:: -1 if order else 1]
+            return " ".join(
+                ["AccECN", *(f"{name} {count}" for name, count in zip(names, counters, strict=False))]
+            )
         case tcp_options.Unknown(kind, data):
             return f"option {kind} of {len(data)} octets"
         case tcp_options.Malformed(raw):

@@ -110,7 +110,9 @@ class _Drawing:
         at = Text(_milliseconds(row.at_s), style="dim")
         if isinstance(row, Note):
             return at, Text(), Text(row.text, style=_NOTE_STYLES.get(row.kind, "")), self._states(row.engine)
-        details = Text(_wrapped([f"win {row.window}", *row.options], self._middle), style="dim")
+        details = Text(
+            _wrapped(filter(None, [f"win {row.window}", row.ecn, *row.options]), self._middle), style="dim"
+        )
         lines = [self._line(row), details]
         if row.rule is not None:
             lines.append(Text(f"by {row.rule}", style="dim magenta"))

@@ -9,7 +9,15 @@ from typing import Final, NamedTuple, TypedDict
 from xsocket.errors import BadConfigError
 from xsocket.simulation.timeline import Timeline
 from xsocket.wire.ethernet import HEADER_OCTETS
-from xsocket.wire.faults import PERFECT, FaultCounts, FaultRates, Faults, check_rates, corrupted_frame
+from xsocket.wire.faults import (
+    PERFECT,
+    FaultCounts,
+    FaultRates,
+    Faults,
+    check_rates,
+    corrupted_frame,
+    marked_frame,
+)
 from xsocket.wire.link import Frame
 
 REORDER_PATIENCE_S: Final = 0.01
@@ -30,6 +38,7 @@ class Impairments(NamedTuple):
         reorder: Probability that a frame changes places with the next one. When none comes within 10 ms, it
             goes alone.
         corrupt: Probability that one bit of an IP packet is turned.
+        mark: Probability that an ECN-capable packet arrives as CE (RFC 3168 section 5).
         drop_every: Lose every Nth frame exactly; 0 for none.
     """
 
@@ -42,11 +51,12 @@ class Impairments(NamedTuple):
     reorder: float = 0.0
     corrupt: float = 0.0
     drop_every: int = 0
+    mark: float = 0.0
 
     @property
     def rates(self) -> FaultRates:
         """Those that are decided frame by frame."""
-        return FaultRates(self.drop_every, self.loss, self.duplicate, self.reorder, self.corrupt)
+        return FaultRates(self.drop_every, self.loss, self.duplicate, self.reorder, self.corrupt, self.mark)
 
 
 class ImpairmentFields(TypedDict, total=False):
@@ -61,6 +71,7 @@ class ImpairmentFields(TypedDict, total=False):
     reorder: float
     corrupt: float
     drop_every: int
+    mark: float
 
 
 class LinkCounts(NamedTuple):
@@ -108,7 +119,7 @@ class Port:
     ) -> None:
         self._timeline = timeline
         self._largest = mtu + HEADER_OCTETS
-        self._faults = Faults(PERFECT, Random(f"{seed} faults"), corrupted_frame)
+        self._faults = Faults(PERFECT, Random(f"{seed} faults"), corrupted_frame, marked_frame)
         self._random = Random(f"{seed} jitter")
         self._switch = switch
         self._wire_free_at = self._last_at = 0.0

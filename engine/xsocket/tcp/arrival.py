@@ -5,11 +5,11 @@ from typing import Final, NamedTuple
 
 from xsocket.actions import Action, Dropped
 from xsocket.reasons import DropReason
-from xsocket.segment import FIN, Segment
+from xsocket.segment import ACK, FIN, SYN, Segment
 from xsocket.seqnum import add
 from xsocket.state import Reply, State, Timer, Trigger
 from xsocket.tcp import challenges, guards, handshake, output, receiver, sender
-from xsocket.tcp.congestion import NewReno
+from xsocket.tcp.accecn import COUNTED, MAX_UNREPORTED, THIRD_SEGMENT
 from xsocket.tcp.options import Parsed, parse
 from xsocket.tcp.table import TABLE
 from xsocket.tcp.tcb import Tcb
@@ -52,8 +52,11 @@ def receive_segment(tcb: Tcb, now: float, segment: Segment) -> list[Action]:
         if verdict is DropReason.ACK_TOO_OLD:
             _challenge(tcb, now, segment, "RFC 5961 5.2", out)
     elif verdict is None:
+        receiver.note_marks(tcb, segment)
         sender.process_ack(tcb, now, segment, options, out)
         receiver.process_text(tcb, now, segment, out)
+        if tcb.ecn is not None and tcb.ecn.unreported >= MAX_UNREPORTED and tcb.ack_due is not None:
+            out.append(output.ack(tcb, now, COUNTED))
     else:
         _ON_TRIGGER[verdict](_Arrival(tcb, now, segment, options, verdict, out))
     return out
@@ -70,9 +73,14 @@ def _challenge(tcb: Tcb, now: float, segment: Segment, rule: str, out: list[Acti
     if not _may_answer(tcb, now, segment, out):
         return
     if challenges.take(tcb, now):
-        out.append(output.ack(tcb, now, rule))
+        out.append(output.ack(tcb, now, rule, answers_syn_ack=_repeats_syn_ack(tcb, segment)))
     else:
         out.append(Dropped(tcb.four_tuple, segment, DropReason.CHALLENGE_LIMIT))
+
+
+def _repeats_syn_ack(tcb: Tcb, segment: Segment) -> bool:
+    """Whether our ACK of the SYN+ACK got lost."""
+    return segment.flags & (SYN | ACK) == SYN | ACK and segment.seq == tcb.irs and not tcb.passive
 
 
 def _may_answer(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> bool:
@@ -120,9 +128,13 @@ def _established_by_syn_ack(at: _Arrival) -> None:
     step = move(at.tcb, at.trigger, at.out)
     if not simultaneous:
         handshake.take_syn(at.tcb, at.now, at.segment, at.options)
+    elif at.tcb.ecn is not None:
+        at.tcb.ecn.heard_again(at.segment)
     handshake.note_syn_ack(at.tcb, at.segment, at.options)
     handshake.complete(at.tcb, at.now, at.segment, at.out)
-    if step.reply is Reply.ACK:
+    if at.tcb.ecn is not None and at.tcb.ecn.accurate and not simultaneous:
+        at.out.append(output.ack(at.tcb, at.now, THIRD_SEGMENT, answers_syn_ack=True))
+    elif step.reply is Reply.ACK:
         at.tcb.ack_due = step.rule
     receiver.process_text(at.tcb, at.now, at.segment, at.out)
     _send_what_waited(at)
@@ -141,7 +153,16 @@ def _crossing_syn(at: _Arrival) -> None:
 
 def _syn_again(at: _Arrival) -> None:
     step = move(at.tcb, at.trigger, at.out)
+    if at.tcb.ecn is not None:
+        at.tcb.ecn.heard_again(at.segment)
     at.out.append(output.syn_ack(at.tcb, at.now, step.rule))
+
+
+def _syn_of_other_ecn(at: _Arrival) -> None:
+    """RFC 9768 section 3.1.5: nobody can know how the other end is going to report marks."""
+    step = move(at.tcb, at.trigger, at.out)
+    at.out.append(output.reset(at.tcb, at.now, step.rule))
+    delete(at.tcb, ConnectionAbortedError, at.out)
 
 
 def _gone(at: _Arrival) -> None:
@@ -153,12 +174,14 @@ def _gone(at: _Arrival) -> None:
 def _unacceptable(at: _Arrival) -> None:
     """Segments that are answered by an acknowledgment and otherwise ignored."""
     step = move(at.tcb, at.trigger, at.out)
-    reason = _WHY_UNACCEPTABLE.get(at.trigger, DropReason.OUTSIDE_WINDOW)
+    reason, rule = _WHY_UNACCEPTABLE.get(at.trigger, DropReason.OUTSIDE_WINDOW), step.rule
     if at.trigger is Trigger.UNACCEPTABLE and not guards.is_fresh(at.tcb, at.now, at.options):
-        reason = DropReason.PAWS
+        reason, rule = DropReason.PAWS, "RFC 7323 5.3 R1"
     at.out.append(Dropped(at.tcb.four_tuple, at.segment, reason))
+    if at.tcb.ecn is not None and _repeats_syn_ack(at.tcb, at.segment):
+        at.tcb.ecn.syn_ack_again(at.segment)
     answer = _challenge if step.reply is Reply.CHALLENGE_ACK else _answer_invalid
-    answer(at.tcb, at.now, at.segment, step.rule, at.out)
+    answer(at.tcb, at.now, at.segment, rule, at.out)
 
 
 _WHY_UNACCEPTABLE: Final = {
@@ -171,6 +194,7 @@ def _third_segment(at: _Arrival) -> None:
     """SYN-RECEIVED and the ACK of our SYN: established, then on with text and FIN."""
     move(at.tcb, at.trigger, at.out)
     sender.note_timestamp(at.tcb, at.now, at.segment, at.options)
+    handshake.note_third_segment(at.tcb, at.segment, at.options)
     handshake.complete(at.tcb, at.now, at.segment, at.out)
     receiver.process_text(at.tcb, at.now, at.segment, at.out)
     _send_what_waited(at)
@@ -179,7 +203,7 @@ def _third_segment(at: _Arrival) -> None:
 def _send_what_waited(at: _Arrival) -> None:
     """Send what the user gave before the connection was established (RFC 9293 section 3.10.2)."""
     if at.tcb.sending is not None:
-        at.tcb.congestion = NewReno(at.tcb.snd_mss, at.tcb.initial_segments)  # the peer's MSS is known now
+        sender.start_congestion_control(at.tcb)  # the peer's MSS is known now
         if at.tcb.closing and (at.tcb.state, Trigger.CLOSE) in TABLE:
             move(at.tcb, Trigger.CLOSE, at.out)  # the user's CLOSE was queued behind the text
         output.transmit(at.tcb, at.now, at.out)
@@ -187,6 +211,7 @@ def _send_what_waited(at: _Arrival) -> None:
 
 
 def _ack_of_fin(at: _Arrival) -> None:
+    receiver.note_marks(at.tcb, at.segment)
     sender.process_ack(at.tcb, at.now, at.segment, at.options, at.out)
     move(at.tcb, at.trigger, at.out)
     if at.tcb.state is State.CLOSED:
@@ -213,6 +238,7 @@ _ON_TRIGGER: Final[dict[Trigger, Callable[[_Arrival], None]]] = {
     Trigger.SYN_ACK_OF_OURS: _established_by_syn_ack,
     Trigger.SYN: _crossing_syn,
     Trigger.SYN_AGAIN: _syn_again,
+    Trigger.SYN_OF_OTHER_ECN: _syn_of_other_ecn,
     Trigger.SYN_INSTEAD: _gone,
     Trigger.SYN_REOPENS: _gone,
     Trigger.UNACCEPTABLE: _unacceptable,

@@ -1,4 +1,4 @@
-"""Congestion control: slow start, avoidance, recovery (RFC 5681, 6582, 6675). It counts octets only."""
+"""Congestion control: slow start, avoidance, recovery (RFC 5681, 6582, 6675, 3168). It counts octets only."""
 
 from typing import Final
 
@@ -27,16 +27,19 @@ class NewReno:
         ssthresh: Slow start threshold, octets.
         duplicates: Duplicate acknowledgments since the last new one.
         recover: Where loss recovery ends (RFC 6582 section 3.2); None outside it.
+        reductions: How often the window was reduced.
     """
 
     __slots__ = (
         "_initial_segments",
         "_lowered_at",
+        "_marked_until",
         "_slow_start",
         "cwnd",
         "duplicates",
         "mss",
         "recover",
+        "reductions",
         "ssthresh",
     )
 
@@ -46,9 +49,11 @@ class NewReno:
         self.ssthresh = 1 << 30
         self.duplicates = 0
         self.recover: int | None = None
+        self.reductions = 0
         self._initial_segments = initial_segments
         self._slow_start = False
         self._lowered_at = 0
+        self._marked_until: int | None = None
 
     def acknowledged(self, count: int, ack: int) -> None:
         """Note that *count* new octets, up to *ack*, were acknowledged."""
@@ -57,7 +62,9 @@ class NewReno:
             self.recover = None
             if not self._slow_start:
                 self.cwnd = self.ssthresh  # RFC 6582 section 3.2 step 3, full acknowledgment
-        if self.recover is None or self._slow_start:
+        if self._marked_until is not None and precedes(self._marked_until, ack):
+            self._marked_until = None  # beyond it, so that CWR has reached the peer
+        if self._slow_start or (self.recover is None and self._marked_until is None):
             self._grow(count)
 
     def lost(self, flight: int, snd_nxt: int, place: int = -1, next_place: int = 0) -> bool:
@@ -78,17 +85,32 @@ class NewReno:
         """
         if self.recover is not None and (self._slow_start or place < self._lowered_at):
             return False
-        self.ssthresh = max(min(flight, self.cwnd) // 2, 2 * self.mss)
-        self.cwnd = self.ssthresh
+        if self.recover is not None or self._marked_until is None:
+            self._reduce(flight)  # one window of data, one reduction: RFC 3168 section 6.1.2
         self.recover, self._slow_start, self._lowered_at = snd_nxt, False, next_place
         return True
+
+    def marked(self, flight: int, snd_nxt: int) -> None:
+        """Note that a router marked what was in flight (RFC 3168 section 6.1.2): once for each window."""
+        if self.recover is None and self._marked_until is None:
+            before = self.cwnd
+            self._reduce(flight)
+            self.cwnd = min(before, self.cwnd)
+            self._marked_until = snd_nxt
+
+    def _reduce(self, flight: int) -> None:
+        self.ssthresh = max(min(flight, self.cwnd) // 2, 2 * self.mss)
+        self.cwnd = self.ssthresh
+        self.reductions += 1
 
     def timed_out(self, flight: int, snd_nxt: int, *, first: bool) -> None:
         """Note that the retransmission timer ran out (RFC 5681 section 3.1), *first* for this text."""
         if first:
             self.ssthresh = max(flight // 2, 2 * self.mss)
         self.cwnd = self.mss
+        self.reductions += 1
         self.duplicates = 0
+        self._marked_until = None
         self.recover, self._slow_start = snd_nxt, True
 
     def restart(self) -> None:

@@ -18,7 +18,7 @@ from xsocket.config import TcpConfig
 from xsocket.errors import BadConfigError
 from xsocket.fourtuple import FourTuple
 from xsocket.segment import Segment
-from xsocket.tcp.options import DEFAULT_MSS, MAX_OCTETS, FastOpen, for_fast_open, parse
+from xsocket.tcp.options import DEFAULT_MSS, MAX_OCTETS, AccEcn, FastOpen, UserTimeout, filled_up, parse
 
 RULE: Final = "RFC 7413 4.2.2"
 
@@ -282,9 +282,9 @@ def serves(rules: TcpConfig) -> bool:
     return bool(rules.fastopen & SERVER) and _most_pending(rules) > 0
 
 
-def fits(option: FastOpen, others: int) -> bool:
+def fits(option: FastOpen | AccEcn | UserTimeout, others: int) -> bool:
     """Whether there is room for *option* beside *others*, octets (RFC 7413 section 4.2.2, 1.a)."""
-    return others + len(for_fast_open(option)) <= MAX_OCTETS
+    return others + len(filled_up(option)) <= MAX_OCTETS
 
 
 class _Server(NamedTuple):

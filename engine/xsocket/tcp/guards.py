@@ -8,6 +8,7 @@ from xsocket.reasons import DropReason
 from xsocket.segment import ACK, FIN, RST, SYN, Segment
 from xsocket.seqnum import add, distance, in_window, precedes, precedes_or_is
 from xsocket.state import State, Trigger
+from xsocket.tcp.ecn import mixes
 from xsocket.tcp.options import Parsed
 from xsocket.tcp.tcb import TS_RECENT_LIFE_S, Tcb
 
@@ -119,7 +120,7 @@ def _check_syn_in_syn_received(tcb: Tcb, segment: Segment) -> Trigger:
     ack = segment.ack
     if segment.seq == tcb.irs:
         if ack is None:
-            return Trigger.SYN_AGAIN
+            return Trigger.SYN_OF_OTHER_ECN if mixes(tcb.ecn, tcb.config, segment) else Trigger.SYN_AGAIN
         if _acks_our_syn(tcb, ack) and not tcb.passive:
             return Trigger.SYN_ACK_OF_OURS  # simultaneous open: appendix A.2 excuses the old sequence number
     if not tcb.passive or tcb.established_at is not None:  # its user has it: no SYN may end it

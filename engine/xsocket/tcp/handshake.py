@@ -3,9 +3,9 @@
 from typing import Final
 
 from xsocket.actions import Action, Changed, Established
-from xsocket.segment import SYN, Segment
+from xsocket.segment import ACK, SYN, Segment
 from xsocket.seqnum import add, distance
-from xsocket.tcp import output, receiver, sender
+from xsocket.tcp import ecn, output, receiver, sender
 from xsocket.tcp.options import DEFAULT_MSS, MAX_SHIFT, Parsed
 from xsocket.tcp.stream import ReceiveQueue
 from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW, Tcb
@@ -18,6 +18,7 @@ def take_syn(tcb: Tcb, now: float, syn: Segment, options: Parsed) -> None:
     """Note what the peer's SYN says: IRS, window, and the options both ends want."""
     rules = tcb.config
     sender.note_user_timeout(tcb, syn)
+    _agree_on_ecn(tcb, syn, options)
     tcb.irs, tcb.rcv_nxt = syn.seq, add(syn.seq, 1)
     tcb.rcv_adv = add(tcb.rcv_nxt, min(rules.rmem, MAX_UNSCALED_WINDOW))
     tcb.snd_wnd = tcb.max_snd_wnd = syn.window
@@ -32,6 +33,22 @@ def take_syn(tcb: Tcb, now: float, syn: Segment, options: Parsed) -> None:
     if rules.timestamps and options.ts_val is not None:
         tcb.timestamps, tcb.ts_recent, tcb.ts_recent_at = True, options.ts_val, now
     tcb.snd_mss = max(MIN_MSS, tcb.snd_mss - output.option_octets(tcb))
+
+
+def _agree_on_ecn(tcb: Tcb, syn: Segment, options: Parsed) -> None:
+    """RFC 3168 section 6.1.1, RFC 9768 section 3.1; where two SYNs cross, each end does as a server would."""
+    if syn.flags & ACK:
+        tcb.ecn = ecn.of_syn_ack(tcb.config, syn, tcb.retries, options.acc_ecn)
+    else:
+        asked = tcb.passive or ecn.syn_flags(tcb.config, tcb.retries) != 0
+        tcb.ecn = ecn.of_syn(tcb.config, syn, may_send_ect=asked)
+
+
+def note_third_segment(tcb: Tcb, segment: Segment, options: Parsed) -> None:
+    """Note what the segment that acknowledges our SYN+ACK says of how that came."""
+    if tcb.ecn is not None:
+        tcb.ecn.third_segment(segment, options.acc_ecn, has_sack=bool(options.sack))
+        receiver.note_marks(tcb, segment)
 
 
 def hold_early_text(tcb: Tcb, seq: int, text: bytes) -> None:

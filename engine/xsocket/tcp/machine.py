@@ -15,13 +15,13 @@ from xsocket.seqnum import add
 from xsocket.state import Reply, State, Timer, Trigger
 from xsocket.tcp import handshake, output, receiver
 from xsocket.tcp.arrival import receive_segment
-from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.fastopen import RULE as FAST_OPEN_RULE
-from xsocket.tcp.options import Parsed, parse
+from xsocket.tcp.options import parse
 from xsocket.tcp.patherrors import HEADERS, MIN_V6_MTU, fit_path, receive_error
 from xsocket.tcp.receiver import TEXT_ARRIVES, may_wait
-from xsocket.tcp.sender import watch_closed_window
+from xsocket.tcp.sender import start_congestion_control, watch_closed_window
 from xsocket.tcp.stream import SendQueue
+from xsocket.tcp.syncookies import Recalled
 from xsocket.tcp.table import TABLE
 from xsocket.tcp.tcb import Tcb
 from xsocket.tcp.transition import delete, move
@@ -74,23 +74,24 @@ def open_passive(tcb: Tcb, now: float, syn: Segment) -> list[Action]:
     return out
 
 
-def open_by_cookie(tcb: Tcb, now: float, ack: Segment, options: Parsed, ts_offset: int) -> list[Action]:
+def open_by_cookie(tcb: Tcb, now: float, ack: Segment, recalled: Recalled) -> list[Action]:
     """Take the ACK that brings our SYN cookie back: CLOSED, LISTEN and ESTABLISHED in one go.
 
     Args:
         tcb: Its ISS and timestamp offset become those that the cookie was sent with.
         now: Monotonic seconds.
         ack: The third segment of the handshake, or text that took its place.
-        options: Of the peer's SYN, as the cookie recalls them.
-        ts_offset: Likewise, of our timestamps.
+        recalled: What the cookie says of the peer's SYN.
     """
     out: list[Action] = []
     move(tcb, Trigger.PASSIVE_OPEN, out)
     move(tcb, Trigger.ACK_OF_COOKIE, out)
-    handshake.take_syn(tcb, now, Segment(add(ack.seq, -1), 0, SYN, ack.window), options)
-    tcb.iss, tcb.ts_offset = add(ack.acknowledgment, -1), ts_offset
+    syn = Segment(add(ack.seq, -1), 0, SYN | recalled.ecn_flags, ack.window)
+    handshake.take_syn(tcb, now, syn, recalled.options)
+    tcb.iss, tcb.ts_offset = add(ack.acknowledgment, -1), recalled.ts_offset
     tcb.snd_una, tcb.snd_nxt = tcb.iss, ack.acknowledgment
     tcb.last_ack_sent = tcb.rcv_nxt
+    handshake.note_third_segment(tcb, ack, parse(ack.options))
     handshake.complete(tcb, now, ack, out)
     receiver.process_text(tcb, now, ack, out)
     return out
@@ -122,7 +123,7 @@ def send(tcb: Tcb, now: float, text: memoryview) -> tuple[int, list[Action]]:
     """
     if tcb.sending is None:
         tcb.sending = SendQueue(tcb.snd_nxt)
-        tcb.congestion = NewReno(tcb.snd_mss, tcb.initial_segments)
+        start_congestion_control(tcb)
     taken = min(len(text), tcb.config.wmem - len(tcb.sending))
     out: list[Action] = []
     if taken > 0:

@@ -21,6 +21,8 @@ MD5_SIGNATURE: Final = 19
 USER_TIMEOUT: Final = 28
 AUTHENTICATION: Final = 29
 FAST_OPEN: Final = 34
+ACC_ECN: Final = (172, 174)
+"""Kinds of the two orders in which its counters can stand (RFC 9768 section 3.2.3)."""
 EXPERIMENTAL: Final = 254
 FAST_OPEN_MAGIC: Final = b"\xf9\x89"
 """The experiment that Fast Open was before it got a kind of its own (RFC 6994, RFC 7413 section 4.1.1)."""
@@ -55,6 +57,7 @@ class Parsed(NamedTuple):
         ts_ecr: TSecr.
         sack: Left and right edges of the blocks received (RFC 2018 section 3).
         fast_open: The cookie, or the request for one (RFC 7413 section 4.1.1).
+        acc_ecn: The counters of octets that came in marked packets (RFC 9768 section 3.2.3).
     """
 
     mss: int | None = None
@@ -64,6 +67,7 @@ class Parsed(NamedTuple):
     ts_ecr: int = 0
     sack: tuple[tuple[int, int], ...] = ()
     fast_open: "FastOpen | None" = None
+    acc_ecn: "AccEcn | None" = None
 
 
 NOTHING: Final = Parsed()
@@ -75,17 +79,18 @@ def parse(raw: bytes) -> Parsed:
         return NOTHING
     if len(raw) == 12 and raw[:4] == _LINUX_TIMESTAMPS:
         value, echo = _TWO_WORDS.unpack_from(raw, 4)
-        return _new(Parsed, (None, None, False, value, echo, (), None))
+        return _new(Parsed, (None, None, False, value, echo, (), None, None))
     if len(raw) == 20:
         first, mss, second, value, echo, third, shift = _LINUX_SYN.unpack(raw)
         if (first, second, third) == _LINUX_SYN_KINDS:
-            return _new(Parsed, (mss, shift, True, value, echo, (), None))
+            return _new(Parsed, (mss, shift, True, value, echo, (), None, None))
     return _parse_each(raw)
 
 
 def _parse_each(raw: bytes) -> Parsed:
     mss = scale = ts_val = None
     fast_open: FastOpen | None = None
+    acc_ecn: AccEcn | None = None
     permitted, ts_ecr = False, 0
     blocks: tuple[tuple[int, int], ...] = ()
     for kind, data in _walk(raw):
@@ -104,7 +109,9 @@ def _parse_each(raw: bytes) -> Parsed:
             fast_open = _fast_open(data, False, fast_open)
         elif kind == EXPERIMENTAL and data[:2] == FAST_OPEN_MAGIC:
             fast_open = _fast_open(data[2:], True, fast_open)
-    return Parsed(mss, scale, permitted, ts_val, ts_ecr, blocks, fast_open)
+        elif kind in ACC_ECN:
+            acc_ecn = _acc_ecn(kind, data)
+    return Parsed(mss, scale, permitted, ts_val, ts_ecr, blocks, fast_open, acc_ecn)
 
 
 def _is_cookie(size: int) -> bool:
@@ -117,6 +124,13 @@ def _fast_open(cookie: bytes, experimental: bool, before: "FastOpen | None") -> 
     if len(cookie) % 2:
         return before
     return FastOpen(cookie, experimental) if _is_cookie(len(cookie)) else None
+
+
+def _acc_ecn(kind: int, data: bytes) -> "AccEcn":
+    """As many whole counters as there are, three at most; the rest is padding (RFC 9768 section 3.2.3)."""
+    end = min(len(data) // 3, 3) * 3
+    counters = tuple(int.from_bytes(data[at : at + 3]) for at in range(0, end, 3))
+    return AccEcn(ACC_ECN.index(kind), counters, data[end:])
 
 
 _BROKEN: Final = -1
@@ -222,6 +236,20 @@ class FastOpen(NamedTuple):
     experimental: bool = False
 
 
+class AccEcn(NamedTuple):
+    """RFC 9768 section 3.2.3: how many octets came in packets of each mark, the low 24 bits.
+
+    Attributes:
+        order: 0 for ECT(0), CE, ECT(1); 1 for ECT(1), CE, ECT(0).
+        counters: The first none to three of them.
+        padding: What stands behind them; nothing, if the sender is well behaved.
+    """
+
+    order: int
+    counters: tuple[int, ...] = ()
+    padding: bytes = b""
+
+
 class Unknown(NamedTuple):
     """An option of another kind, or of a known kind with a length that is wrong for it."""
 
@@ -247,6 +275,7 @@ Option = (
     | UserTimeout
     | Authentication
     | FastOpen
+    | AccEcn
     | Unknown
     | Malformed
 )
@@ -285,6 +314,8 @@ def _decode_one(kind: int, data: bytes) -> Option:
             return FastOpen(data)
         case 254, size if data[:2] == FAST_OPEN_MAGIC and _is_cookie(size - 2):
             return FastOpen(data[2:], experimental=True)
+        case 172 | 174, _:
+            return _acc_ecn(kind, data)
         case _:
             return Unknown(kind, data)
 
@@ -320,6 +351,9 @@ def _encode_one(option: Option) -> bytes:
             return bytes((FAST_OPEN, 2 + len(cookie))) + cookie
         case FastOpen(cookie):
             return bytes((EXPERIMENTAL, 4 + len(cookie))) + FAST_OPEN_MAGIC + cookie
+        case AccEcn(order, counters, padding):
+            data = b"".join(each.to_bytes(3) for each in counters) + padding
+            return bytes((ACC_ECN[order], 2 + len(data))) + data
         case Unknown(kind, data):
             return bytes((kind, 2 + len(data))) + data
         case Malformed(raw):
@@ -378,8 +412,8 @@ def for_syn(mss: int, shift: int | None, sack_permitted: bool, timestamps: tuple
     return b"".join(parts)
 
 
-def for_fast_open(option: FastOpen) -> bytes:
-    """Return the option as it follows those of `for_syn`: filled up with NOPs, as Linux sends it."""
+def filled_up(option: FastOpen | AccEcn | UserTimeout) -> bytes:
+    """Return the option as it follows those of `for_syn` and `for_segment`: filled up with NOPs."""
     raw = _encode_one(option)
     return raw + bytes((NOP,)) * (-len(raw) % 4)
 

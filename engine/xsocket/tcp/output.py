@@ -1,20 +1,40 @@
 """Segments the machine sends: which, with which numbers, windows and options. Changes SND.NXT."""
 
+from enum import Enum
 from math import inf
 
 from xsocket.actions import Action, Send
-from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
+from xsocket.segment import ACK, ECT_0, FIN, NOT_ECT, PSH, RST, SYN, Segment
 from xsocket.seqnum import add, distance, precedes
 from xsocket.state import State
 from xsocket.tcp import usertimeout
 from xsocket.tcp.congestion import NewReno
+from xsocket.tcp.ecn import syn_flags
 from xsocket.tcp.fastopen import FastOpenState, fits
-from xsocket.tcp.options import MAX_OCTETS, MAX_SHIFT, FastOpen, encode, for_fast_open, for_segment, for_syn
+from xsocket.tcp.options import (
+    MAX_OCTETS,
+    MAX_SHIFT,
+    AccEcn,
+    FastOpen,
+    UserTimeout,
+    filled_up,
+    for_segment,
+    for_syn,
+)
 from xsocket.tcp.retransmission import RetransmissionQueue, Sent
 from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW, Tcb
 from xsocket.tcp.usertimeout import OPTION_OCTETS, UserTimeoutState
 
 TIMESTAMP_OCTETS = 12
+
+
+class Kind(Enum):
+    """What ECN has to know of a segment: RFC 3168 sections 6.1.2 and 6.1.4 to 6.1.6."""
+
+    NEW_TEXT = "text that goes for the first time"
+    SENT_AGAIN = "text or FIN once more, or a window probe"
+    ACKNOWLEDGMENT = "no text"
+    ANSWER_TO_SYN_ACK = "no text, and in answer to a SYN+ACK"
 
 
 def option_octets(tcb: Tcb) -> int:
@@ -53,26 +73,25 @@ def syn(tcb: Tcb, now: float, rule: str, *, first: bool = False) -> Send:
         options, text = _with_early_text(tcb, tcb.fast_open, options)
     if first:
         options = _with_user_timeout(tcb, options)
-    return send(tcb, Segment(tcb.iss, 0, SYN, window, options, text), rule)
+    flags = SYN | syn_flags(rules, tcb.retries)
+    return send(tcb, Segment(tcb.iss, 0, flags, window, options, text), rule)
 
 
-def _with_fast_open(tcb: Tcb, options: bytes, option: FastOpen | None) -> bytes:
+def _with_option(tcb: Tcb, options: bytes, option: FastOpen | AccEcn | UserTimeout | None) -> bytes:
     """Add the option where there is room for it."""
     others = len(options) + (tcb.signer.octets if tcb.signer is not None else 0)
-    return options if option is None or not fits(option, others) else options + for_fast_open(option)
+    return options if option is None or not fits(option, others) else options + filled_up(option)
 
 
 def _with_user_timeout(tcb: Tcb, options: bytes) -> bytes:
     """Add the user timeout option where it is in use and has room (RFC 5482 section 3)."""
-    room = MAX_OCTETS - len(options) - (tcb.signer.octets if tcb.signer is not None else 0)
-    if tcb.user_timeout is None or room < OPTION_OCTETS:
-        return options
-    return options + encode([usertimeout.option(tcb.config)])
+    in_use = tcb.user_timeout is not None
+    return _with_option(tcb, options, usertimeout.option(tcb.config) if in_use else None)
 
 
 def _with_early_text(tcb: Tcb, early: FastOpenState, options: bytes) -> tuple[bytes, bytes]:
     """Return options and text of a SYN that opens fast (RFC 7413 4.2.2); the text is in flight then."""
-    extended = _with_fast_open(tcb, options, early.offered)
+    extended = _with_option(tcb, options, early.offered)
     if early.offered is not None and extended == options:
         tcb.fast_open = None
         return options, b""
@@ -88,18 +107,22 @@ def _with_early_text(tcb: Tcb, early: FastOpenState, options: bytes) -> tuple[by
 def syn_ack(tcb: Tcb, now: float, rule: str, *, first: bool = False) -> Send:
     """<SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>, with the options that the peer's SYN agreed to.
 
-    A Fast Open cookie goes with the *first* only (RFC 7413 section 4.2.1).
+    A Fast Open cookie, and the option of RFC 9768, go with the *first* only (RFC 7413 section 4.2.1).
     """
     stamps = (tcb.timestamp(now), tcb.ts_recent) if tcb.timestamps else None
     scale = tcb.rcv_wscale if tcb.scaled else None
     options = for_syn(tcb.rcv_mss, scale, tcb.sack, stamps)
+    flags = SYN | ACK
     if first and tcb.fast_open is not None:
-        options = _with_fast_open(tcb, options, tcb.fast_open.given)
+        options = _with_option(tcb, options, tcb.fast_open.given)
+    if tcb.ecn is not None:
+        flags |= tcb.ecn.syn_ack_flags(tcb.retries if tcb.config.ecn_fallback else 0)
+        options = _with_option(tcb, options, tcb.ecn.syn_ack_option if first else None)
     if first:
         options = _with_user_timeout(tcb, options)
     window = min(tcb.rcv_wnd, MAX_UNSCALED_WINDOW)  # RFC 7323 section 2.2: never scaled on a SYN
     tcb.last_ack_sent = tcb.rcv_nxt
-    return send(tcb, Segment(tcb.iss, tcb.rcv_nxt, SYN | ACK, window, options), rule)
+    return send(tcb, Segment(tcb.iss, tcb.rcv_nxt, flags, window, options), rule)
 
 
 def window_shift(rmem: int) -> int:
@@ -107,19 +130,27 @@ def window_shift(rmem: int) -> int:
     return min(MAX_SHIFT, max(0, rmem.bit_length() - 16))
 
 
-def segment_from(tcb: Tcb, now: float, seq: int, flags: int, payload: bytes = b"") -> Segment:
+def segment_from(
+    tcb: Tcb, now: float, seq: int, flags: int, payload: bytes = b"", kind: Kind = Kind.ACKNOWLEDGMENT
+) -> Segment:
     """Return a segment without SYN that acknowledges everything received so far."""
     stamps = (tcb.timestamp(now), tcb.ts_recent) if tcb.timestamps else None
-    blocks: tuple[tuple[int, int], ...] = ()
-    early = tcb.established_at is None  # text of a SYN waits for the handshake, not for a gap to close
-    if tcb.sack and not early and tcb.receiving is not None and tcb.receiving.has_gap:
+    blocks, marks, ecn = _sack_blocks(tcb), b"", NOT_ECT
+    if blocks or tcb.ecn is not None:
         room = min(tcb.snd_mss - len(payload), MAX_OCTETS - option_octets(tcb))  # RFC 9293 section 3.7.1
-        blocks = tcb.receiving.blocks()[: max(0, room - 4) // 8]
-    options = for_segment(stamps, blocks) if stamps or blocks else b""
+        if tcb.ecn is not None:
+            flags |= _ecn_flags(tcb, kind, has_sack=bool(blocks))
+            # RFC 9768 section 3.2.3.3: two blocks come first.
+            is_new = kind is Kind.NEW_TEXT
+            left = room - _octets_of(blocks[:2])
+            marks = tcb.ecn.option(left, new_text=is_new, again=kind is Kind.SENT_AGAIN)
+            ecn = ECT_0 if is_new and tcb.ecn.sends_ect else NOT_ECT
+        blocks = blocks[: max(0, room - len(marks) - 4) // 8]
+    options = (for_segment(stamps, blocks) if stamps or blocks else b"") + marks
     if tcb.user_timeout is not None and tcb.user_timeout.due:
         options = _advertise_user_timeout(tcb, tcb.user_timeout, options, len(payload))
     tcb.ack_due, tcb.ack_at = None, inf
-    return Segment(seq, tcb.rcv_nxt, flags | ACK, tcb.advertise(), options, payload)
+    return Segment(seq, tcb.rcv_nxt, flags | ACK, tcb.advertise(), options, payload, 0, ecn)
 
 
 def _advertise_user_timeout(tcb: Tcb, state: UserTimeoutState, options: bytes, text: int) -> bytes:
@@ -132,9 +163,30 @@ def _advertise_user_timeout(tcb: Tcb, state: UserTimeoutState, options: bytes, t
     return extended
 
 
-def ack(tcb: Tcb, now: float, rule: str) -> Send:
+def _ecn_flags(tcb: Tcb, kind: Kind, *, has_sack: bool) -> int:
+    assert tcb.ecn is not None
+    return tcb.ecn.flags(
+        reductions=0 if tcb.congestion is None else tcb.congestion.reductions,
+        new_text=kind is Kind.NEW_TEXT,
+        answers_syn_ack=kind is Kind.ANSWER_TO_SYN_ACK and not has_sack,
+    )
+
+
+def _sack_blocks(tcb: Tcb) -> tuple[tuple[int, int], ...]:
+    early = tcb.established_at is None  # text of a SYN waits for the handshake, not for a gap to close
+    if not tcb.sack or early or tcb.receiving is None or not tcb.receiving.has_gap:
+        return ()
+    return tcb.receiving.blocks()
+
+
+def _octets_of(blocks: tuple[tuple[int, int], ...]) -> int:
+    return 4 + 8 * len(blocks) if blocks else 0
+
+
+def ack(tcb: Tcb, now: float, rule: str, *, answers_syn_ack: bool = False) -> Send:
     """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>."""
-    return send(tcb, segment_from(tcb, now, tcb.snd_nxt, 0), rule)
+    kind = Kind.ANSWER_TO_SYN_ACK if answers_syn_ack else Kind.ACKNOWLEDGMENT
+    return send(tcb, segment_from(tcb, now, tcb.snd_nxt, 0, kind=kind), rule)
 
 
 def keep_alive(tcb: Tcb, now: float) -> Send:
@@ -148,7 +200,10 @@ def reset(tcb: Tcb, now: float, rule: str) -> Send:
     With timestamps where they were agreed on (RFC 7323 section 3.2).
     """
     options = for_segment((tcb.timestamp(now), tcb.ts_recent)) if tcb.timestamps else b""
-    return send(tcb, Segment(tcb.snd_nxt, tcb.rcv_nxt, RST | ACK, 0, options), rule)
+    flags = RST | ACK
+    if tcb.ecn is not None:
+        flags |= _ecn_flags(tcb, Kind.ACKNOWLEDGMENT, has_sack=False)
+    return send(tcb, Segment(tcb.snd_nxt, tcb.rcv_nxt, flags, 0, options), rule)
 
 
 def transmit(tcb: Tcb, now: float, out: list[Action]) -> None:
@@ -195,7 +250,7 @@ def probe(tcb: Tcb, now: float, out: list[Action]) -> None:
         out.append(send(tcb, _again(tcb, now, tcb.snd_una, 1), "3.8.6.1"))
         tcb.timed = None
     else:
-        _send_new(tcb, now, min(max(1, tcb.snd_wnd), tcb.snd_mss, tcb.unsent), out)
+        _send_new(tcb, now, min(max(1, tcb.snd_wnd), tcb.snd_mss, tcb.unsent), out, Kind.SENT_AGAIN)
 
 
 def window_update(tcb: Tcb, now: float, out: list[Action]) -> None:
@@ -211,12 +266,13 @@ def _next_size(tcb: Tcb) -> int | None:
     unsent = tcb.unsent
     if not unsent:
         return 0 if tcb.closing and not tcb.fin_sent else None
-    size = min(unsent, tcb.snd_mss, tcb.snd_wnd - tcb.flight)
+    full = tcb.snd_mss if tcb.ecn is None else tcb.snd_mss - tcb.ecn.reserves
+    size = min(unsent, full, tcb.snd_wnd - tcb.flight)
     if tcb.congestion is not None and tcb.retransmission is not None:
         size = min(size, tcb.congestion.cwnd - _in_network(tcb, tcb.retransmission))
     if size <= 0:
         return None
-    if size == tcb.snd_mss or (tcb.closing and size == unsent):
+    if size == full or (tcb.closing and size == unsent):
         return size
     # RFC 9293 section 3.8.6.2.1, silly window avoidance: a full segment, all there is, or half the window.
     # Anything else waits for the persist timer.
@@ -239,7 +295,7 @@ def _is_held_back(tcb: Tcb) -> bool:
     return tcb.short_right is not None and precedes(tcb.snd_una, tcb.short_right)
 
 
-def _send_new(tcb: Tcb, now: float, size: int, out: list[Action]) -> None:
+def _send_new(tcb: Tcb, now: float, size: int, out: list[Action], kind: Kind = Kind.NEW_TEXT) -> None:
     seq = tcb.snd_nxt
     payload = tcb.sending.peek(seq, size) if tcb.sending is not None and size else b""
     flags = 0
@@ -259,7 +315,11 @@ def _send_new(tcb: Tcb, now: float, size: int, out: list[Action]) -> None:
         tcb.short_right = tcb.snd_nxt
     if tcb.timed is None and not tcb.timestamps:
         tcb.timed = (tcb.snd_nxt, now)
-    out.append(send(tcb, segment_from(tcb, now, seq, flags, payload), "3.10.2" if payload else "3.10.4"))
+    if not payload:
+        kind = Kind.ACKNOWLEDGMENT
+    segment = segment_from(tcb, now, seq, flags, payload, kind)
+    rule = "3.8.6.1" if kind is Kind.SENT_AGAIN else "3.10.2" if payload else "3.10.4"
+    out.append(send(tcb, segment, rule))
 
 
 def _again(tcb: Tcb, now: float, seq: int, most: int) -> Segment:
@@ -268,7 +328,7 @@ def _again(tcb: Tcb, now: float, seq: int, most: int) -> Segment:
     payload = tcb.sending.peek(seq, min(most, sent)) if tcb.sending is not None and sent > 0 else b""
     ends = len(payload) == sent
     flags = (FIN if tcb.fin_sent and ends else 0) | (PSH if payload and ends else 0)
-    return segment_from(tcb, now, seq, flags, payload)
+    return segment_from(tcb, now, seq, flags, payload, Kind.SENT_AGAIN)
 
 
 def _in_network(tcb: Tcb, queue: RetransmissionQueue) -> int:

@@ -33,6 +33,13 @@ def may_wait(tcb: Tcb) -> bool:
     return distance(tcb.last_ack_sent, tcb.rcv_nxt) <= full_sized
 
 
+def note_marks(tcb: Tcb, segment: Segment) -> None:
+    """Take in what the network says with an acceptable segment; some of it cannot wait to be acknowledged."""
+    if tcb.ecn is not None:
+        rule = tcb.ecn.arrived(segment, owes_text=tcb.rcv_nxt != tcb.last_ack_sent)
+        tcb.ack_due = rule or tcb.ack_due
+
+
 def join_early_text(tcb: Tcb, now: float, out: list[Action]) -> None:
     """Take the text that was held until the handshake was complete."""
     assert tcb.receiving is not None

@@ -44,15 +44,20 @@ class Sent:
 
 
 class RetransmissionQueue:
-    """Segments sent and not acknowledged, oldest number first (RFC 9293 section 3.4)."""
+    """Segments sent and not acknowledged, oldest number first (RFC 9293 section 3.4).
 
-    __slots__ = ("_delivered", "_next_order", "_pipe", "_segments")
+    Attributes:
+        arrived: How many segments the peer has said that it holds, in order or not, ever.
+    """
+
+    __slots__ = ("_delivered", "_next_order", "_pipe", "_segments", "arrived")
 
     def __init__(self) -> None:
         self._segments: deque[Sent] = deque()
         self._next_order = 0
         self._delivered = -1
         self._pipe = 0
+        self.arrived = 0
 
     def __len__(self) -> int:
         return len(self._segments)
@@ -181,4 +186,5 @@ class RetransmissionQueue:
         self._pipe -= sent.size
 
     def _deliver(self, sent: Sent) -> None:
+        self.arrived += 1
         self._delivered = max(self._delivered, sent.order)

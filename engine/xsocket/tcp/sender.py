@@ -10,6 +10,7 @@ from xsocket.segment import FIN, SYN, Segment
 from xsocket.seqnum import distance, later, precedes, precedes_or_is
 from xsocket.state import State, Timer
 from xsocket.tcp import output, rto
+from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.options import Parsed, user_timeout
 from xsocket.tcp.tcb import TS_RECENT_LIFE_S, Tcb
 
@@ -25,6 +26,7 @@ def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: li
     tcb.heard_at = now
     ack = segment.acknowledgment
     was, is_new = tcb.snd_wnd, precedes(tcb.snd_una, ack)
+    flight, arrived = tcb.flight, _arrived(tcb)
     if is_new:
         _advance(tcb, now, ack, options, out)
     if ack == tcb.snd_una:  # an older one says nothing of the window now
@@ -37,8 +39,23 @@ def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: li
         if tcb.snd_wnd != was:
             _window_changed(tcb, now, was)
     _find_losses(tcb, now, options, out)
+    if tcb.ecn is not None and tcb.congestion is not None:
+        packets = _arrived(tcb) - arrived
+        if tcb.ecn.says_marked(segment, options.acc_ecn, packets, tcb.snd_mss):
+            tcb.congestion.marked(flight, tcb.snd_nxt)
     output.transmit(tcb, now, out)
     watch_closed_window(tcb, now)
+
+
+def _arrived(tcb: Tcb) -> int:
+    return 0 if tcb.retransmission is None else tcb.retransmission.arrived
+
+
+def start_congestion_control(tcb: Tcb) -> None:
+    """Begin with the initial window (RFC 5681 section 3.1, RFC 6928), or less if the path has said so."""
+    tcb.congestion = NewReno(tcb.snd_mss, tcb.initial_segments)
+    if tcb.ecn is not None and tcb.ecn.marked_early:
+        tcb.congestion.marked(tcb.congestion.cwnd, tcb.snd_nxt)  # RFC 9768 section 3.2.2.2
 
 
 def _advance(tcb: Tcb, now: float, ack: int, options: Parsed, out: list[Action]) -> None:

@@ -16,12 +16,14 @@ be: this is what answers a flood.
 from bisect import bisect_right
 from functools import lru_cache
 from hashlib import blake2s
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
-from xsocket.segment import ACK, SYN, Segment
+from xsocket.segment import ACK, ECE, SYN, Segment
 from xsocket.seqnum import MASK, add, distance
+from xsocket.tcp.accecn import FLAGS
+from xsocket.tcp.ecn import flags_recalled, of_syn
 from xsocket.tcp.options import DEFAULT_MSS, MAX_SHIFT, Parsed, for_syn
 from xsocket.tcp.output import window_shift
 from xsocket.tcp.tcb import MAX_UNSCALED_WINDOW
@@ -46,9 +48,24 @@ RULE: Final = "RFC 4987 3.6"
 _TS_MASK: Final = 0x3F
 _NO_SCALE: Final = 0xF
 _SACK: Final = 0x10
+_ECN: Final = 0x20
 
 _new = tuple.__new__
 """Makes a NamedTuple without the call through its Python-level constructor: half the time."""
+
+
+class Recalled(NamedTuple):
+    """What a cookie says of the peer's SYN.
+
+    Attributes:
+        options: Those that were agreed on.
+        ts_offset: The offset of our timestamps.
+        ecn_flags: The flags with which it asked for ECN.
+    """
+
+    options: Parsed
+    ts_offset: int
+    ecn_flags: int
 
 
 class SynCookies:
@@ -61,6 +78,7 @@ class SynCookies:
     """
 
     def __init__(self, rules: TcpConfig, mss: int, secret: bytes) -> None:
+        self._rules = rules
         self._mss = mss
         self._secret = secret
         self._timestamps, self._sack, self._scaling = rules.timestamps, rules.sack, rules.window_scaling
@@ -70,7 +88,8 @@ class SynCookies:
     def syn_ack(self, now: float, four_tuple: FourTuple, syn: Segment, options: Parsed) -> Segment:
         """Return the answer to *syn* that needs no memory of it.
 
-        Without timestamps on both sides there is no room for window scale and SACK: they are not agreed on.
+        Without timestamps on both sides there is no room for window scale, SACK and the ECN of RFC 3168: they
+        are not agreed on.
 
         Args:
             now: Monotonic instant in seconds.
@@ -80,22 +99,27 @@ class SynCookies:
         """
         mss, seq, ts_val = options.mss or DEFAULT_MSS[four_tuple.family], syn.seq, options.ts_val
         number, ts_offset = _hash(int(now) // PERIOD_S, four_tuple, seq, self._secret)
-        if self._timestamps and ts_val is not None:
+        if not self._timestamps:
+            ts_val = None
+        flags = SYN | ACK
+        if syn.flags & FLAGS:
+            agreed = of_syn(self._rules, syn)
+            if agreed is not None and (agreed.accurate or ts_val is not None):
+                flags |= agreed.syn_ack_flags(0)
+        if ts_val is not None:
             sack = self._sack and options.sack_permitted
             peers_shift = options.window_scale if self._scaling else None
-            stamp = _marked(int(now * 1000), peers_shift, sack) + ts_offset
+            stamp = _marked(int(now * 1000), peers_shift, sack, flags & FLAGS == ECE) + ts_offset
             shift = None if peers_shift is None else self._shift
             raw = for_syn(self._mss, shift, sack, (stamp & MASK, ts_val))
         else:
             raw = for_syn(self._mss, None, False, None)
         index = bisect_right(MSS_VALUES, mss, 1) - 1
         seq_and_ack = (number + index) & MASK, (seq + 1) & MASK
-        return _new(Segment, (*seq_and_ack, SYN | ACK, self._window, raw, b"", 0))
+        return _new(Segment, (*seq_and_ack, flags, self._window, raw, b"", 0, 0))
 
-    def recall(
-        self, now: float, four_tuple: FourTuple, ack: Segment, options: Parsed
-    ) -> tuple[Parsed, int] | None:
-        """Return what *ack* brings back: the options of the peer's SYN, and the offset of our timestamps.
+    def recall(self, now: float, four_tuple: FourTuple, ack: Segment, options: Parsed) -> Recalled | None:
+        """Return what *ack* brings back.
 
         Args:
             now: Monotonic instant in seconds.
@@ -112,26 +136,28 @@ class SynCookies:
             number, ts_offset = _hash(period - age, four_tuple, irs, self._secret)
             index = distance(number, cookie)
             if index < len(MSS_VALUES):
-                return _remembered(MSS_VALUES[index], options, ts_offset), ts_offset
+                return self._remembered(MSS_VALUES[index], ack, options, ts_offset)
         return None
 
+    def _remembered(self, mss: int, ack: Segment, options: Parsed, ts_offset: int) -> Recalled:
+        """Return *mss*, and what the timestamp that *ack* echoes says."""
+        if options.ts_val is None:
+            flags = flags_recalled(self._rules, ack, is_classic=False)
+            return Recalled(Parsed(mss=mss), ts_offset, flags)
+        marks = (options.ts_ecr - ts_offset) & _TS_MASK
+        shift = marks & _NO_SCALE
+        of_the_syn = Parsed(
+            mss=mss,
+            window_scale=None if shift == _NO_SCALE else shift,
+            sack_permitted=marks & _SACK != 0,
+            ts_val=options.ts_val,
+            ts_ecr=options.ts_ecr,
+        )
+        flags = flags_recalled(self._rules, ack, is_classic=marks & _ECN != 0)
+        return Recalled(of_the_syn, ts_offset, flags)
 
-def _remembered(mss: int, options: Parsed, ts_offset: int) -> Parsed:
-    """Return the SYN's options: *mss*, and what the timestamp echoed says."""
-    if options.ts_val is None:
-        return Parsed(mss=mss)
-    marks = (options.ts_ecr - ts_offset) & _TS_MASK
-    shift = marks & _NO_SCALE
-    return Parsed(
-        mss=mss,
-        window_scale=None if shift == _NO_SCALE else shift,
-        sack_permitted=marks & _SACK != 0,
-        ts_val=options.ts_val,
-        ts_ecr=options.ts_ecr,
-    )
 
-
-def _marked(clock_ms: int, shift: int | None, sack: bool) -> int:
+def _marked(clock_ms: int, shift: int | None, sack: bool, ecn: bool) -> int:
     """Return the latest instant that is not after *clock_ms* and whose low bits say what was agreed on.
 
     Not after it, or the timestamps that follow would seem older to the peer (RFC 7323 section 5.3).
@@ -139,6 +165,8 @@ def _marked(clock_ms: int, shift: int | None, sack: bool) -> int:
     marks = _NO_SCALE if shift is None else shift if shift <= MAX_SHIFT else MAX_SHIFT
     if sack:
         marks |= _SACK
+    if ecn:
+        marks |= _ECN
     stamp = clock_ms & ~_TS_MASK | marks
     return stamp if stamp <= clock_ms else stamp - _TS_MASK - 1
 

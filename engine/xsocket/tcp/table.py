@@ -66,6 +66,8 @@ _OPENING: Final[dict[tuple[State, Trigger], Move]] = {
     ),
     # The first check would answer a bare ACK; the SYN+ACK may be what was lost, and Linux repeats it.
     (State.SYN_RECEIVED, Trigger.SYN_AGAIN): Move(State.SYN_RECEIVED, Reply.SYN_ACK, "3.8.1"),
+    # It asks for the feedback of RFC 3168 after that of RFC 9768, or the other way round.
+    (State.SYN_RECEIVED, Trigger.SYN_OF_OTHER_ECN): Move(State.CLOSED, Reply.RST, "RFC 9768 3.1.5"),
     (State.SYN_RECEIVED, Trigger.SYN_ACK_OF_OURS): Move(
         State.ESTABLISHED, None, "3.5 figure 7, appendix A.2"
     ),

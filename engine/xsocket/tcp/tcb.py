@@ -7,7 +7,9 @@ from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
 from xsocket.seqnum import MASK, add, distance
 from xsocket.state import State, Timer
+from xsocket.tcp.classicecn import EcnInfo
 from xsocket.tcp.congestion import NewReno
+from xsocket.tcp.ecn import Ecn
 from xsocket.tcp.fastopen import FastOpenInfo, FastOpenState
 from xsocket.tcp.retransmission import RetransmissionQueue
 from xsocket.tcp.rto import RoundTrip, backed_off
@@ -56,6 +58,7 @@ class Tcb:
         sent_at: When text or a FIN was last sent.
         fast_open: What it has of Fast Open; None where neither end tries it.
         user_timeout: What it has of the user timeout option; None where that is not in use.
+        ecn: What it has of explicit congestion notification; None where that was not agreed on.
         signer: Signs our segments and judges the peer's; None where no key protects the connection.
         closing: Whether the user has asked for a FIN.
         fin_sent: Whether that FIN has gone out at least once; it then holds the last number before SND.NXT.
@@ -92,6 +95,7 @@ class Tcb:
         "config",
         "congestion",
         "deadline",
+        "ecn",
         "error",
         "established_at",
         "fast_open",
@@ -176,6 +180,7 @@ class Tcb:
         self.signer: Signer | None = None
         self.fast_open: FastOpenState | None = None
         self.user_timeout = UserTimeoutState() if config.user_timeout_option else None
+        self.ecn: Ecn | None = None
         self.closing = self.fin_sent = self.user_gone = False
         self.ack_due: str | None = None
         self.fin_at: int | None = None
@@ -343,6 +348,7 @@ class Info(NamedTuple):
     authentication: AuthenticationInfo | None
     fast_open: FastOpenInfo | None
     user_timeout: UserTimeoutInfo | None
+    ecn: EcnInfo | None
 
 
 def snapshot(tcb: Tcb) -> Info:
@@ -374,6 +380,7 @@ def snapshot(tcb: Tcb) -> Info:
         authentication=tcb.signer.info if tcb.signer is not None else None,
         fast_open=tcb.fast_open.info if tcb.fast_open is not None else None,
         user_timeout=timeout.info(tcb.config, tcb.current_rto_s) if timeout is not None else None,
+        ecn=tcb.ecn.info if tcb.ecn is not None else None,
     )
 
 

@@ -32,7 +32,7 @@ from xsocket.wire.ip import (
     read_ipv6,
 )
 
-_PLAIN: Final = Struct("!12xHBxH2xHxB2x4s4sHHIIHH2xH")
+_PLAIN: Final = Struct("!12xHBBH2xHxB2x4s4sHHIIHH2xH")
 _IPV4_TCP: Final = Struct("!BBHHHBBH4s4sHHIIHHHH")
 _IPV6_TCP: Final = Struct("!IHBB16s16sHHIIHHHH")
 _TCP_HEADER: Final = Struct("!HHIIHHHH")
@@ -60,7 +60,7 @@ class TcpPacket(NamedTuple):
         four_tuple: Local is the destination, remote the source.
         segment: Its checksum has been verified, unless the frame said that it is not ready.
         ethernet: The frame's header.
-        ip: The packet's header.
+        ip: The packet's header; the ECN field is the segment's, whatever stands here.
         trailer: Ethernet padding as sent.
     """
 
@@ -114,7 +114,7 @@ def read_plain(data: bytes, checksum_ready: bool) -> Arrival | None:
     if len(data) < 54:
         return None
     (
-        ethertype, version_ihl, total, fragment, protocol, source, destination,
+        ethertype, version_ihl, tos, total, fragment, protocol, source, destination,
         source_port, destination_port, seq, acknowledgment, offset_flags, window, urgent,
     ) = _PLAIN.unpack_from(data)  # fmt: skip
     text_at = 34 + (offset_flags >> 10 & 0x3C)
@@ -137,7 +137,7 @@ def read_plain(data: bytes, checksum_ready: bool) -> Arrival | None:
             return None
     name = (inet_ntoa(destination), destination_port, inet_ntoa(source), source_port)
     options, text = data[54:text_at], data[text_at:end]
-    values = (seq, acknowledgment, offset_flags & 0xFFF, window, options, text, urgent)
+    values = (seq, acknowledgment, offset_flags & 0xFFF, window, options, text, urgent, tos & 3)
     return _new(Arrival, (_new(FourTuple, name), _new(Segment, values)))
 
 
@@ -157,7 +157,8 @@ def _read_tcp(
     if not source_port or not destination_port:
         return DropReason.TCP_PORT_ZERO
     options, text = data[start + 20 : text_at], data[text_at:end]
-    segment = Segment(seq, acknowledgment, offset_flags & 0xFFF, window, options, text, urgent)
+    ecn = (ip.tos if isinstance(ip, Ipv4) else ip.traffic_class) & 3
+    segment = Segment(seq, acknowledgment, offset_flags & 0xFFF, window, options, text, urgent, ecn)
     four_tuple = FourTuple.trusted(ip.destination, destination_port, ip.source, source_port)
     return TcpPacket(four_tuple, segment, ethernet, ip, data[end:])
 
@@ -168,9 +169,15 @@ def encode(packet: Packet) -> bytes:
         return build_arp(packet)
     if isinstance(packet, IcmpPacket):
         return build_icmp(packet)
-    ip = packet.ip
+    ip = _with_ecn(packet.ip, packet.segment.ecn)
     ethernet = build_ethernet(packet.ethernet, IPV4 if isinstance(ip, Ipv4) else IPV6)
     return ethernet + build_ip(ip, TCP, _build_tcp(packet)) + packet.trailer
+
+
+def _with_ecn(ip: Ipv4 | Ipv6, ecn: int) -> Ipv4 | Ipv6:
+    if isinstance(ip, Ipv4):
+        return ip._replace(tos=ip.tos & ~3 | ecn)
+    return ip._replace(traffic_class=ip.traffic_class & ~3 | ecn)
 
 
 def _build_tcp(packet: TcpPacket) -> bytes:
@@ -212,7 +219,7 @@ def _address_pair(local: str, remote: str) -> tuple[bytes, bytes, int]:
 
 
 def encode_segment(
-    prefix: bytes, four_tuple: FourTuple, segment: Segment, ttl: int = 64, ident: int = 0, tos: int = 0
+    prefix: bytes, four_tuple: FourTuple, segment: Segment, ttl: int = 64, ident: int = 0, dscp: int = 0
 ) -> bytes:
     """Return a frame that carries *segment* from the local end of *four_tuple* to the remote one.
 
@@ -224,10 +231,11 @@ def encode_segment(
         ttl: Time to live, or hop limit.
         ident: IPv4 identification. With "don't fragment", which is always set, it may be constant (RFC 6864
             section 4.1).
-        tos: DSCP and ECN.
+        dscp: The other six bits of the octet that the segment's ECN field stands in (RFC 2474).
     """
     local, local_port, remote, remote_port = four_tuple
-    seq, acknowledgment, flags, window, options, payload, urgent = segment
+    seq, acknowledgment, flags, window, options, payload, urgent, ecn = segment
+    tos = dscp << 2 | ecn
     length = len(options)
     assert length in WHOLE_WORDS, _WHOLE_WORDS_WANTED
     offset_flags = 0x5000 + (length << 10) | flags

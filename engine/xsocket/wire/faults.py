@@ -8,7 +8,9 @@ from random import Random
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from xsocket.errors import BadConfigError
-from xsocket.wire.ethernet import ARP, HEADER_OCTETS
+from xsocket.segment import CE, NOT_ECT
+from xsocket.wire.checksum import internet_checksum
+from xsocket.wire.ethernet import ARP, HEADER_OCTETS, IPV4, IPV6
 
 
 class FaultRates(NamedTuple):
@@ -22,6 +24,7 @@ class FaultRates(NamedTuple):
             waits for the next one, however long that takes.
         corrupt: Probability that one bit of an IP packet is turned. ARP has no checksum that would show it
             and is spared, as is the Ethernet header.
+        mark: Probability that an ECN-capable packet arrives as CE (RFC 3168 section 5).
     """
 
     drop_every: int = 0
@@ -29,6 +32,7 @@ class FaultRates(NamedTuple):
     duplicate: float = 0.0
     reorder: float = 0.0
     corrupt: float = 0.0
+    mark: float = 0.0
 
 
 class FaultCounts(NamedTuple):
@@ -38,6 +42,7 @@ class FaultCounts(NamedTuple):
     duplicated: int = 0
     reordered: int = 0
     corrupted: int = 0
+    marked: int = 0
 
 
 PERFECT: Final = FaultRates()
@@ -52,6 +57,7 @@ class Faults(Generic[_Item]):
         rates: How often.
         random: Decides; four numbers are drawn for each item.
         corrupted: Returns the item with one bit turned.
+        marked: Returns the item with a mark, or itself if its packet is not ECN-capable.
 
     Attributes:
         rates: How often; may be changed meanwhile.
@@ -62,13 +68,20 @@ class Faults(Generic[_Item]):
     """
 
     def __init__(
-        self, rates: FaultRates, random: Random, corrupted: Callable[[_Item, Random], _Item]
+        self,
+        rates: FaultRates,
+        random: Random,
+        corrupted: Callable[[_Item, Random], _Item],
+        marked: Callable[[_Item], _Item],
     ) -> None:
         self.rates = check_rates(rates)
         self.counts = FaultCounts()
         self._random = random
-        self._bits = Random(random.getrandbits(64))  # of its own, or a corrupted frame would shift the rest
+        seed = random.getrandbits(64)
+        self._bits = Random(seed)  # of their own, or a corrupted or marked frame would shift the rest
+        self._marks = Random(f"{seed} marks")
         self._corrupted = corrupted
+        self._marked = marked
         self._seen = 0
         self._held: _Item | None = None
 
@@ -88,6 +101,8 @@ class Faults(Generic[_Item]):
         if corrupted < rates.corrupt:
             self._count("corrupted")
             item = self._corrupted(item, self._bits)
+        if rates.mark:
+            item = self._mark(item)
         if self._held is None and swapped < rates.reorder:
             self._count("reordered")
             self._held = item
@@ -97,6 +112,13 @@ class Faults(Generic[_Item]):
             self._count("duplicated")
             survivors.append(item)
         return survivors + self.release()
+
+    def _mark(self, item: _Item) -> _Item:
+        marked = self._marked(item)
+        if marked is item or self._marks.random() >= self.rates.mark:
+            return item
+        self._count("marked")
+        return marked
 
     @property
     def held(self) -> _Item | None:
@@ -118,7 +140,7 @@ def check_rates(rates: FaultRates) -> FaultRates:
     Raises:
         BadConfigError: One is outside its range.
     """
-    probabilities = (rates.loss, rates.duplicate, rates.reorder, rates.corrupt)
+    probabilities = (rates.loss, rates.duplicate, rates.reorder, rates.corrupt, rates.mark)
     if rates.drop_every < 0 or not all(0.0 <= rate <= 1.0 for rate in probabilities):
         raise BadConfigError(f"{rates} is not a set of fault rates")
     return rates
@@ -132,3 +154,22 @@ def corrupted_frame(frame: bytes, random: Random) -> bytes:
     bit = random.randrange(bits)
     at = HEADER_OCTETS + bit // 8
     return frame[:at] + bytes([frame[at] ^ 1 << bit % 8]) + frame[at + 1 :]
+
+
+def marked_frame(frame: bytes) -> bytes:
+    """Return *frame* with CE in its IP header, as a busy router would; itself if it is not ECN-capable."""
+    ethertype = int.from_bytes(frame[12:14])
+    if ethertype not in (IPV4, IPV6) or len(frame) < HEADER_OCTETS + 20:
+        return frame
+    at = HEADER_OCTETS + 1
+    shift = 0 if ethertype == IPV4 else 4  # where the two bits stand in the second octet
+    if frame[at] >> shift & 3 in (NOT_ECT, CE):
+        return frame
+    marked = bytearray(frame)
+    marked[at] |= CE << shift
+    if ethertype == IPV4:
+        end = HEADER_OCTETS + (frame[HEADER_OCTETS] & 0xF) * 4
+        marked[HEADER_OCTETS + 10 : HEADER_OCTETS + 12] = bytes(2)
+        checksum = internet_checksum(bytes(marked[HEADER_OCTETS:end]))
+        marked[HEADER_OCTETS + 10 : HEADER_OCTETS + 12] = checksum.to_bytes(2)
+    return bytes(marked)

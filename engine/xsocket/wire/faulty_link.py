@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from random import Random
 
-from xsocket.wire.faults import FaultCounts, FaultRates, Faults, corrupted_frame
+from xsocket.wire.faults import FaultCounts, FaultRates, Faults, corrupted_frame, marked_frame
 from xsocket.wire.link import Frame, Link, LinkStatistics
 
 
@@ -24,9 +24,12 @@ class FaultyLink:
         self, inner: Link, outgoing: FaultRates, incoming: FaultRates | None = None, *, seed: int = 0
     ) -> None:
         self._inner = inner
-        self._outgoing = Faults(outgoing, Random(f"{seed} outgoing"), corrupted_frame)
+        self._outgoing = Faults(outgoing, Random(f"{seed} outgoing"), corrupted_frame, marked_frame)
         self._incoming = Faults(
-            outgoing if incoming is None else incoming, Random(f"{seed} incoming"), _corrupted_arrival
+            outgoing if incoming is None else incoming,
+            Random(f"{seed} incoming"),
+            _corrupted_arrival,
+            _marked_arrival,
         )
 
     @property
@@ -73,3 +76,8 @@ class FaultyLink:
 def _corrupted_arrival(frame: Frame, random: Random) -> Frame:
     """Spare what has no checksum yet, as from a local kernel: nobody would see it."""
     return frame._replace(data=corrupted_frame(frame.data, random)) if frame.checksum_ready else frame
+
+
+def _marked_arrival(frame: Frame) -> Frame:
+    marked = marked_frame(frame.data)
+    return frame if marked is frame.data else frame._replace(data=marked)

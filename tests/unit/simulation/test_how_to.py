@@ -15,8 +15,8 @@ HOW_TO = ROOT / "docs" / "how-to"
 
 @pytest.mark.parametrize(
     ("page", "written"),
-    [("simulate.md", ["client.pcapng"]), ("authenticate.md", []), ("fast-open.md", [])],
-    ids=["simulate", "keys", "Fast Open"],
+    [("simulate.md", ["client.pcapng"]), ("authenticate.md", []), ("fast-open.md", []), ("ecn.md", [])],
+    ids=["simulate", "keys", "Fast Open", "ECN"],
 )
 def test_the_programs_of_the_page_print_what_it_shows(
     page: str, written: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

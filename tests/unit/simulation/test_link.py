@@ -17,6 +17,7 @@ from xsocket import (
     Segment,
     Simulation,
     State,
+    TcpConfig,
 )
 from xsocket.segment import ACK, RST
 from xsocket.simulation import Impairments, SimulatedHost
@@ -154,6 +155,18 @@ def test_what_arrives_corrupted_is_counted_and_changes_nothing() -> None:
     assert drops[DropReason.TCP_BAD_CHECKSUM] > 3
     there.sim.run(for_s=1.0)  # until what is under way has arrived
     assert sum(drops.get(reason, 0) for reason in reasons) == there.link.counts(there.near).faults.corrupted
+
+
+def test_a_link_marks_what_may_be_marked() -> None:
+    there = world(config=TcpConfig(ecn=3), mark=0.2, delay_s=0.001)
+    ours, theirs = there.open()
+    flow = Flow(ours, theirs, TEXT)
+    assert there.sim.run_until(flow.is_through, timeout_s=DAY_S)
+    there.sim.run(for_s=1.0)
+    seen = theirs.info.ecn
+    assert seen is not None
+    assert seen.received_ce == there.link.counts(there.near).faults.marked > 3
+    assert there.link.counts(there.far).faults.marked == 0  # acknowledgments
 
 
 def test_duplicates_arrive_twice() -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from support.virtual import FAR, NEAR, PORT, world
-from xsocket import BadConfigError, DropReason, FourTuple, Segment, State
+from xsocket import BadConfigError, DropReason, FourTuple, Segment, State, TcpConfig
+from xsocket.segment import CE
 from xsocket.simulation import Sent
 
 
@@ -49,6 +50,18 @@ def test_the_second_syn_ack_is_dropped() -> None:
     assert (script.hits, there.sim.now) == (1, pytest.approx(1.0))
     there.open()
     assert (script.hits, there.sim.now) == (1, pytest.approx(1.0))
+
+
+def test_a_segment_can_be_marked() -> None:
+    there = world(config=TcpConfig(ecn=3))
+    there.link.alter(has_text, nth=2, with_=lambda segment: segment._replace(ecn=CE))
+    ours, theirs = there.open()
+    for _ in range(3):
+        ours.sendall(b"text")
+        theirs.recv(100)
+    heard = ours.info.ecn
+    assert heard is not None
+    assert heard.delivered_ce == 1
 
 
 @pytest.mark.parametrize("nth", [(1, 2), range(1, 3), {1, 2}], ids=str)

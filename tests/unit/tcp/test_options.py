@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from xsocket.tcp import options
 from xsocket.tcp.options import (
+    AccEcn,
     Authentication,
     End,
     FastOpen,
@@ -40,7 +41,10 @@ KNOWN: st.SearchStrategy[Option] = st.one_of(
         st.sampled_from([0, 4, 8, 16]).flatmap(lambda size: st.binary(min_size=size, max_size=size)),
         st.booleans(),
     ),
-    st.builds(Unknown, st.integers(100, 255), st.binary(max_size=20)),
+    st.builds(
+        AccEcn, st.integers(0, 1), st.lists(st.integers(0, 2**24 - 1), max_size=3).map(tuple), st.just(b"")
+    ),
+    st.builds(Unknown, st.integers(100, 171), st.binary(max_size=20)),
 )
 
 
@@ -71,6 +75,8 @@ def test_parse_agrees_with_decode(raw: bytes) -> None:
                 seen = seen._replace(sack=blocks)
             case FastOpen():
                 seen = seen._replace(fast_open=option)
+            case AccEcn():
+                seen = seen._replace(acc_ecn=option)
             case Unknown(34, data) if len(data) % 2 == 0:
                 seen = seen._replace(fast_open=None)
             case Unknown(254, data) if data[:2] == b"\xf9\x89" and len(data) % 2 == 0:
@@ -112,6 +118,15 @@ def test_parse_agrees_with_decode(raw: bytes) -> None:
         pytest.param(b"\xfe\x06\xf9\x89ab", (Unknown(254, b"\xf9\x89ab"),), id="Fast Open cookie too short"),
         pytest.param(b"\xfe\x04\xe2\xd4", (Unknown(254, b"\xe2\xd4"),), id="another experiment"),
         pytest.param(b"\x22\x05abc", (Unknown(34, b"abc"),), id="Fast Open cookie of a wrong length"),
+        pytest.param(b"\xac\x02", (AccEcn(0),), id="AccECN, empty"),
+        pytest.param(b"\xac\x05\0\0\x01", (AccEcn(0, (1,)),), id="AccECN, order 0"),
+        pytest.param(b"\xae\x08\0\0\x01\0\x01\0", (AccEcn(1, (1, 256)),), id="AccECN, order 1"),
+        pytest.param(
+            b"\xac\x0f" + bytes(9) + b"abcd",
+            (AccEcn(0, (0, 0, 0), b"abcd"),),
+            id="AccECN, more than there is",
+        ),
+        pytest.param(b"\xae\x07\0\0\x01ab", (AccEcn(1, (1,), b"ab"),), id="AccECN, not a whole counter"),
         pytest.param(b"\xfe\x04ab", (Unknown(254, b"ab"),), id="unknown"),
         pytest.param(b"\x02", (Malformed(b"\x02"),), id="no length"),
         pytest.param(b"\x02\x00\x01", (Malformed(b"\x02\x00\x01"),), id="length 0"),
@@ -220,6 +235,6 @@ def test_fast_open_is_read_as_linux_reads_it(raw: bytes, expected: FastOpen | No
 @pytest.mark.parametrize("octets", [0, 4, 6, 8, 16])
 def test_a_fast_open_option_is_filled_up_and_read_again(octets: int, experimental: bool) -> None:
     option = FastOpen(bytes(octets), experimental)
-    raw = options.for_fast_open(option)
+    raw = options.filled_up(option)
     assert len(raw) % 4 == 0
     assert options.parse(raw).fast_open == option

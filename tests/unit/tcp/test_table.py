@@ -40,6 +40,7 @@ MOVES: Final[dict[State, dict[Trigger, tuple[State, Reply | None]]]] = {
         Trigger.RST_FOR_US: (State.CLOSED, None),
         Trigger.RST_IN_WINDOW: (State.SYN_RECEIVED, Reply.CHALLENGE_ACK),
         Trigger.SYN_AGAIN: (State.SYN_RECEIVED, Reply.SYN_ACK),
+        Trigger.SYN_OF_OTHER_ECN: (State.CLOSED, Reply.RST),
         Trigger.SYN_INSTEAD: (State.CLOSED, None),
         Trigger.SYN_IN_WINDOW: (State.SYN_RECEIVED, Reply.CHALLENGE_ACK),
         Trigger.CLOSE: (State.FIN_WAIT_1, Reply.FIN),

@@ -146,6 +146,7 @@ def tcp_fields(packet: TcpPacket) -> tuple[object, ...]:
         segment.window,
         segment.urgent,
         segment.payload,
+        segment.ecn,
         ip.source,
         ip.destination,
     )
@@ -158,7 +159,8 @@ def scapy_fields(layers: Layer) -> tuple[object, ...]:
     tcp = layers[TCP]
     flags = int(tcp.reserved) << 9 | int(tcp.flags)
     ip = layers[IP] if IP in layers else layers[IPv6]
-    common = (tcp.sport, tcp.dport, tcp.seq, tcp.ack, flags, tcp.window, tcp.urgptr, bytes(tcp.payload))
+    ecn = (ip.tos if IP in layers else ip.tc) & 3
+    common = (tcp.sport, tcp.dport, tcp.seq, tcp.ack, flags, tcp.window, tcp.urgptr, bytes(tcp.payload), ecn)
     if IP in layers:
         return (*common, ip.src, ip.dst, ip.tos, ip.id, int(ip.flags), ip.ttl)
     addresses = str(ip_address(ip.src)), str(ip_address(ip.dst))  # the C library's spelling may differ
@@ -203,8 +205,8 @@ def test_a_random_segment_of_ours_is_read_by_scapy() -> None:
         prefix = bytes.fromhex("020000000001020000000002") + (
             b"\x86\xdd" if four_tuple.family == 6 else b"\x08\0"
         )
-        ttl, ident, tos = random.randrange(256), random.randrange(65_536), random.randrange(256)
-        frame = encode_segment(prefix, four_tuple, segment, ttl, ident, tos)
+        ttl, ident, dscp = random.randrange(256), random.randrange(65_536), random.randrange(64)
+        frame = encode_segment(prefix, four_tuple, segment, ttl, ident, dscp)
         assert rebuilt_by_scapy(frame)[:40] == frame[:40]
         received = decode(frame)
         assert isinstance(received, TcpPacket)
@@ -229,6 +231,7 @@ def random_segment(random: Random) -> Segment:
         b"\x01" * (4 * random.randrange(11)),
         random.randbytes(random.randrange(64)),
         random.randrange(65_536),
+        random.randrange(4),
     )
 
 

@@ -6,7 +6,10 @@ from itertools import pairwise
 import pytest
 
 from xsocket.errors import BadConfigError
-from xsocket.wire.faults import FaultCounts, FaultRates
+from xsocket.fourtuple import FourTuple
+from xsocket.segment import CE, ECT_0, ECT_1, NOT_ECT, Segment
+from xsocket.wire.codec import TcpPacket, decode, encode_segment
+from xsocket.wire.faults import FaultCounts, FaultRates, marked_frame
 from xsocket.wire.faulty_link import FaultyLink
 from xsocket.wire.memory_link import memory_pair
 
@@ -87,6 +90,44 @@ def test_one_rate_leaves_the_frames_that_another_hits_the_same(
     assert together != alone
 
 
+def ecn_of(frame: bytes) -> int:
+    packet = decode(frame)
+    assert isinstance(packet, TcpPacket), packet
+    return packet.segment.ecn
+
+
+def segments(version: int, ecn: int) -> list[bytes]:
+    ends = ("10.0.0.1", "10.0.0.2") if version == 4 else ("fd00::1", "fd00::2")
+    prefix = bytes(12) + (b"\x08\x00" if version == 4 else b"\x86\xdd")
+    name = FourTuple(ends[0], 1, ends[1], 2)
+    return [encode_segment(prefix, name, Segment(number, 0, 0, ecn=ecn), dscp=46) for number in range(1_000)]
+
+
+@pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
+@pytest.mark.parametrize("ecn", [ECT_0, ECT_1], ids=["ECT(0)", "ECT(1)"])
+def test_a_busy_router_marks_what_may_be_marked_and_leaves_the_rest_of_it(version: int, ecn: int) -> None:
+    """Every checksum still fits: `decode` looks at both."""
+    frames = segments(version, ecn)
+    near, far = memory_pair()
+    bad = FaultyLink(near, FaultRates(mark=0.1), seed=1)
+    bad.send(frames)
+    far.send(frames)
+    for arrived, counts in ((far.receive(), bad.outgoing), (bad.receive(), bad.incoming)):
+        marks = [ecn_of(frame.data) == CE for frame in arrived]
+        assert 50 < counts.marked == sum(marks) < 150
+        assert {ecn_of(frame.data) for frame in arrived} == {ecn, CE}
+        unmarked = [marked_frame(sent) if mark else sent for sent, mark in zip(frames, marks, strict=True)]
+        assert [frame.data for frame in arrived] == unmarked
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [*segments(4, NOT_ECT)[:1], *segments(6, CE)[:1], bytes(12) + b"\x08\x06" + b"\xff" * 28, b"", FRAMES[5]],
+)
+def test_nothing_else_is_marked(frame: bytes) -> None:
+    assert marked_frame(frame) is frame
+
+
 def test_what_has_no_checksum_is_not_corrupted() -> None:
     near, far = memory_pair()
     bad = FaultyLink(near, FaultRates(corrupt=1.0))
@@ -110,7 +151,13 @@ def test_both_directions_fail_alike_by_default() -> None:
 
 @pytest.mark.parametrize(
     "rates",
-    [FaultRates(drop_every=-1), FaultRates(loss=1.5), FaultRates(duplicate=-0.1), FaultRates(corrupt=2)],
+    [
+        FaultRates(drop_every=-1),
+        FaultRates(loss=1.5),
+        FaultRates(duplicate=-0.1),
+        FaultRates(corrupt=2),
+        FaultRates(mark=1.1),
+    ],
     ids=str,
 )
 def test_rates_outside_their_range_are_refused(rates: FaultRates) -> None:
