@@ -450,6 +450,42 @@ def test_a_retransmitted_segment_is_not_timed() -> None:
     assert pair.tcb(pair.client, CLIENT).flight == 0
 
 
+def test_a_doubled_timeout_stays_until_a_round_trip_is_measured() -> None:
+    """Karn's algorithm, RFC 6298 section 5: what answers a retransmission may answer the first sending."""
+    peer = Peer(End("end", PLAIN)).reach(State.ESTABLISHED)
+    peer.write(b"x")
+    assert len(peer.advance(1.0)) == 2
+    assert peer.send(".", 1, 2) == []
+    assert peer.tcb.rto_s == 0.8
+    peer.write(b"y")
+    assert peer.advance(1.799) == []
+    assert peer.advance(1.8) == ["P. seq 2 ack 1 len 1"]
+    peer.send(".", 1, 3)
+    assert peer.tcb.rto_s == 1.6
+    peer.write(b"z")
+    peer.send(".", 1, 4)
+    assert peer.tcb.rto_s == 0.2, "measured"
+
+
+def test_an_echoed_stamp_measures_a_retransmission_too() -> None:
+    """RFC 7323 section 4.3: it says which of the two was answered."""
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).establish()
+    peer.write(b"x")
+    peer.advance(1.0)
+    peer.send(".", 1, 2, options=for_segment((1001, peer.tcb.timestamp(0.9))))
+    assert peer.tcb.rto_s < 0.4
+
+
+def test_probes_of_a_closed_window_do_not_lengthen_the_timeout() -> None:
+    peer = Peer(End("end", PLAIN)).establish(window=0)
+    peer.write(b"x")
+    while peer.now < 60:
+        peer.advance(peer.tcb.deadline)
+        peer.send(".", 1, 1, window=0)
+    peer.send(".", 1, 2)
+    assert peer.tcb.rto_s == 0.2
+
+
 def test_urgent_text_is_text() -> None:
     peer = Peer(End("end")).reach(State.ESTABLISHED)
     assert peer.send("PU.", text=b"urgent") == [". seq 1 ack 7"]
