@@ -132,6 +132,7 @@ class TcpConfig:
     syn_retries: int = _rule(
         6, "How often a SYN is sent again before connect gives up",
         rfc="9293 section 3.8.3", linux="tcp_syn_retries", unit="retransmissions", low=0, high=127,
+        strict=8, why="RFC 9293 section 3.8.3 goes on for three minutes (MUST-23)",
         sysctl=_count("ipv4/tcp_syn_retries"),
     )  # fmt: skip
     syn_linear_timeouts: int = _rule(
@@ -143,6 +144,7 @@ class TcpConfig:
     synack_retries: int = _rule(
         5, "How often a SYN+ACK is sent again before a half-open connection is dropped",
         rfc="9293 section 3.8.3", linux="tcp_synack_retries", unit="retransmissions", low=0, high=255,
+        strict=8, why="RFC 9293 section 3.8.3 goes on for three minutes (MUST-23)",
         sysctl=_count("ipv4/tcp_synack_retries"),
     )  # fmt: skip
     max_syn_backlog: int = _rule(

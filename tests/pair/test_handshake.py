@@ -149,7 +149,7 @@ def test_syn_ack_schedule_and_give_up() -> None:
     ("config", "times"),
     [
         pytest.param(TcpConfig(syn_retries=0, syn_linear_timeouts=0), [0], id="no retries"),
-        pytest.param(TcpConfig.strict(), [0, 1, 3, 7, 15, 31, 63], id="doubled each time"),
+        pytest.param(TcpConfig.strict(), [0, 1, 3, 7, 15, 31, 63, 127, 247], id="doubled each time"),
         pytest.param(TcpConfig(syn_retries=2, syn_linear_timeouts=1), [0, 1, 2, 4], id="one that is not"),
         pytest.param(TcpConfig.strict(syn_retries=2, initial_rto_s=3), [0, 3, 9], id="three seconds"),
         pytest.param(TcpConfig.strict(syn_retries=3, max_rto_s=2), [0, 1, 3, 5], id="capped"),
@@ -163,6 +163,17 @@ def test_the_schedule_follows_the_rules(config: TcpConfig, times: list[float]) -
     pair.advance(1000)
     assert pair.times == times
     assert pair.client.deleted() == [TimeoutError]
+
+
+@pytest.mark.parametrize("state", [State.SYN_SENT, State.SYN_RECEIVED], ids=lambda state: state.value)
+def test_by_the_rfc_a_syn_is_sent_again_for_three_minutes(state: State) -> None:
+    """MUST-23."""
+    peer = Peer(End("end", TcpConfig.strict())).reach(state)
+    peer.advance(180)
+    assert peer.state is state
+    assert len(peer.advance(300)) == 1
+    peer.advance(400)
+    assert peer.end.deleted() == [TimeoutError]
 
 
 def test_retransmissions_of_a_syn_are_the_same_but_for_the_clock() -> None:

@@ -86,7 +86,7 @@ def _restart_timer(tcb: Tcb, now: float) -> None:
 
 
 def measure(tcb: Tcb, now: float, ack: int, echo: int | None = None) -> bool:
-    """Take a round-trip sample: from the timed segment, or from the timestamp the peer echoes; return if so."""
+    """Take a round-trip sample, by the timed segment or the timestamp echoed; return whether there is one."""
     sample: float | None = None
     if tcb.timed is not None and precedes_or_is(tcb.timed[0], ack):
         sample, tcb.timed = now - tcb.timed[1], None
