@@ -22,7 +22,7 @@ _TEXT_GOES: Final = frozenset(
 def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: list[Action]) -> None:
     """Fifth, for an acceptable ACK: forget what is acknowledged, update the window, send what now fits."""
     note_timestamp(tcb, now, segment, options)
-    tcb.heard_at = now
+    tcb.heard_at, tcb.soft_error = now, None  # the path works again
     ack = segment.acknowledgment
     was, is_new = tcb.snd_wnd, precedes(tcb.snd_una, ack)
     flight, arrived = tcb.flight, _arrived(tcb)
