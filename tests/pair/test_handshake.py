@@ -3,13 +3,15 @@
 import pytest
 
 from support.pair import CLIENT, SERVER, End, Pair
-from support.peer import Peer
+from support.peer import WITH_TCB, Peer
 from xsocket.actions import Send
+from xsocket.admission import Admission
 from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
 from xsocket.segment import Segment
 from xsocket.state import State, Timer
 from xsocket.tcp.options import for_syn
+from xsocket.tcp.tcb import snapshot
 
 HANDSHAKE = [
     "client SYN-SENT",
@@ -295,6 +297,44 @@ def test_the_third_segment_sets_the_window() -> None:
     tcb = peer.tcb
     assert (tcb.snd_wnd, tcb.max_snd_wnd) == (3000 << 7, 3000 << 7)
     assert (tcb.snd_wl1, tcb.snd_wl2) == (tcb.irs + 1, tcb.iss + 1)
+
+
+# LISTEN is wherever Admission lets a port be reached: RFC 9293 section 3.9.1.1
+
+
+@pytest.mark.parametrize("state", [State.SYN_SENT, State.SYN_RECEIVED], ids=lambda state: state.value)
+def test_a_port_is_listened_on_while_another_connection_of_it_opens(state: State) -> None:
+    """MUST-42."""
+    end = End("end")
+    first = Peer(end, SERVER).reach(state)
+    second = Peer(end, SERVER._replace(remote_port=41_000)).establish()
+    assert (first.state, second.state) == (state, State.ESTABLISHED)
+    assert second.tcb.passive
+
+
+@pytest.mark.parametrize(
+    "admission",
+    [
+        pytest.param(Admission(), id="everybody"),
+        pytest.param(Admission(ports=()), id="nobody"),
+        pytest.param(Admission(ports=(), otherwise="ignore"), id="nobody, in silence"),
+    ],
+)
+@pytest.mark.parametrize("state", WITH_TCB, ids=lambda state: state.value)
+def test_who_may_connect_from_now_on_does_not_concern_a_connection_there_is(
+    state: State, admission: Admission
+) -> None:
+    """MUST-41."""
+    peer = Peer(End("end")).reach(state)
+    before, tcb = snapshot(peer.tcb), peer.tcb
+    peer.end.stack.admission = admission
+    assert (peer.tcb, snapshot(peer.tcb)) == (tcb, before)
+    if state is State.SYN_RECEIVED:
+        peer.send(".")
+        assert peer.state is State.ESTABLISHED
+    elif state is State.SYN_SENT:
+        peer.send("S.", 0, 1)
+        assert peer.state is State.ESTABLISHED
 
 
 # Text before the handshake is complete

@@ -12,7 +12,7 @@ from xsocket.config import TcpConfig
 from xsocket.reasons import DropReason
 from xsocket.seqnum import add, precedes_or_is
 from xsocket.state import State, Timer
-from xsocket.tcp.options import for_segment, for_syn, parse
+from xsocket.tcp.options import Nop, Sack, Timestamps, decode, for_segment, for_syn, parse
 
 PLAIN = TcpConfig(timestamps=False, sack=False)
 
@@ -507,5 +507,7 @@ def test_every_option_list_is_well_formed() -> None:
     transfer(pair, Stream(pair, "server", text_of(60_000)))
     sizes = {len(segment.options) for _, segment in pair.cable}
     assert all(size <= 40 and size % 4 == 0 for size in sizes)
+    kinds = {type(option) for _, segment in pair.cable for option in decode(segment.options)}
+    assert kinds == {Nop, Timestamps, Sack}, "filled with no-operations: nothing stands behind an end"
     blocks = [block for _, segment in pair.cable for block in parse(segment.options).sack]
     assert all(precedes_or_is(left, right) and left != right for left, right in blocks)
