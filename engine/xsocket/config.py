@@ -360,6 +360,18 @@ class TcpConfig:
         sysctl=_count("ipv4/tcp_keepalive_probes"),
     )  # fmt: skip
 
+    # The IP packets
+    ttl: int = _rule(
+        64, "Time to live, or hop limit, of the packets that carry segments",
+        rfc="9293 section 3.9.2", linux="net.ipv4.ip_default_ttl (IP_TTL, IPV6_UNICAST_HOPS)", unit="hops",
+        low=1, high=255, sysctl=_count("ipv4/ip_default_ttl"),
+    )  # fmt: skip
+    dscp: int = _rule(
+        0, "Differentiated services codepoint of these packets",
+        rfc="9293 section 3.9.1.9", linux="IP_TOS, IPV6_TCLASS: six bits of them", unit="(codepoint)",
+        low=0, high=63,
+    )  # fmt: skip
+
     # Closing, and what nobody owns any more
     time_wait_s: float = _rule(
         60.0, "TIME-WAIT, twice the segment lifetime; the RFC has four minutes, Linux one",
@@ -468,7 +480,7 @@ PER_CONNECTION: Final = frozenset(
     {
         *("nodelay", "minshall", "delayed_ack_s", "user_timeout_s", "retries1", "retries2", "mtu_probing"),
         *("keepalive", "keepalive_time_s", "keepalive_intvl_s", "keepalive_probes"),
-        *("time_wait_s", "fin_timeout_s", "orphan_retries", "rfc1337"),
+        *("time_wait_s", "fin_timeout_s", "orphan_retries", "rfc1337", "ttl", "dscp"),
     }
 )
 """The rules that `Connection.configure` may change: those that matter once a connection is established."""

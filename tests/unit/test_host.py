@@ -7,6 +7,7 @@ import pytest
 
 from support.station import OUR_MAC, OURS, PREFIX, THEIR_MAC, THEIRS, Station
 from xsocket.config import TcpConfig
+from xsocket.connection import SHUT_WR
 from xsocket.errors import (
     AddressInUseError,
     BadAddressError,
@@ -21,7 +22,8 @@ from xsocket.state import State
 from xsocket.tcp.options import for_syn
 from xsocket.tcp.tcb import Tcb, snapshot
 from xsocket.trace import EventKind, Trace
-from xsocket.wire.codec import TcpPacket, decode, encode_segment
+from xsocket.wire.arp import REPLY, ArpPacket
+from xsocket.wire.codec import TcpPacket, decode, encode, encode_segment
 from xsocket.wire.ethernet import Ethernet
 from xsocket.wire.icmp import IcmpPacket, build_icmp
 from xsocket.wire.ip import DONT_FRAGMENT, Ipv4
@@ -287,6 +289,58 @@ def test_a_segment_sent_again_has_the_same_ip_identification(station: MakeStatio
     assert isinstance(packet, TcpPacket)
     assert isinstance(packet.ip, Ipv4)
     assert (packet.ip.ident, packet.ip.flags) == (0, DONT_FRAGMENT)
+
+
+def headers(frames: list[bytes]) -> set[tuple[int, int]]:
+    """Return TTL and the octet of the codepoint in the IP headers of *frames*."""
+    packets = [decode(frame) for frame in frames]
+    ips = [packet.ip for packet in packets if isinstance(packet, TcpPacket)]
+    return {(ip.ttl, ip.tos) for ip in ips if isinstance(ip, Ipv4)}
+
+
+@pytest.mark.parametrize("dscp", [0, 1, 46, 63])
+@pytest.mark.parametrize("ttl", [1, 64, 255])
+def test_every_segment_has_the_ttl_and_codepoint_of_the_rules(
+    station: MakeStation, ttl: int, dscp: int
+) -> None:
+    """MUST-48, MUST-49, SHLD-22: SYN+ACK, its repetition, text, FIN, and resets of either kind."""
+    made = station(TcpConfig(ttl=ttl, dscp=dscp))
+    sent = made.receive(frame_of(40_000, Segment(7, 0, SYN, 65_535))) + made.advance(1.0)
+    third = shake_hands(made, 40_001)
+    connection = made.pool.claim(timeout=0)
+    connection.sendall(b"text")
+    connection.shutdown(SHUT_WR)
+    sent += made.host.take_frames()
+    sent += made.receive(frame_of(40_001, third._replace(flags=FIN | ACK)))
+    connection.abort()
+    sent += made.host.take_frames()
+    sent += made.receive(frame_of(40_002, third))
+    assert set(letters(sent)) == {"S.", "P.", "F.", ".", "R"}
+    assert headers(sent) == {(ttl, dscp << 2)}
+
+
+def test_a_connection_may_change_its_ttl_and_codepoint(station: MakeStation) -> None:
+    """SHLD-21; the reset that ends it has them, too."""
+    made = station()
+    shake_hands(made, 40_000)
+    connection = made.pool.claim(timeout=0)
+    connection.configure(ttl=7, dscp=46)
+    connection.sendall(b"text")
+    connection.abort()
+    sent = made.host.take_frames()
+    assert letters(sent) == ["P.", "R."]
+    assert headers(sent) == {(7, 46 << 2)}
+    shake_hands(made, 40_001)
+    made.pool.claim(timeout=0).close()
+    assert headers(made.host.take_frames()) == {(64, 0)}
+
+
+def test_a_segment_that_waits_for_its_neighbour_has_them_too() -> None:
+    made = Station(TcpConfig(ttl=9, dscp=5))
+    made.host.connect(made.now, FourTuple(OURS, 50_000, THEIRS, 80))
+    made.host.take_frames()
+    answer = encode(ArpPacket(Ethernet(OUR_MAC, THEIR_MAC), REPLY, THEIR_MAC, THEIRS, OUR_MAC, OURS))
+    assert headers(made.receive(answer)) == {(9, 5 << 2)}
 
 
 # ICMP errors
