@@ -337,10 +337,10 @@ class Host:
         remote = four_tuple.remote_address
         prefix = self.neighbours.frame_for(now, remote)
         if prefix is not None:
-            frame = encode_segment(prefix, four_tuple, segment, ttl, tos=dscp << 2)
+            frame = encode_segment(prefix, four_tuple, segment, ttl, dscp=dscp)
             self._outbox.append(frame)
             return frame
-        packet = encode_segment(b"", four_tuple, segment, ttl, tos=dscp << 2)
+        packet = encode_segment(b"", four_tuple, segment, ttl, dscp=dscp)
         self._outbox += self.neighbours.enqueue(now, remote, packet)
         return self._unaddressed[four_tuple.family] + packet
 

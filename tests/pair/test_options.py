@@ -97,9 +97,12 @@ def test_mss(four_tuple: FourTuple, options: bytes, mss: int) -> None:
 
 
 @pytest.mark.parametrize(("four_tuple", "mss"), [(CLIENT, 1460), (SIX, 1440)], ids=["IPv4", "IPv6"])
-def test_mss_stands_on_every_syn_and_on_nothing_else(four_tuple: FourTuple, mss: int) -> None:
+@pytest.mark.parametrize("config", [TcpConfig(), NONE], ids=["with every option", "with no other"])
+def test_mss_stands_on_every_syn_and_on_nothing_else(
+    config: TcpConfig, four_tuple: FourTuple, mss: int
+) -> None:
     """MUST-14, MUST-65, SHLD-5."""
-    pair = Pair()
+    pair = Pair(End("client", config), End("server", config))
     pair.lose = lambda number, _: number in (1, 3)
     pair.connect(four_tuple)
     pair.advance(10)

@@ -393,6 +393,17 @@ def test_three_duplicates_bring_a_retransmission_before_the_timeout() -> None:
     assert peer.end.timers() == []
 
 
+def test_slow_start_doubles_what_is_in_flight() -> None:
+    """MUST-19; RFC 5681 section 3.1."""
+    peer = Peer(End("end", PLAIN)).establish()
+    sent, flights, ack = peer.write(bytes(200_000)), [], 1
+    for _ in range(3):
+        flights.append(len(sent))
+        ack += 1460 * len(sent)
+        sent = peer.send(".", 1, ack)
+    assert flights == [10, 20, 40]
+
+
 def test_the_first_duplicates_let_a_new_segment_out_each() -> None:
     """Limited transmit, RFC 3042 section 2."""
     peer = Peer(End("end", PLAIN)).reach(State.ESTABLISHED)

@@ -28,7 +28,9 @@ def text_in(sent: list[str]) -> int:
 def test_a_window_with_its_highest_bit_set_is_large() -> None:
     """MUST-1: unsigned."""
     peer = Peer(End("end", AT_ONCE)).establish(window=0xFFFF)
-    assert text_in(peer.write(bytes(100_000))) == 0xFFFF // FULL * FULL
+    most = 0xFFFF // FULL * FULL
+    assert text_in(peer.write(bytes(100_000))) == most
+    assert text_in(peer.send(".", 1, 1 + most, window=0xC000)) == 100_000 - most
 
 
 def test_a_window_of_a_gigabyte_is_kept_whole() -> None:

@@ -39,7 +39,7 @@ def test_the_caller_may_choose_the_local_address() -> None:
 
 @pytest.mark.parametrize("remote", [FAR, FAR_TOO, "fd00::2"])
 def test_a_connection_keeps_the_address_it_was_opened_to(remote: str) -> None:
-    """RFC 9293 section 3.9.1.1 (MUST-45): in SYN+ACK, text and FIN, sent again or not."""
+    """RFC 9293 section 3.9.1.1 (MUST-45): in SYN+ACK, text and FIN."""
     sim, near, far = multihomed()
     ours = near.connect(remote, 80)
     theirs = far.pool.claim(timeout=1.0)
