@@ -16,8 +16,11 @@ project = "Xsocket"
 author = "the Xsocket maintainers"
 release = importlib.metadata.version("xsocket")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "from_code", "rules_from_code"]
-exclude_patterns = ["_build", "extensions"]
+extensions = [
+    *("myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"),
+    *("from_code", "rules_from_code", "conformance"),
+]
+exclude_patterns = ["_build", "extensions", "conformance"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3

@@ -1,4 +1,4 @@
-"""What directives that write Markdown share: tables, links to sections of RFCs, and the way to nodes."""
+"""What directives that write Markdown have in common: tables, links to RFCs, and the directive itself."""
 
 import re
 from collections.abc import Iterable
@@ -7,6 +7,23 @@ from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.util.docutils import SphinxDirective
 
 _RFC = re.compile(r"RFC (\d+)(?: (?:section )?(\d+(?:\.\d+)*))?")
+
+
+def linked(text: str) -> str:
+    """Return *text* with its RFC sections made links."""
+    return _RFC.sub(lambda match: f"[{match[0]}]({address_of(match[1], match[2])})", text)
+
+
+def address_of(rfc: int | str, section: str | None = None) -> str:
+    """Return where an RFC, or a section of it, can be read."""
+    anchor = f"#section-{section}" if section else ""
+    return f"https://www.rfc-editor.org/rfc/rfc{rfc}.html{anchor}"
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
 
 
 class Generated(SphinxDirective):
@@ -19,22 +36,5 @@ class Generated(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the nodes of the Markdown."""
-        self.env.note_reread()  # at every build, for no file of docs/ tells that the code has changed
+        self.env.note_reread()  # at every build, for no file of docs/ tells that its source has changed
         return self.parse_text_to_nodes(self.text(), allow_section_headings=True)
-
-
-def linked(text: str) -> str:
-    """Return *text* with its RFC sections made links."""
-
-    def link(match: re.Match[str]) -> str:
-        number, section = match.groups()
-        anchor = f"#section-{section}" if section else ""
-        return f"[{match[0]}](https://www.rfc-editor.org/rfc/rfc{number}.html{anchor})"
-
-    return _RFC.sub(link, text)
-
-
-def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)

@@ -12,11 +12,16 @@ from xsocket.state import State, Timer, Trigger
 
 
 class Send(NamedTuple):
-    """Put *segment* on the wire; *rule* is the RFC section that asks for it."""
+    """Put *segment* on the wire; *rule* is the RFC section that asks for it.
+
+    The IP packet has *ttl* as its time to live or hop limit, and *dscp* as its codepoint.
+    """
 
     four_tuple: FourTuple
     segment: Segment
     rule: str
+    ttl: int = 64
+    dscp: int = 0
 
 
 class Received(NamedTuple):

@@ -132,6 +132,7 @@ class TcpConfig:
     syn_retries: int = _rule(
         6, "How often a SYN is sent again before connect gives up",
         rfc="9293 section 3.8.3", linux="tcp_syn_retries", unit="retransmissions", low=0, high=127,
+        strict=8, why="RFC 9293 section 3.8.3 goes on for three minutes (MUST-23)",
         sysctl=_count("ipv4/tcp_syn_retries"),
     )  # fmt: skip
     syn_linear_timeouts: int = _rule(
@@ -143,6 +144,7 @@ class TcpConfig:
     synack_retries: int = _rule(
         5, "How often a SYN+ACK is sent again before a half-open connection is dropped",
         rfc="9293 section 3.8.3", linux="tcp_synack_retries", unit="retransmissions", low=0, high=255,
+        strict=8, why="RFC 9293 section 3.8.3 goes on for three minutes (MUST-23)",
         sysctl=_count("ipv4/tcp_synack_retries"),
     )  # fmt: skip
     max_syn_backlog: int = _rule(
@@ -385,6 +387,18 @@ class TcpConfig:
         sysctl=_count("ipv4/tcp_keepalive_probes"),
     )  # fmt: skip
 
+    # The IP packets
+    ttl: int = _rule(
+        64, "Time to live, or hop limit, of the packets that carry segments",
+        rfc="9293 section 3.9.2", linux="net.ipv4.ip_default_ttl (IP_TTL, IPV6_UNICAST_HOPS)", unit="hops",
+        low=1, high=255, sysctl=_count("ipv4/ip_default_ttl"),
+    )  # fmt: skip
+    dscp: int = _rule(
+        0, "Differentiated services codepoint of these packets",
+        rfc="9293 section 3.9.1.9", linux="IP_TOS, IPV6_TCLASS: six bits of them", unit="(codepoint)",
+        low=0, high=63,
+    )  # fmt: skip
+
     # Closing, and what nobody owns any more
     time_wait_s: float = _rule(
         60.0, "TIME-WAIT, twice the segment lifetime; the RFC has four minutes, Linux one",
@@ -495,7 +509,7 @@ PER_CONNECTION: Final = frozenset(
         *("user_timeout_advertised_s", "user_timeout_changeable"),
         *("user_timeout_least_s", "user_timeout_most_s"),
         *("keepalive", "keepalive_time_s", "keepalive_intvl_s", "keepalive_probes"),
-        *("time_wait_s", "fin_timeout_s", "orphan_retries", "rfc1337"),
+        *("time_wait_s", "fin_timeout_s", "orphan_retries", "rfc1337", "ttl", "dscp"),
     }
 )
 """The rules that `Connection.configure` may change: those that matter once a connection is established."""

@@ -18,7 +18,7 @@ from xsocket.errors import AddressInUseError, BadAddressError, HostUnreachableEr
 from xsocket.fourtuple import FourTuple
 from xsocket.pool import ConnectionPool
 from xsocket.reasons import DropReason
-from xsocket.segment import RST, Segment
+from xsocket.segment import RST
 from xsocket.stack import Stack
 from xsocket.state import State
 from xsocket.tcp.keys import Key
@@ -317,7 +317,7 @@ class Host:
                 self._performers[kind](now, action, actions)
 
     def _on_send(self, now: float, action: Send, _: list[Action]) -> None:
-        self._transmit(now, action.four_tuple, action.segment)
+        self._transmit(now, action)
 
     def _on_changed(self, _now: float, action: Changed, _: list[Action]) -> None:
         self._on_change(action.four_tuple)
@@ -328,18 +328,19 @@ class Host:
     def _on_dropped(self, _now: float, action: Dropped, _: list[Action]) -> None:
         self._drops[action.reason] += 1
 
-    def _transmit(self, now: float, four_tuple: FourTuple, segment: Segment) -> bytes:
-        """Send *segment*; return its frame, which may have to wait for the neighbour's station address."""
+    def _transmit(self, now: float, order: Send) -> bytes:
+        """Send a segment; return its frame, which may have to wait for the neighbour's station address."""
+        four_tuple, segment, _, ttl, dscp = order
         self._sent += 1
         if segment.flags & RST:
             self._resets += 1
         remote = four_tuple.remote_address
         prefix = self.neighbours.frame_for(now, remote)
         if prefix is not None:
-            frame = encode_segment(prefix, four_tuple, segment)
+            frame = encode_segment(prefix, four_tuple, segment, ttl, dscp=dscp)
             self._outbox.append(frame)
             return frame
-        packet = encode_segment(b"", four_tuple, segment)
+        packet = encode_segment(b"", four_tuple, segment, ttl, dscp=dscp)
         self._outbox += self.neighbours.enqueue(now, remote, packet)
         return self._unaddressed[four_tuple.family] + packet
 
@@ -392,7 +393,7 @@ class Host:
                 states[action.four_tuple] = action.before
                 self._record_received(action, next(waiting))
             elif isinstance(action, Send):
-                frame = self._transmit(now, action.four_tuple, action.segment)
+                frame = self._transmit(now, action)
                 self._record_sent(action, frame, states.get(action.four_tuple))
             else:
                 if isinstance(action, Moved):

@@ -322,7 +322,7 @@ class Stack:
         """Return the order to send *reply* to the stranger whom *segment* came from."""
         if self._authenticator is not None:
             reply = self._authenticator.answer(four_tuple, segment, reply)
-        return Send(four_tuple, reply, rule)
+        return Send(four_tuple, reply, rule, self.config.ttl, self.config.dscp)
 
     def _receive_ack(
         self, now: float, four_tuple: FourTuple, segment: Segment, out: list[Action]

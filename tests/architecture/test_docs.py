@@ -4,13 +4,15 @@ import ast
 import importlib
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
 import click
+import from_code
 import pytest
+import rules_from_code
 
 import xsocket
 import xsocket_netns
@@ -24,19 +26,6 @@ DECISIONS = sorted((DOCS / "decisions").glob("0*.md"))
 
 def name_of(value: object) -> str:
     return str(value.relative_to(ROOT)) if isinstance(value, Path) else str(value)
-
-
-@pytest.fixture(scope="module")
-def directives() -> Iterator[Callable[[str], ModuleType]]:
-    """Import a module of docs/extensions by name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(DOCS / "extensions")
-        yield importlib.import_module
-
-
-@pytest.fixture(scope="module")
-def from_code(directives: Callable[[str], ModuleType]) -> ModuleType:
-    return directives("from_code")
 
 
 @pytest.mark.parametrize(
@@ -99,31 +88,29 @@ def _check_command(words: list[str]) -> None:
         command = below
 
 
-def test_every_command_is_in_the_reference(from_code: ModuleType) -> None:
+def test_every_command_is_in_the_reference() -> None:
     text = from_code.command_line()
     assert [name for name in SUBCOMMANDS if f"## xsocket {name}\n" not in text] == []
 
 
-def test_every_drop_reason_is_in_the_reference(from_code: ModuleType) -> None:
+def test_every_drop_reason_is_in_the_reference() -> None:
     text = from_code.drop_reasons()
     assert [reason.name for reason in xsocket.DropReason if f"| `{reason.name}` |" not in text] == []
 
 
-def test_every_rule_is_in_the_reference(from_code: ModuleType) -> None:
+def test_every_rule_is_in_the_reference() -> None:
     text = from_code.tcp_config()
     assert [rule.name for rule in fields(xsocket.TcpConfig) if f"| `{rule.name}` |" not in text] == []
 
 
-def test_every_rule_of_the_catalogue_is_in_the_reference(
-    directives: Callable[[str], ModuleType],
-) -> None:
-    text = directives("rules_from_code").rules()
+def test_every_rule_of_the_catalogue_is_in_the_reference() -> None:
+    text = rules_from_code.rules()
     assert [rule.key for rule in catalogue() if f"# {rule.key}: {rule.title}\n" not in text] == []
     assert "- FIN-WAIT-2: the peer never sent its FIN; goes to CLOSED\n" in text
     assert "- `TcpConfig`: `keepalive`, `keepalive_time_s`" in text
 
 
-def test_sections_of_rfcs_are_links(from_code: ModuleType) -> None:
+def test_sections_of_rfcs_are_links() -> None:
     text = from_code.drop_reasons()
     assert "[RFC 9293 3.10.7.1](https://www.rfc-editor.org/rfc/rfc9293.html#section-3.10.7.1)" in text
     assert "[RFC 826](https://www.rfc-editor.org/rfc/rfc826.html): " in text

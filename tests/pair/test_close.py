@@ -357,6 +357,17 @@ def test_time_wait_follows_the_rule(seconds: int) -> None:
     assert pair.story == [*NORMAL, "client CLOSED"]
 
 
+def test_by_the_rfc_time_wait_lasts_four_minutes() -> None:
+    """MUST-13: twice a segment lifetime of two minutes."""
+    pair = connected(TcpConfig.strict())
+    pair.close(pair.client, CLIENT)
+    pair.close(pair.server, SERVER)
+    pair.advance(239.999)
+    assert pair.story == NORMAL
+    pair.advance(240)
+    assert pair.story == [*NORMAL, "client CLOSED"]
+
+
 @pytest.mark.parametrize("state", [State.CLOSING, State.LAST_ACK], ids=lambda state: state.value)
 def test_a_retransmitted_fin_is_acknowledged_again(state: State) -> None:
     peer = Peer(End("end")).reach(state)

@@ -3,13 +3,15 @@
 import pytest
 
 from support.pair import CLIENT, SERVER, End, Pair
-from support.peer import Peer
+from support.peer import WITH_TCB, Peer
 from xsocket.actions import Send
+from xsocket.admission import Admission
 from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
 from xsocket.segment import Segment
 from xsocket.state import State, Timer
 from xsocket.tcp.options import for_syn
+from xsocket.tcp.tcb import snapshot
 
 HANDSHAKE = [
     "client SYN-SENT",
@@ -149,7 +151,7 @@ def test_syn_ack_schedule_and_give_up() -> None:
     ("config", "times"),
     [
         pytest.param(TcpConfig(syn_retries=0, syn_linear_timeouts=0), [0], id="no retries"),
-        pytest.param(TcpConfig.strict(), [0, 1, 3, 7, 15, 31, 63], id="doubled each time"),
+        pytest.param(TcpConfig.strict(), [0, 1, 3, 7, 15, 31, 63, 127, 247], id="doubled each time"),
         pytest.param(TcpConfig(syn_retries=2, syn_linear_timeouts=1), [0, 1, 2, 4], id="one that is not"),
         pytest.param(TcpConfig.strict(syn_retries=2, initial_rto_s=3), [0, 3, 9], id="three seconds"),
         pytest.param(TcpConfig.strict(syn_retries=3, max_rto_s=2), [0, 1, 3, 5], id="capped"),
@@ -163,6 +165,17 @@ def test_the_schedule_follows_the_rules(config: TcpConfig, times: list[float]) -
     pair.advance(1000)
     assert pair.times == times
     assert pair.client.deleted() == [TimeoutError]
+
+
+@pytest.mark.parametrize("state", [State.SYN_SENT, State.SYN_RECEIVED], ids=lambda state: state.value)
+def test_by_the_rfc_a_syn_is_sent_again_for_three_minutes(state: State) -> None:
+    """MUST-23."""
+    peer = Peer(End("end", TcpConfig.strict())).reach(state)
+    peer.advance(180)
+    assert peer.state is state
+    assert len(peer.advance(300)) == 1
+    peer.advance(400)
+    assert peer.end.deleted() == [TimeoutError]
 
 
 def test_retransmissions_of_a_syn_are_the_same_but_for_the_clock() -> None:
@@ -180,7 +193,8 @@ def test_after_a_lost_syn_the_timeout_starts_at_three_seconds() -> None:
     pair.connect()
     pair.advance(1)
     assert established(pair)
-    assert pair.tcb(pair.client, CLIENT).rto_s == 3.0
+    tcb = pair.tcb(pair.client, CLIENT)
+    assert (tcb.rto_s, tcb.round_trip) == (3.0, None), "what was sent again measures nothing"
 
 
 def test_a_timeout_is_no_shorter_than_a_second_by_the_rfc() -> None:
@@ -292,6 +306,44 @@ def test_the_third_segment_sets_the_window() -> None:
     tcb = peer.tcb
     assert (tcb.snd_wnd, tcb.max_snd_wnd) == (3000 << 7, 3000 << 7)
     assert (tcb.snd_wl1, tcb.snd_wl2) == (tcb.irs + 1, tcb.iss + 1)
+
+
+# LISTEN is wherever Admission lets a port be reached: RFC 9293 section 3.9.1.1
+
+
+@pytest.mark.parametrize("state", [State.SYN_SENT, State.SYN_RECEIVED], ids=lambda state: state.value)
+def test_a_port_is_listened_on_while_another_connection_of_it_opens(state: State) -> None:
+    """MUST-42."""
+    end = End("end")
+    first = Peer(end, SERVER).reach(state)
+    second = Peer(end, SERVER._replace(remote_port=41_000)).establish()
+    assert (first.state, second.state) == (state, State.ESTABLISHED)
+    assert second.tcb.passive
+
+
+@pytest.mark.parametrize(
+    "admission",
+    [
+        pytest.param(Admission(), id="everybody"),
+        pytest.param(Admission(ports=()), id="nobody"),
+        pytest.param(Admission(ports=(), otherwise="ignore"), id="nobody, in silence"),
+    ],
+)
+@pytest.mark.parametrize("state", WITH_TCB, ids=lambda state: state.value)
+def test_who_may_connect_from_now_on_does_not_concern_a_connection_there_is(
+    state: State, admission: Admission
+) -> None:
+    """MUST-41."""
+    peer = Peer(End("end")).reach(state)
+    before, tcb = snapshot(peer.tcb), peer.tcb
+    peer.end.stack.admission = admission
+    assert (peer.tcb, snapshot(peer.tcb)) == (tcb, before)
+    if state is State.SYN_RECEIVED:
+        peer.send(".")
+        assert peer.state is State.ESTABLISHED
+    elif state is State.SYN_SENT:
+        peer.send("S.", 0, 1)
+        assert peer.state is State.ESTABLISHED
 
 
 # Text before the handshake is complete

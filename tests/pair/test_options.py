@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from support.pair import CLIENT, MSS, SERVER, End, Pair
-from support.peer import Peer
+from support.peer import AFTER_SYN, Peer
 from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
@@ -13,6 +13,7 @@ from xsocket.state import State
 from xsocket.tcp.options import MaximumSegmentSize, encode, for_segment, for_syn, padded, parse
 from xsocket.tcp.tcb import Tcb
 
+SIX = FourTuple("fd00::1", 40_000, "fd00::2", 80)
 NONE = TcpConfig(window_scaling=False, sack=False, timestamps=False)
 
 
@@ -94,6 +95,81 @@ def test_mss(four_tuple: FourTuple, options: bytes, mss: int) -> None:
     assert peer.tcb.snd_mss == mss
     sent = peer.write(b"x" * 3000)
     assert sent[0].endswith(f"len {mss}")
+
+
+@pytest.mark.parametrize(("four_tuple", "mss"), [(CLIENT, 1460), (SIX, 1440)], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("config", [TcpConfig(), NONE], ids=["with every option", "with no other"])
+def test_mss_stands_on_every_syn_and_on_nothing_else(
+    config: TcpConfig, four_tuple: FourTuple, mss: int
+) -> None:
+    """MUST-14, MUST-65, SHLD-5."""
+    pair = Pair(End("client", config), End("server", config))
+    pair.lose = lambda number, _: number in (1, 3)
+    pair.connect(four_tuple)
+    pair.advance(10)
+    pair.send(pair.client, four_tuple, bytes(10_000))
+    pair.close(pair.client, four_tuple)
+    pair.abort(pair.server, four_tuple.reversed)
+    said = [(segment.syn, parse(segment.options).mss) for _, segment in pair.cable]
+    assert set(said) == {(True, mss), (False, None)}
+
+
+# Options of any kind, anywhere: RFC 9293 sections 3.1 and 3.2
+
+UNKNOWN = b"\xfd\x06abcd"
+"""Kind 253, for experiments (RFC 4727)."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(b"\x02\x04\x02\x58", id="alone"),
+        pytest.param(b"\x01\x01\x01\x02\x04\x02\x58\x00", id="behind no-operations, on no word boundary"),
+        pytest.param(b"\x02\x04\x02\x58\x00\x02\x04\x05\xb4\x00\x00\x00", id="before the end of options"),
+        pytest.param(UNKNOWN + b"\x02\x04\x02\x58\x01\x01", id="behind one that nobody knows"),
+        pytest.param(b"\xfd\x02\x02\x04\x02\x58\x01\x01", id="behind an empty one that nobody knows"),
+        pytest.param(b"\x08\x03\x00\x02\x04\x02\x58\x01", id="behind one of a wrong length"),
+    ],
+)
+def test_the_mss_is_found(options: bytes) -> None:
+    """MUST-4, MUST-6, MUST-64: end, no-operation, MSS, and what is unknown is skipped by its length."""
+    assert Peer(End("end"), options=options).establish().tcb.snd_mss == 600
+
+
+ILLEGAL = [
+    pytest.param(b"\x02\x00\x05\xb4", id="length 0"),
+    pytest.param(b"\x02\x01\x05\xb4", id="length 1"),
+    pytest.param(b"\x08\x28\x00\x00", id="past the end"),
+    pytest.param(b"\x01\x01\x01\x02", id="no length"),
+    pytest.param(b"\xfd\x00\x00\x00", id="of one that nobody knows"),
+]
+
+
+@pytest.mark.parametrize("options", ILLEGAL)
+def test_an_illegal_length_on_a_syn_costs_the_option(options: bytes) -> None:
+    """MUST-7."""
+    peer = Peer(End("end"), options=options).establish()
+    assert (peer.state, peer.tcb.snd_mss) == (State.ESTABLISHED, 536)
+
+
+@pytest.mark.parametrize("options", [*ILLEGAL, pytest.param(UNKNOWN + b"\x01\x01", id="unknown")])
+@pytest.mark.parametrize("state", AFTER_SYN, ids=lambda state: state.value)
+@pytest.mark.parametrize("letters", [".", "F.", "R", "S"])
+def test_options_that_mean_nothing_change_no_segment(state: State, letters: str, options: bytes) -> None:
+    """MUST-5, MUST-6, MUST-7: on any segment, in any state."""
+    plain, other = (Peer(End("end")).reach(state) for _ in range(2))
+    answers = plain.send(letters)
+    assert other.send(letters, options=options) == answers
+    assert other.state is plain.state
+    assert other.end.drops() == plain.end.drops()
+
+
+@pytest.mark.parametrize("letters", [".", "P.", "F."])
+def test_options_are_read_on_any_segment(letters: str) -> None:
+    """MUST-5."""
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).establish()
+    peer.send(letters, text=b"x" if "P" in letters else b"", options=for_segment((1234, 0)))
+    assert peer.tcb.ts_recent == 1234
 
 
 def test_what_we_take_in_one_segment_follows_the_link() -> None:

@@ -34,14 +34,14 @@ def test_the_acknowledgment_of_one_segment_waits() -> None:
 
 
 def test_no_acknowledgment_waits_half_a_second() -> None:
-    """MUST-58."""
+    """MUST-40."""
     peer = receiver(TcpConfig(quickacks=0, delayed_ack_s=0.499))
     peer.send(".", text=b"x")
     assert peer.advance(0.5) == [". seq 1 ack 2"]
 
 
 def test_every_second_full_sized_segment_is_acknowledged() -> None:
-    """MUST-59."""
+    """SHLD-19."""
     peer = receiver()
     answers = [peer.send(".", seq=1 + 1460 * number, text=FULL) for number in range(6)]
     assert answers == [[], [". seq 1 ack 2921"], [], [". seq 1 ack 5841"], [], [". seq 1 ack 8761"]]

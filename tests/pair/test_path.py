@@ -16,6 +16,7 @@ from xsocket.seqnum import add
 from xsocket.stack import MAX_PATHS
 from xsocket.state import State
 from xsocket.tcp.options import for_syn
+from xsocket.tcp.tcb import snapshot
 
 SIX = FourTuple("fd00::2", 80, "fd00::1", 40_000)
 HARD = (ConnectionRefusedError, True)
@@ -87,6 +88,30 @@ def test_what_was_noted_is_the_reason_in_the_end() -> None:
     tell(peer, SOFT)
     peer.advance(1000)
     assert peer.end.deleted() == [HostUnreachableError]
+
+
+def test_what_was_noted_can_be_seen_until_the_peer_is_heard() -> None:
+    """SHLD-25; and as in Linux, a path that works again is not blamed for what happens later."""
+    peer = Peer(End("end", TcpConfig(retries2=2))).establish()
+    peer.write(b"x")
+    assert snapshot(peer.tcb).soft_error is None
+    tell(peer, SOFT)
+    assert snapshot(peer.tcb).soft_error is HostUnreachableError
+    peer.send(".", ack=2)
+    assert snapshot(peer.tcb).soft_error is None
+    peer.write(b"y")
+    peer.advance(1000)
+    assert peer.end.deleted() == [TimeoutError]
+
+
+def test_an_error_concerns_its_own_connection() -> None:
+    """MUST-54."""
+    end = End("end")
+    one, other = (Peer(end, SERVER._replace(remote_port=port)) for port in (1, 2))
+    one.connect()
+    other.connect()
+    tell(one, HARD)
+    assert (one.state, other.state) == (State.CLOSED, State.SYN_SENT)
 
 
 # Path MTU: RFC 1191, RFC 8201

@@ -1,5 +1,7 @@
 """Peers that fall silent: keep-alive, the user timeout, orphans; and what is too old to mean anything."""
 
+from dataclasses import replace
+
 import pytest
 
 from support.pair import CLIENT, SERVER, End, Pair
@@ -39,7 +41,7 @@ def test_a_probe_goes_at_its_instant_however_that_is_rounded() -> None:
 
 
 def test_keep_alive_is_off_by_default() -> None:
-    """MUST-24, MUST-25: off unless asked for."""
+    """MUST-25, MUST-28: off unless asked for, and then two hours."""
     peer = Peer(End("end")).establish()
     assert peer.advance(30 * DAY_S) == []
     assert peer.state is State.ESTABLISHED
@@ -47,7 +49,7 @@ def test_keep_alive_is_off_by_default() -> None:
 
 
 def test_two_silent_ends_stay_connected_for_a_year() -> None:
-    """MUST-26: the loss of one probe or answer ends nothing."""
+    """MUST-29: the loss of one probe or answer ends nothing."""
     pair = Pair(End("client", KEPT), End("server"))
     pair.connect()
     pair.lose = lambda number, _: number % 3 == 0
@@ -100,6 +102,41 @@ def test_time_wait_is_not_probed() -> None:
     peer = Peer(End("end", KEPT)).reach(State.TIME_WAIT)
     assert peer.advance(DAY_S) == []
     assert peer.end.timers() == [Timer.TIME_WAIT]
+
+
+# Text that nobody acknowledges: RFC 9293 section 3.8.3
+
+
+@pytest.mark.parametrize("released", [False, True], ids=["a user waits", "the user has gone"])
+def test_text_is_sent_again_for_a_hundred_seconds_at_least(released: bool) -> None:
+    """SHLD-11: R2, on a path whose round trip is next to nothing."""
+    peer = Peer(End("end")).establish()
+    peer.write(b"x")
+    if released:
+        peer.release()
+    peer.advance(100)
+    assert peer.state is not State.CLOSED
+    peer.advance(1000)
+    assert peer.end.deleted() == [TimeoutError]
+
+
+def test_each_connection_has_its_own_patience() -> None:
+    """MUST-21: R2 of one connection."""
+    end = End("end")
+    one, other = (Peer(end, SERVER._replace(remote_port=port)).establish() for port in (1, 2))
+    one.did(end.stack.configure(0.0, one.tcb, replace(one.tcb.config, retries2=1)))
+    one.write(b"x")
+    other.write(b"x")
+    one.advance(0.7)
+    assert (one.state, other.state) == (State.CLOSED, State.ESTABLISHED)
+
+
+def test_the_path_is_in_doubt_after_three_retransmissions() -> None:
+    """SHLD-10: R1."""
+    peer = Peer(End("end", TcpConfig(mtu_probing=True))).establish()
+    peer.write(bytes(1460))
+    sizes = [int(line.split()[-1]) for line in peer.advance(5)]
+    assert sizes == [1460] * 3 + [1024]
 
 
 # The user timeout: RFC 9293 section 3.10.8, RFC 5482

@@ -12,7 +12,7 @@ from xsocket.config import TcpConfig
 from xsocket.reasons import DropReason
 from xsocket.seqnum import add, precedes_or_is
 from xsocket.state import State, Timer
-from xsocket.tcp.options import for_segment, for_syn, parse
+from xsocket.tcp.options import Nop, Sack, Timestamps, decode, for_segment, for_syn, parse
 
 PLAIN = TcpConfig(timestamps=False, sack=False)
 
@@ -419,6 +419,17 @@ def test_three_duplicates_bring_a_retransmission_before_the_timeout() -> None:
     assert peer.end.timers() == []
 
 
+def test_slow_start_doubles_what_is_in_flight() -> None:
+    """MUST-19; RFC 5681 section 3.1."""
+    peer = Peer(End("end", PLAIN)).establish()
+    sent, flights, ack = peer.write(bytes(200_000)), [], 1
+    for _ in range(3):
+        flights.append(len(sent))
+        ack += 1460 * len(sent)
+        sent = peer.send(".", 1, ack)
+    assert flights == [10, 20, 40]
+
+
 def test_the_first_duplicates_let_a_new_segment_out_each() -> None:
     """Limited transmit, RFC 3042 section 2."""
     peer = Peer(End("end", PLAIN)).reach(State.ESTABLISHED)
@@ -536,6 +547,42 @@ def test_a_segment_that_duplicates_brought_again_is_not_timed() -> None:
     assert peer.tcb.round_trip == before
 
 
+def test_a_doubled_timeout_stays_until_a_round_trip_is_measured() -> None:
+    """Karn's algorithm, RFC 6298 section 5: what answers a retransmission may answer the first sending."""
+    peer = Peer(End("end", PLAIN)).reach(State.ESTABLISHED)
+    peer.write(b"x")
+    assert len(peer.advance(1.0)) == 2
+    assert peer.send(".", 1, 2) == []
+    assert peer.tcb.rto_s == 0.8
+    peer.write(b"y")
+    assert peer.advance(1.799) == []
+    assert peer.advance(1.8) == ["P. seq 2 ack 1 len 1"]
+    peer.send(".", 1, 3)
+    assert peer.tcb.rto_s == 1.6
+    peer.write(b"z")
+    peer.send(".", 1, 4)
+    assert peer.tcb.rto_s == 0.2, "measured"
+
+
+def test_an_echoed_stamp_measures_a_retransmission_too() -> None:
+    """RFC 7323 section 4.3: it says which of the two was answered."""
+    peer = Peer(End("end"), options=for_syn(1460, None, False, (1000, 0))).establish()
+    peer.write(b"x")
+    peer.advance(1.0)
+    peer.send(".", 1, 2, options=for_segment((1001, peer.tcb.timestamp(0.9))))
+    assert peer.tcb.rto_s < 0.4
+
+
+def test_probes_of_a_closed_window_do_not_lengthen_the_timeout() -> None:
+    peer = Peer(End("end", PLAIN)).establish(window=0)
+    peer.write(b"x")
+    while peer.now < 60:
+        peer.advance(peer.tcb.deadline)
+        peer.send(".", 1, 1, window=0)
+    peer.send(".", 1, 2)
+    assert peer.tcb.rto_s == 0.2
+
+
 def test_urgent_text_is_text() -> None:
     peer = Peer(End("end")).reach(State.ESTABLISHED)
     assert peer.send("PU.", text=b"urgent") == [". seq 1 ack 7"]
@@ -557,5 +604,7 @@ def test_every_option_list_is_well_formed() -> None:
     transfer(pair, Stream(pair, "server", text_of(60_000)))
     sizes = {len(segment.options) for _, segment in pair.cable}
     assert all(size <= 40 and size % 4 == 0 for size in sizes)
+    kinds = {type(option) for _, segment in pair.cable for option in decode(segment.options)}
+    assert kinds == {Nop, Timestamps, Sack}, "filled with no-operations: nothing stands behind an end"
     blocks = [block for _, segment in pair.cable for block in parse(segment.options).sack]
     assert all(precedes_or_is(left, right) and left != right for left, right in blocks)

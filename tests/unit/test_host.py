@@ -7,19 +7,26 @@ import pytest
 
 from support.station import OUR_MAC, OURS, PREFIX, THEIR_MAC, THEIRS, Station
 from xsocket.config import TcpConfig
-from xsocket.errors import AddressInUseError, BadAddressError, HostUnreachableError
+from xsocket.connection import SHUT_WR
+from xsocket.errors import (
+    AddressInUseError,
+    BadAddressError,
+    HostUnreachableError,
+    NetworkUnreachableError,
+)
 from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
 from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
 from xsocket.seqnum import add
 from xsocket.state import State
 from xsocket.tcp.options import for_syn
-from xsocket.tcp.tcb import Tcb
+from xsocket.tcp.tcb import Tcb, snapshot
 from xsocket.trace import EventKind, Trace
-from xsocket.wire.codec import TcpPacket, decode, encode_segment
+from xsocket.wire.arp import REPLY, ArpPacket
+from xsocket.wire.codec import TcpPacket, decode, encode, encode_segment
 from xsocket.wire.ethernet import Ethernet
 from xsocket.wire.icmp import IcmpPacket, build_icmp
-from xsocket.wire.ip import Ipv4
+from xsocket.wire.ip import DONT_FRAGMENT, Ipv4
 
 HERE = FourTuple(OURS, 80, THEIRS, 40_000)
 
@@ -258,6 +265,84 @@ def test_tracing_changes_nothing_on_the_wire(station: MakeStation) -> None:
     assert sent[0] == sent[1]
 
 
+# The IP layer below: RFC 9293 sections 3.1, 3.8.1 and 3.9.2
+
+
+@pytest.mark.parametrize("at", range(34, 58, 3))
+def test_a_segment_whose_checksum_is_wrong_changes_nothing(station: MakeStation, at: int) -> None:
+    """MUST-3."""
+    made = station()
+    frame = bytearray(frame_of(40_000, Segment(7, 0, SYN, 65_535, for_syn(1460, None, False, None))))
+    frame[at] ^= 0x01
+    assert made.receive(bytes(frame)) == []
+    assert made.host.counters().drops == {DropReason.TCP_BAD_CHECKSUM: 1}
+    assert len(made.host.stack) == 0
+
+
+def test_a_segment_sent_again_has_the_same_ip_identification(station: MakeStation) -> None:
+    """MAY-4; nobody looks at it where nothing may be fragmented (RFC 6864 section 4.1)."""
+    made = station(TcpConfig(timestamps=False))
+    sent = made.receive(frame_of(40_000, Segment(7, 0, SYN, 65_535)))
+    again = made.advance(1.0)
+    assert sent == again
+    packet = decode(sent[0])
+    assert isinstance(packet, TcpPacket)
+    assert isinstance(packet.ip, Ipv4)
+    assert (packet.ip.ident, packet.ip.flags) == (0, DONT_FRAGMENT)
+
+
+def headers(frames: list[bytes]) -> set[tuple[int, int]]:
+    """Return TTL and the octet of the codepoint in the IP headers of *frames*."""
+    packets = [decode(frame) for frame in frames]
+    ips = [packet.ip for packet in packets if isinstance(packet, TcpPacket)]
+    return {(ip.ttl, ip.tos) for ip in ips if isinstance(ip, Ipv4)}
+
+
+@pytest.mark.parametrize("dscp", [0, 1, 46, 63])
+@pytest.mark.parametrize("ttl", [1, 64, 255])
+def test_every_segment_has_the_ttl_and_codepoint_of_the_rules(
+    station: MakeStation, ttl: int, dscp: int
+) -> None:
+    """MUST-48, MUST-49, SHLD-22: SYN+ACK, its repetition, text, FIN, and resets of either kind."""
+    made = station(TcpConfig(ttl=ttl, dscp=dscp))
+    sent = made.receive(frame_of(40_000, Segment(7, 0, SYN, 65_535))) + made.advance(1.0)
+    third = shake_hands(made, 40_001)
+    connection = made.pool.claim(timeout=0)
+    connection.sendall(b"text")
+    connection.shutdown(SHUT_WR)
+    sent += made.host.take_frames()
+    sent += made.receive(frame_of(40_001, third._replace(flags=FIN | ACK)))
+    connection.abort()
+    sent += made.host.take_frames()
+    sent += made.receive(frame_of(40_002, third))
+    assert set(letters(sent)) == {"S.", "P.", "F.", ".", "R"}
+    assert headers(sent) == {(ttl, dscp << 2)}
+
+
+def test_a_connection_may_change_its_ttl_and_codepoint(station: MakeStation) -> None:
+    """SHLD-21; the reset that ends it has them, too."""
+    made = station()
+    shake_hands(made, 40_000)
+    connection = made.pool.claim(timeout=0)
+    connection.configure(ttl=7, dscp=46)
+    connection.sendall(b"text")
+    connection.abort()
+    sent = made.host.take_frames()
+    assert letters(sent) == ["P.", "R."]
+    assert headers(sent) == {(7, 46 << 2)}
+    shake_hands(made, 40_001)
+    made.pool.claim(timeout=0).close()
+    assert headers(made.host.take_frames()) == {(64, 0)}
+
+
+def test_a_segment_that_waits_for_its_neighbour_has_them_too() -> None:
+    made = Station(TcpConfig(ttl=9, dscp=5))
+    made.host.connect(made.now, FourTuple(OURS, 50_000, THEIRS, 80))
+    made.host.take_frames()
+    answer = encode(ArpPacket(Ethernet(OUR_MAC, THEIR_MAC), REPLY, THEIR_MAC, THEIRS, OUR_MAC, OURS))
+    assert headers(made.receive(answer)) == {(9, 5 << 2)}
+
+
 # ICMP errors
 
 
@@ -294,6 +379,28 @@ def test_an_icmp_error_that_quotes_garbage_is_counted() -> None:
     assert tcb.state is State.SYN_SENT
     drops = station.host.counters().drops
     assert (drops[DropReason.ICMP_MALFORMED], drops[DropReason.ICMP_IGNORED]) == (1, 1)
+
+
+def test_source_quench_is_discarded_in_silence() -> None:
+    """MUST-55."""
+    station = Station()
+    tcb, syn = opening(station)
+    before = snapshot(tcb)
+    assert station.receive(icmp_about(syn, 4, 0)) == []
+    assert snapshot(tcb) == before
+    assert station.host.counters().drops == {DropReason.ICMP_IGNORED: 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(3, 0), (3, 1), (3, 5), (11, 0), (11, 1), (12, 0)], ids=lambda value: str(value)
+)
+def test_no_soft_error_ends_an_attempt_to_connect_by_the_rfc(kind: int, code: int) -> None:
+    """MUST-56, SHLD-25."""
+    station = Station(TcpConfig.strict())
+    tcb, syn = opening(station)
+    assert station.receive(icmp_about(syn, kind, code)) == []
+    assert tcb.state is State.SYN_SENT
+    assert snapshot(tcb).soft_error in (HostUnreachableError, NetworkUnreachableError)
 
 
 def test_a_router_with_a_smaller_mtu_is_obeyed() -> None:

@@ -47,7 +47,7 @@ def send(tcb: Tcb, segment: Segment, rule: str) -> Send:
     """Return the order to send *segment*, signed where a key protects the connection: all go through here."""
     if tcb.signer is not None:
         segment = tcb.signer.sign(segment, tcb.iss, tcb.irs)
-    return Send(tcb.four_tuple, segment, rule)
+    return Send(tcb.four_tuple, segment, rule, tcb.config.ttl, tcb.config.dscp)
 
 
 def reset_for(segment: Segment) -> Segment:

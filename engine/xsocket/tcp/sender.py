@@ -23,7 +23,7 @@ def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: li
     """Fifth, for an acceptable ACK: forget what is acknowledged, update the window, send what now fits."""
     note_timestamp(tcb, now, segment, options)
     note_user_timeout(tcb, segment)
-    tcb.heard_at = now
+    tcb.heard_at, tcb.soft_error = now, None  # the path works again
     ack = segment.acknowledgment
     was, is_new = tcb.snd_wnd, precedes(tcb.snd_una, ack)
     flight, arrived = tcb.flight, _arrived(tcb)
@@ -59,7 +59,10 @@ def start_congestion_control(tcb: Tcb) -> None:
 
 
 def _advance(tcb: Tcb, now: float, ack: int, options: Parsed, out: list[Action]) -> None:
-    measure(tcb, now, ack, options.ts_ecr if tcb.timestamps and options.ts_val is not None else None)
+    echo = options.ts_ecr if tcb.timestamps and options.ts_val is not None else None
+    if not measure(tcb, now, ack, echo) and tcb.timer is Timer.RETRANSMISSION:
+        # RFC 6298 section 5: a timeout that was doubled stays so until a round trip is measured.
+        tcb.rto_s = rto.backed_off(tcb.rto_s, tcb.retries, tcb.config.max_rto_s)
     count = distance(tcb.snd_una, ack)
     tcb.snd_una = ack
     tcb.acked += count
@@ -83,8 +86,8 @@ def _restart_timer(tcb: Tcb, now: float) -> None:
         tcb.rest(now)  # RFC 6298 section 5.2
 
 
-def measure(tcb: Tcb, now: float, ack: int, echo: int | None = None) -> None:
-    """Take a round-trip sample: from the timed segment, or from the timestamp the peer echoes."""
+def measure(tcb: Tcb, now: float, ack: int, echo: int | None = None) -> bool:
+    """Take a round-trip sample, by the timed segment or the timestamp echoed; return whether there is one."""
     sample: float | None = None
     if tcb.timed is not None and precedes_or_is(tcb.timed[0], ack):
         sample, tcb.timed = now - tcb.timed[1], None
@@ -94,6 +97,7 @@ def measure(tcb: Tcb, now: float, ack: int, echo: int | None = None) -> None:
     if sample is not None:
         tcb.round_trip = rto.measured(tcb.round_trip, sample)
         tcb.rto_s = rto.timeout(tcb.round_trip, tcb.config.min_rto_s, tcb.config.max_rto_s)
+    return sample is not None
 
 
 def _update_window(tcb: Tcb, segment: Segment) -> None:

@@ -65,7 +65,8 @@ class Tcb:
         fin_at: Number of the peer's FIN when it came before the text in front of it; None otherwise.
         user_gone: Whether nobody will read any more (the user called close).
         error: What the user gets told, None if nothing went wrong.
-        soft_error: What the network said of the path; the reason, should the peer never answer.
+        soft_error: What the network said of the path since the peer was heard last; the reason, should it
+            never answer.
         timer, deadline: The timer that runs, and when it fires; infinite while none runs.
         ack_at: When an acknowledgment that may wait has waited long enough; infinite when none waits.
         scheduled: When the stack will look at the timer; infinite when it will not.
@@ -349,6 +350,7 @@ class Info(NamedTuple):
     fast_open: FastOpenInfo | None
     user_timeout: UserTimeoutInfo | None
     ecn: EcnInfo | None
+    soft_error: type[OSError] | None
 
 
 def snapshot(tcb: Tcb) -> Info:
@@ -381,6 +383,7 @@ def snapshot(tcb: Tcb) -> Info:
         fast_open=tcb.fast_open.info if tcb.fast_open is not None else None,
         user_timeout=timeout.info(tcb.config, tcb.current_rto_s) if timeout is not None else None,
         ecn=tcb.ecn.info if tcb.ecn is not None else None,
+        soft_error=tcb.soft_error,
     )
 
 

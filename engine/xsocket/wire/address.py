@@ -16,6 +16,10 @@ from xsocket.fourtuple import canonical_address
 REMEMBERED: Final = 8192
 """Addresses in each cache: more would cost the victim of a flood memory, and gain others next to nothing."""
 
+LOOPBACK_V6: Final = bytes(15) + b"\x01"
+IPV4_MAPPED: Final = bytes(10) + b"\xff\xff"
+"""How an IPv4-mapped IPv6 address begins (RFC 4291 section 2.5.5.2); none ever stands on a wire."""
+
 Interface = IPv4Interface | IPv6Interface
 
 

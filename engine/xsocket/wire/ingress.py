@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from xsocket.reasons import DropReason
-from xsocket.wire.address import REMEMBERED, address_octets, parse_interfaces
+from xsocket.wire.address import IPV4_MAPPED, REMEMBERED, address_octets, parse_interfaces
 from xsocket.wire.arp import ArpPacket
 from xsocket.wire.codec import Arrival, Packet, TcpPacket, decode, read_plain
 from xsocket.wire.ethernet import BROADCAST, VLAN_ID, Ethernet, is_group, multicast_mac
@@ -171,4 +171,4 @@ def _is_multicast(address: str) -> bool:
 
 def _is_ipv4_mapped(address: str) -> bool:
     """Whether it is in ::ffff:0:0/96, which must not be on any wire (Linux drops it too)."""
-    return address.startswith("::") and address_octets(address).startswith(bytes(10) + b"\xff\xff")
+    return address.startswith("::") and address_octets(address).startswith(IPV4_MAPPED)

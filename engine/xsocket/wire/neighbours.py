@@ -23,7 +23,14 @@ from typing import Final, NamedTuple
 from xsocket.errors import BadAddressError
 from xsocket.fourtuple import canonical_address
 from xsocket.reasons import DropReason
-from xsocket.wire.address import REMEMBERED, Interface, address_octets, parse_interfaces
+from xsocket.wire.address import (
+    IPV4_MAPPED,
+    LOOPBACK_V6,
+    REMEMBERED,
+    Interface,
+    address_octets,
+    parse_interfaces,
+)
 from xsocket.wire.arp import NO_MAC, REPLY, REQUEST, ArpPacket, build_arp
 from xsocket.wire.ethernet import BROADCAST, IPV4, IPV6, Ethernet, build_ethernet, multicast_mac
 from xsocket.wire.icmp import ECHO_REPLY, V6_ECHO_REPLY, IcmpPacket, build_icmp_message
@@ -256,7 +263,7 @@ class Neighbours:
     def next_hop(self, address: str) -> str | None:
         """Return *address* itself if it is on the link, else its family's gateway; None without a route."""
         octets = address_octets(address)
-        if octets in self._no_stations or _is_multicast(octets):
+        if octets in self._no_stations or _is_never_a_host(octets):
             return None
         if self._on_link(octets):
             return address
@@ -524,6 +531,9 @@ def _family(address: str) -> int:
     return 6 if ":" in address else 4
 
 
-def _is_multicast(octets: bytes) -> bool:
+def _is_never_a_host(octets: bytes) -> bool:
+    """Whether no host on any wire has the address: a group, this host or loopback (RFC 1122 3.2.1.3)."""
     first = octets[0]
-    return first >= 224 and (first < 240 if len(octets) == 4 else first == 0xFF)
+    if len(octets) == 4:
+        return first in (0, 127) or 224 <= first < 240
+    return first == 0xFF or octets == LOOPBACK_V6 or octets.startswith(IPV4_MAPPED)

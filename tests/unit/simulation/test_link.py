@@ -23,6 +23,7 @@ from xsocket.segment import ACK, RST
 from xsocket.simulation import Impairments, SimulatedHost
 from xsocket.simulation.port import Port
 from xsocket.simulation.timeline import Timeline
+from xsocket.tcp.options import parse
 from xsocket.wire.faults import FaultCounts
 
 TEXT = text_of(200_000)
@@ -112,6 +113,18 @@ def test_hosts_know_the_mtu_of_their_link() -> None:
     assert ours.info.snd_mss == 960 - 12  # less the timestamps
     carry(there)
     assert there.link.counts().too_big == 0
+
+
+@pytest.mark.parametrize(("remote", "headers"), [(FAR, 40), ("fd00::2", 60)], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("mtu", [1280, 1500, 9000])
+def test_a_syn_says_what_the_mtu_of_the_link_lets_in(mtu: int, remote: str, headers: int) -> None:
+    """RFC 9293 section 3.7.1 (MUST-67)."""
+    sim = Simulation()
+    near, far = sim.host(f"{NEAR}/24", "fd00::1/64"), sim.host(f"{FAR}/24", "fd00::2/64")
+    sim.link(near, far, mtu=mtu)
+    near.connect(remote, PORT)
+    syns = [event.segment for event in sim.trace if event.kind is EventKind.SENT and event.segment.syn]
+    assert [parse(syn.options).mss for syn in syns] == [mtu - headers] * 2
 
 
 def test_what_exceeds_the_mtu_is_lost() -> None:

@@ -152,6 +152,14 @@ def test_signatures_stand_where_they_are_said_to(given_options: list[Option]) ->
     ]
 
 
+@pytest.mark.parametrize("kind", range(2, 256))
+def test_every_kind_but_two_has_a_length(kind: int) -> None:
+    """RFC 9293 section 3.1 (MUST-68): whatever it is, what follows it is found."""
+    raw = bytes((kind, 5, 1, 2, 3)) + b"\x02\x04\x02\x58"
+    assert options.decode(raw)[1:] == (MaximumSegmentSize(600),)
+    assert options.parse(raw).mss == 600
+
+
 def test_the_last_of_a_kind_counts() -> None:
     assert options.parse(b"\x02\x04\x01\x00\x02\x04\x02\x00").mss == 512
 

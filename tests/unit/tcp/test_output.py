@@ -5,10 +5,14 @@ import pytest
 from support.pair import SERVER, End
 from support.peer import Peer
 from xsocket.config import TcpConfig
+from xsocket.fourtuple import FourTuple
 from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
 from xsocket.state import State
 from xsocket.tcp import output
 from xsocket.tcp.options import parse
+from xsocket.tcp.tcb import Tcb
+
+SIX = FourTuple("fd00::2", 80, "fd00::1", 40_000)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +49,14 @@ def test_a_syn() -> None:
     (syn,) = peer.end.segments()
     assert (syn.flags, syn.seq, syn.acknowledgment, syn.window) == (SYN, peer.tcb.iss, 0, 1000)
     assert parse(syn.options)[:3] == (1460, 0, True)
+
+
+@pytest.mark.parametrize(("four_tuple", "mss"), [(SERVER, 536), (SIX, 1220)], ids=["IPv4", "IPv6"])
+def test_a_syn_says_the_mss_even_when_it_is_the_default(four_tuple: FourTuple, mss: int) -> None:
+    """RFC 9293 section 3.7.1 (MAY-3)."""
+    tcb = Tcb(four_tuple, TcpConfig(), iss=0, ts_offset=0, rcv_mss=mss, passive=False)
+    assert parse(output.syn(tcb, 0.0, "why").segment.options).mss == mss
+    assert parse(output.syn_ack(tcb, 0.0, "why").segment.options).mss == mss
 
 
 def test_a_syn_ack_agrees_only_to_what_was_offered() -> None:

@@ -5,8 +5,17 @@ from random import Random
 from typing import Any
 
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP
+from scapy.layers.inet import (
+    ICMP,
+    IP,
+    TCP,
+    IPOption,
+    IPOption_LSRR,
+    IPOption_RR,
+    IPOption_Timestamp,
+)
 from scapy.layers.inet6 import (
+    HBHOptUnknown,
     ICMPv6EchoRequest,
     ICMPv6ND_NA,
     ICMPv6ND_NS,
@@ -14,6 +23,7 @@ from scapy.layers.inet6 import (
     ICMPv6NDOptDstLLAddr,
     ICMPv6NDOptSrcLLAddr,
     IPv6,
+    IPv6ExtHdrDestOpt,
 )
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 
@@ -55,6 +65,10 @@ def v6(source: str = "fd00::1", destination: str = "fd00::2", hop_limit: int = 6
     return IPv6(src=source, dst=destination, hlim=hop_limit)
 
 
+def with_options(*options: Layer) -> Layer:
+    return IP(src="10.0.0.1", dst="10.0.0.2", options=list(options)) / tcp()
+
+
 def tcp() -> Layer:
     return TCP(sport=40_000, dport=80, flags="S")
 
@@ -87,6 +101,23 @@ SOLICITED = solicited_node("fd00::2")
         pytest.param(frame(v4("192.0.2.0", "192.0.2.1") / tcp()), Arrival, id="TCP in a /31"),
         pytest.param(frame(v4() / tcp(), tag=0), Arrival, id="TCP with a priority tag"),
         pytest.param(frame(v4("8.8.8.8") / tcp()), Arrival, id="TCP from afar"),
+        pytest.param(frame(with_options(IPOption_RR(routers=["192.0.2.1"]))), Arrival, id="record route"),
+        pytest.param(frame(with_options(IPOption_Timestamp())), Arrival, id="IP timestamps"),
+        pytest.param(
+            frame(with_options(IPOption_LSRR(pointer=8, routers=["192.0.2.1"])))._replace(
+                checksum_ready=False
+            ),
+            Arrival,
+            id="a source route that ends here",
+        ),
+        pytest.param(
+            frame(with_options(IPOption(option=30, value=b"x"))), Arrival, id="an option that nobody knows"
+        ),
+        pytest.param(
+            frame(v6() / IPv6ExtHdrDestOpt(options=[HBHOptUnknown(otype=0x1E, optdata=b"x")]) / tcp()),
+            Arrival,
+            id="an option that nobody knows, IPv6",
+        ),
         pytest.param(
             frame(v6("ff::1") / tcp()), Arrival, id="TCP from an address that only looks like a group"
         ),
@@ -160,6 +191,7 @@ def test_what_is_for_us(arrived: Frame, kind: type) -> None:
             frame(arp(psrc="10.0.0.1", pdst="10.0.0.3"), to=BROADCAST), DropReason.ARP_NOT_FOR_US, id="ARP"
         ),
         pytest.param(frame(v4() / ICMP(type=0)), DropReason.ICMP_IGNORED, id="echo reply"),
+        pytest.param(frame(v4() / ICMP(type=4) / v4() / tcp()), DropReason.ICMP_IGNORED, id="source quench"),
         pytest.param(frame(v4() / ICMP(type=5)), DropReason.ICMP_IGNORED, id="redirect"),
         pytest.param(
             frame(v4() / ICMP(type=4) / v4() / tcp()), DropReason.ICMP_IGNORED, id="source quench (RFC 6633)"

@@ -296,6 +296,25 @@ def test_no_route(address: str) -> None:
     assert host.table.drops == {DropReason.NO_ROUTE: 1}
 
 
+@pytest.mark.parametrize(
+    ("address", "gateway"),
+    [
+        pytest.param("0.1.2.3", V4.gateway, id="this network"),
+        pytest.param("127.0.0.1", V4.gateway, id="loopback"),
+        pytest.param("224.0.0.1", V4.gateway, id="a group"),
+        pytest.param("255.255.255.255", V4.gateway, id="everybody"),
+        pytest.param("::", V6.gateway, id="nobody"),
+        pytest.param("::1", V6.gateway, id="loopback, IPv6"),
+        pytest.param("ff0e::1", V6.gateway, id="a group, IPv6"),
+        pytest.param("::ffff:192.0.2.1", V6.gateway, id="mapped"),
+    ],
+)
+def test_a_gateway_leads_to_no_address_that_a_host_never_has(address: str, gateway: str) -> None:
+    host = Host(gateway)
+    assert host.send(0.0, address) == []
+    assert host.table.drops == {DropReason.NO_ROUTE: 1}
+
+
 def test_a_link_local_neighbour_needs_an_address_of_its_family() -> None:
     assert Neighbours(OUR_MAC, ["10.0.0.2/24"]).enqueue(0.0, "fe80::1", b"x") == []
     assert Host().send(0.0, "fe80::1")
