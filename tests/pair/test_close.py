@@ -184,6 +184,14 @@ def test_the_first_of_two_fins_counts() -> None:
     assert peer.state is State.CLOSE_WAIT
 
 
+def test_a_fin_in_order_counts_whatever_was_said_before() -> None:
+    """A forged one ahead of it must not keep the stream open for ever."""
+    peer = Peer(End("end")).reach(State.ESTABLISHED)
+    assert peer.send("F.", 21) == [". seq 1 ack 1"]
+    assert peer.send("FP.", 1, text=b"hello") == [". seq 1 ack 7"]
+    assert peer.state is State.CLOSE_WAIT
+
+
 def test_a_fin_beyond_the_window_is_not_remembered() -> None:
     peer = Peer(End("end", TcpConfig(rmem=256))).reach(State.ESTABLISHED)
     peer.send("FP.", text=b"x" * 300)
