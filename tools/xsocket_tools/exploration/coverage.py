@@ -29,6 +29,7 @@ _BY_ROW: Final = {
 }
 _BY_TRIGGER: Final = {
     Trigger.ACK_OF_COOKIE: "no SYN cookies are sent",
+    Trigger.SYN_OF_OTHER_ECN: "nobody asks for ECN",
     Trigger.USER_TIMEOUT: "no user timeout is set",
     Trigger.PATH_ERROR: "the path reports no errors",
     Trigger.KEEP_ALIVE_FAILED: "keep-alive is turned on only where the peer is gone, and says so",
