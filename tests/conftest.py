@@ -49,6 +49,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip(f"no namespaces here: {refusal}")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have recorded of themselves."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def runtime_directory() -> Iterator[Path]:
     """A place for records and namespace names that no other process of this machine uses."""

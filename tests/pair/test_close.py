@@ -184,6 +184,14 @@ def test_the_first_of_two_fins_counts() -> None:
     assert peer.state is State.CLOSE_WAIT
 
 
+def test_a_fin_in_order_counts_whatever_was_said_before() -> None:
+    """A forged one ahead of it must not keep the stream open for ever."""
+    peer = Peer(End("end")).reach(State.ESTABLISHED)
+    assert peer.send("F.", 21) == [". seq 1 ack 1"]
+    assert peer.send("FP.", 1, text=b"hello") == [". seq 1 ack 7"]
+    assert peer.state is State.CLOSE_WAIT
+
+
 def test_a_fin_beyond_the_window_is_not_remembered() -> None:
     peer = Peer(End("end", TcpConfig(rmem=256))).reach(State.ESTABLISHED)
     peer.send("FP.", text=b"x" * 300)
@@ -334,6 +342,33 @@ def test_a_close_before_the_handshake_is_complete_waits_for_the_text() -> None:
     peer.seq = peer.ack = 1
     assert peer.send(".") == ["FP. seq 1 ack 1 len 5"]
     assert peer.state is State.FIN_WAIT_1
+
+
+def test_a_release_before_the_handshake_is_complete_refuses_the_text_that_completes_it() -> None:
+    """The close that was queued comes first: nobody is left to read."""
+    peer = Peer(End("end")).reach(State.SYN_RECEIVED)
+    peer.write(b"early")
+    assert peer.release() == []
+    assert peer.send("P.", text=b"hello") == ["R. seq 1 ack 1"]
+    assert peer.end.path(SERVER)[-3:] == [State.ESTABLISHED, State.FIN_WAIT_1, State.CLOSED]
+    assert peer.end.drops() == [DropReason.TEXT_AFTER_CLOSE]
+
+
+def test_a_release_before_a_simultaneous_open_is_complete_refuses_text_as_well() -> None:
+    peer = Peer(End("end")).reach(State.SYN_SENT)
+    peer.write(b"early")
+    peer.send("S", 0)
+    peer.release()
+    assert peer.send("S.", 0, 1, text=b"hello") == ["R. seq 1 ack 1"]
+    assert peer.end.path(SERVER)[-2:] == [State.FIN_WAIT_1, State.CLOSED]
+
+
+def test_a_close_before_the_handshake_is_complete_and_a_fin_that_completes_it() -> None:
+    peer = Peer(End("end")).reach(State.SYN_RECEIVED)
+    peer.write(b"early")
+    peer.close()
+    assert peer.send("F.") == ["FP. seq 1 ack 2 len 5"]
+    assert peer.end.path(SERVER)[-3:] == [State.ESTABLISHED, State.FIN_WAIT_1, State.CLOSING]
 
 
 def test_a_close_before_the_handshake_is_complete_without_text_sends_the_fin() -> None:

@@ -452,6 +452,10 @@ def test_the_window_never_grows_by_a_mark() -> None:
     assert cwnd(peer) == MSS[4]
     peer.send("E.", ack=1)
     assert cwnd(peer) == MSS[4]
+    peer.send("E.", ack=1 + 3 * MSS[4])  # slow start, but for the mark
+    assert cwnd(peer) == MSS[4]
+    peer.send(".", ack=1 + 5 * MSS[4])
+    assert cwnd(peer) > MSS[4]
 
 
 # RFC 9768: the receiver

@@ -34,6 +34,9 @@ SUBCOMMANDS = {
     "doctor": Subcommand(
         "xsocket_tools.doctor:doctor", "Say what this machine allows, and how to allow the rest."
     ),
+    "explore": Subcommand(
+        "xsocket_tools.exploration.command:explore", "Try every interleaving of two ends, and check each."
+    ),
     "grid": Subcommand(
         "xsocket_tools.grid.command:grid", "Show what each kind of segment does in each state."
     ),

@@ -11,7 +11,6 @@ from xsocket.state import Reply, State, Timer, Trigger
 from xsocket.tcp import challenges, guards, handshake, output, receiver, sender
 from xsocket.tcp.accecn import COUNTED, MAX_UNREPORTED, THIRD_SEGMENT
 from xsocket.tcp.options import Parsed, parse
-from xsocket.tcp.table import TABLE
 from xsocket.tcp.tcb import Tcb
 from xsocket.tcp.transition import delete, move
 
@@ -136,6 +135,7 @@ def _established_by_syn_ack(at: _Arrival) -> None:
         at.out.append(output.ack(at.tcb, at.now, THIRD_SEGMENT, answers_syn_ack=True))
     elif step.reply is Reply.ACK:
         at.tcb.ack_due = step.rule
+    _close_as_asked(at)
     receiver.process_text(at.tcb, at.now, at.segment, at.out)
     _send_what_waited(at)
 
@@ -196,16 +196,24 @@ def _third_segment(at: _Arrival) -> None:
     sender.note_timestamp(at.tcb, at.now, at.segment, at.options)
     handshake.note_third_segment(at.tcb, at.segment, at.options)
     handshake.complete(at.tcb, at.now, at.segment, at.out)
+    _close_as_asked(at)
     receiver.process_text(at.tcb, at.now, at.segment, at.out)
     _send_what_waited(at)
+
+
+def _close_as_asked(at: _Arrival) -> None:
+    """Act on the CLOSE that was queued behind text (RFC 9293 section 3.10.4), before the peer's text is read.
+
+    It came first, and there may be nobody left to read.
+    """
+    if at.tcb.closing and at.tcb.state is State.ESTABLISHED:
+        move(at.tcb, Trigger.CLOSE, at.out)
 
 
 def _send_what_waited(at: _Arrival) -> None:
     """Send what the user gave before the connection was established (RFC 9293 section 3.10.2)."""
     if at.tcb.sending is not None:
         sender.start_congestion_control(at.tcb)  # the peer's MSS is known now
-        if at.tcb.closing and (at.tcb.state, Trigger.CLOSE) in TABLE:
-            move(at.tcb, Trigger.CLOSE, at.out)  # the user's CLOSE was queued behind the text
         output.transmit(at.tcb, at.now, at.out)
         sender.watch_closed_window(at.tcb, at.now)
 

@@ -90,12 +90,18 @@ class NewReno:
         self.recover, self._slow_start, self._lowered_at = snd_nxt, False, next_place
         return True
 
-    def marked(self, flight: int, snd_nxt: int) -> None:
-        """Note that a router marked what was in flight (RFC 3168 section 6.1.2): once for each window."""
+    def marked(self, flight: int, snd_nxt: int, cwnd: int) -> None:
+        """Note that an acknowledgment reports a mark (RFC 3168 section 6.1.2): one counts for each window.
+
+        Args:
+            flight: Octets that were sent and not acknowledged when it came.
+            snd_nxt: The next number.
+            cwnd: The window before it came: such an acknowledgment widens none.
+        """
+        self.cwnd = min(self.cwnd, cwnd)
         if self.recover is None and self._marked_until is None:
-            before = self.cwnd
             self._reduce(flight)
-            self.cwnd = min(before, self.cwnd)
+            self.cwnd = min(self.cwnd, cwnd)
             self._marked_until = snd_nxt
 
     def _reduce(self, flight: int) -> None:

@@ -71,8 +71,8 @@ def process_text(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> N
     room = distance(seq, tcb.rcv_adv) if not precedes(tcb.rcv_adv, seq) else 0
     if len(text) > room:
         text, fin_at = text[:room], None
-    if fin_at is not None and tcb.fin_at is None:
-        tcb.fin_at = fin_at
+    if fin_at is not None and (tcb.fin_at is None or seq == tcb.rcv_nxt):
+        tcb.fin_at = fin_at  # the first that was announced, or the one that has come
     _take_text(tcb, now, segment, seq, text, out)
     _reach_fin(tcb, now, out)
 

@@ -27,6 +27,7 @@ def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: li
     ack = segment.acknowledgment
     was, is_new = tcb.snd_wnd, precedes(tcb.snd_una, ack)
     flight, arrived = tcb.flight, _arrived(tcb)
+    cwnd = 0 if tcb.congestion is None else tcb.congestion.cwnd
     if is_new:
         _advance(tcb, now, ack, options, out)
     if ack == tcb.snd_una:  # an older one says nothing of the window now
@@ -42,7 +43,7 @@ def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: li
     if tcb.ecn is not None and tcb.congestion is not None:
         packets = _arrived(tcb) - arrived
         if tcb.ecn.says_marked(segment, options.acc_ecn, packets, tcb.snd_mss):
-            tcb.congestion.marked(flight, tcb.snd_nxt)
+            tcb.congestion.marked(flight, tcb.snd_nxt, cwnd)
     output.transmit(tcb, now, out)
     watch_closed_window(tcb, now)
 
@@ -55,7 +56,8 @@ def start_congestion_control(tcb: Tcb) -> None:
     """Begin with the initial window (RFC 5681 section 3.1, RFC 6928), or less if the path has said so."""
     tcb.congestion = NewReno(tcb.snd_mss, tcb.initial_segments)
     if tcb.ecn is not None and tcb.ecn.marked_early:
-        tcb.congestion.marked(tcb.congestion.cwnd, tcb.snd_nxt)  # RFC 9768 section 3.2.2.2
+        window = tcb.congestion.cwnd
+        tcb.congestion.marked(window, tcb.snd_nxt, window)  # RFC 9768 section 3.2.2.2
 
 
 def _advance(tcb: Tcb, now: float, ack: int, options: Parsed, out: list[Action]) -> None:
