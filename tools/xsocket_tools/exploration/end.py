@@ -35,8 +35,10 @@ RULES: Final = TcpConfig(
     orphan_retries=1,
     challenge_ack_limit=1 << 30,
     quickacks=1 << 30,
+    slow_start_after_idle=False,
 )
-"""Everything is sent again once, so that two losses are enough to give up. No counter reaches its limit."""
+"""Everything is sent again once, so that two losses are enough to give up. No counter reaches its limit, nor
+does text the congestion window."""
 WATCHFUL: Final = replace(RULES, keepalive=True)
 """The same for a user who wants to know whether the peer is still there."""
 

@@ -33,6 +33,10 @@ _WITHOUT_EFFECT: Final = frozenset(
         "order",  # the order of sending is read only with SACK
         "_next_order",
         "_delivered",
+        "_lowered_at",
+        "_turns",  # the order in which stretches are reported, likewise
+        "_arrivals",
+        "sent_at",  # read only with slow_start_after_idle
     }
 )
 
