@@ -20,7 +20,7 @@ from xsocket.pool import ConnectionPool
 from xsocket.reasons import DropReason
 from xsocket.segment import RST
 from xsocket.stack import Stack
-from xsocket.state import State
+from xsocket.state import State, Trigger
 from xsocket.tcp.keys import Key
 from xsocket.tcp.tcb import Tcb
 from xsocket.trace import Event, EventKind, Trace
@@ -48,6 +48,7 @@ class HostCounters(NamedTuple):
         resets_sent: Resets among them.
         established: Handshakes completed, by passive and active open.
         drops: How often something was ignored, by reason; only reasons that occurred.
+        ended: How many connections ended, by what moved them to CLOSED; only triggers that occurred.
     """
 
     segments_received: int
@@ -55,6 +56,7 @@ class HostCounters(NamedTuple):
     resets_sent: int
     established: int
     drops: dict[DropReason, int]
+    ended: dict[Trigger, int]
 
 
 class Host:
@@ -120,11 +122,13 @@ class Host:
             for version, ethertype in ((4, IPV4), (6, IPV6))
         }
         self._drops: Counter[DropReason] = Counter()
+        self._ended: Counter[Trigger] = Counter()
         self._received = self._sent = self._resets = self._established = 0
         self._promised = 0
         self._expire_at = inf
         self._performers: dict[type, Callable[[float, Any, list[Action]], None]] = {
             Send: self._on_send,
+            Moved: self._on_moved,
             Changed: self._on_changed,
             Established: self._on_established,
             Deleted: self._on_deleted,
@@ -290,7 +294,9 @@ class Host:
     def counters(self) -> HostCounters:
         """Return what was counted so far."""
         drops = self._drops + self.neighbours.drops
-        return HostCounters(self._received, self._sent, self._resets, self._established, dict(drops))
+        return HostCounters(
+            self._received, self._sent, self._resets, self._established, dict(drops), dict(self._ended)
+        )
 
     def _fail_unreachable(self, now: float) -> None:
         """Tell those who are opening a connection through a next hop that nobody answers for."""
@@ -318,6 +324,10 @@ class Host:
 
     def _on_send(self, now: float, action: Send, _: list[Action]) -> None:
         self._transmit(now, action)
+
+    def _on_moved(self, _now: float, action: Moved, _: list[Action]) -> None:
+        if action.after is State.CLOSED:
+            self._ended[action.trigger] += 1
 
     def _on_changed(self, _now: float, action: Changed, _: list[Action]) -> None:
         self._on_change(action.four_tuple)

@@ -16,7 +16,8 @@ from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
 from xsocket.segment import ACK, PSH, SYN, Segment
 from xsocket.seqnum import add
-from xsocket.state import State
+from xsocket.state import State, Trigger
+from xsocket.tcp.stream import MAX_BLOCKS
 from xsocket.wire.codec import encode_segment, read_plain
 
 DAY_S: Final = 86_400
@@ -50,6 +51,11 @@ class Crowd:
     def frame(port: int, segment: Segment) -> bytes:
         return encode_segment(PREFIX, FourTuple(THEIRS, port, OURS, 80), segment)
 
+    def acknowledge(self, port: int, octets: int) -> None:
+        """Take *octets* of what it was sent, with room for as many more as the window says."""
+        self.numbers[port] = add(self.numbers[port], octets)
+        self.send(port, 8)
+
     def send(self, port: int, seq: int, text: bytes = b"") -> None:
         self.station.receive(self.frame(port, self.segment(port, seq, text)))
 
@@ -59,7 +65,15 @@ class Crowd:
 
     @property
     def timed_out(self) -> int:
-        return self.station.host.counters().drops.get(DropReason.POOL_TIMED_OUT, 0)
+        return self.dropped(DropReason.POOL_TIMED_OUT)
+
+    def dropped(self, reason: DropReason) -> int:
+        return self.station.host.counters().drops.get(reason, 0)
+
+    @property
+    def ended(self) -> dict[Trigger, int]:
+        """How many connections ended, by what ended them."""
+        return self.station.host.counters().ended
 
 
 MakeCrowd = Callable[..., Crowd]
@@ -169,6 +183,62 @@ def test_an_octet_a_minute_fills_no_more_than_the_receive_buffer(gather: MakeCro
     assert tcb.unread == 256
 
 
+def test_every_second_octet_takes_no_more_than_the_stretches_that_are_held(gather: MakeCrowd) -> None:
+    crowd = gather(TcpConfig(pool_timeout_s=3 * DAY_S), 1)
+    for minute in range(DAY_S // 60):
+        crowd.send(10_000, 9 + 2 * minute, b"x")
+        crowd.station.advance(60)
+    (tcb,) = crowd.station.host.stack.tcbs()
+    assert tcb.receiving is not None
+    assert (tcb.receiving.early, tcb.unread) == (MAX_BLOCKS, 0)
+    assert crowd.dropped(DropReason.OUT_OF_ORDER_FULL) == DAY_S // 60 - MAX_BLOCKS
+    crowd.station.advance(3 * DAY_S)
+    assert (crowd.connections, crowd.timed_out) == (0, 1)
+
+
+def test_a_peer_that_takes_an_octet_a_minute_takes_a_send_buffer(gather: MakeCrowd) -> None:
+    """It gets on: how long that may take is its owner's affair."""
+    crowd = gather(TcpConfig(wmem=4096, user_timeout_s=120), 1, window=1)
+    connection = crowd.station.pool.claim(timeout=0)
+    connection.setblocking(False)
+    taken = connection.send(bytes(10_000))
+    for _ in range(DAY_S // 60):
+        crowd.station.advance(60)
+        crowd.acknowledge(10_000, 1)
+        taken += connection.send(bytes(10_000))
+        assert connection.info.unacknowledged == 4096
+    assert taken == 4096 + DAY_S // 60
+    connection.abort()
+    assert (crowd.connections, crowd.ended) == (0, {Trigger.ABORT: 1})
+
+
+def test_what_its_owner_left_goes_an_octet_a_minute(gather: MakeCrowd) -> None:
+    """The peer gets on, so nothing ends it, as in Linux."""
+    crowd = gather(TcpConfig(wmem=4096), 1, window=1)
+    leave(crowd, 10_000)
+    for _ in range(DAY_S // 60):
+        crowd.station.advance(60)
+        crowd.acknowledge(10_000, 1)
+    (tcb,) = crowd.station.host.stack.tcbs()
+    assert (tcb.state, crowd.station.host.stack.statistics().orphans) == (State.FIN_WAIT_1, 1)
+
+
+def test_peers_that_take_their_time_do_not_take_more_than_the_places_for_them(gather: MakeCrowd) -> None:
+    crowd = gather(TcpConfig(wmem=4096, max_orphans=10), 30, window=1)
+    for port in range(10_000, 10_030):
+        leave(crowd, port)
+    assert crowd.connections == crowd.station.host.stack.statistics().orphans == 10
+    assert crowd.dropped(DropReason.ORPHANS_FULL) == crowd.ended[Trigger.ABORT] == 20
+
+
+def leave(crowd: Crowd, port: int) -> None:
+    """Claim the connection, send more than its peer takes, and close."""
+    connection = crowd.station.pool.claim(FourTuple(OURS, 80, THEIRS, port), timeout=0)
+    connection.setblocking(False)
+    assert connection.send(bytes(4096)) == 4096
+    connection.close()
+
+
 # Peers that keep their window shut
 
 
@@ -186,8 +256,36 @@ def test_a_shut_window_takes_a_send_buffer_and_ends_with_the_user_timeout(
         crowd.station.advance(5)
         if answers:
             crowd.send(10_000, 8)
-    assert crowd.connections == 0
+    assert (crowd.connections, crowd.ended) == (0, {Trigger.USER_TIMEOUT: 1})
     assert tcb.error is TimeoutError
+
+
+def test_a_shut_window_stays_for_as_long_as_its_owner_cares(gather: MakeCrowd) -> None:
+    """It takes one send buffer, and a probe at most every two minutes."""
+    crowd = gather(TcpConfig(wmem=4096), 1, window=0)
+    connection = crowd.station.pool.claim(timeout=0)
+    connection.setblocking(False)
+    connection.send(bytes(4096))
+    before = crowd.station.host.counters().segments_sent
+    for _ in range(DAY_S // 120):
+        crowd.station.advance(120)
+        crowd.send(10_000, 8)
+    probes = crowd.station.host.counters().segments_sent - before
+    assert (crowd.connections, connection.info.unacknowledged) == (1, 4096)
+    assert probes < DAY_S // 120 + 20
+    connection.abort()
+
+
+def test_a_thousand_shut_windows_end_together(gather: MakeCrowd) -> None:
+    crowd = gather(TcpConfig(wmem=256, user_timeout_s=120), 1000, window=0)
+    claimed = [crowd.station.pool.claim(timeout=0) for _ in range(1000)]
+    for connection in claimed:
+        connection.setblocking(False)
+        assert connection.send(bytes(1000)) == 256
+    crowd.station.advance(119)
+    assert crowd.connections == 1000
+    crowd.station.advance(2)
+    assert (crowd.connections, crowd.ended) == (0, {Trigger.USER_TIMEOUT: 1000})
 
 
 def test_a_shut_window_does_not_outlive_its_user(gather: MakeCrowd) -> None:
@@ -199,7 +297,7 @@ def test_a_shut_window_does_not_outlive_its_user(gather: MakeCrowd) -> None:
     for _ in range(60):
         crowd.station.advance(5)
         crowd.send(10_000, 8)
-    assert crowd.connections == 0
+    assert (crowd.connections, crowd.ended) == (0, {Trigger.GIVE_UP: 1})
 
 
 # Peers that vanish
@@ -214,13 +312,26 @@ def test_a_peer_that_vanishes_during_the_handshake_leaves_the_table_in_a_minute(
     station.advance(63.1)
     counted = station.host.stack.statistics()
     assert (counted.half_open, counted.connections) == (0, 0)
+    assert station.host.counters().ended == {Trigger.GIVE_UP: 500}
+
+
+def test_a_peer_that_says_its_syn_again_and_again_leaves_no_later() -> None:
+    station = Station(TcpConfig())
+    station.introduce()
+    for _ in range(62):
+        station.say(10_000, Segment(7, 0, SYN, 1000))
+        station.advance(1)
+    assert station.host.stack.statistics().half_open == 1
+    station.advance(1.1)
+    assert station.host.stack.statistics().half_open == 0
+    assert station.host.counters().ended == {Trigger.GIVE_UP: 1}
 
 
 def test_a_peer_that_vanishes_later_is_found_out_by_keep_alive(gather: MakeCrowd) -> None:
     config = TcpConfig(keepalive=True, keepalive_time_s=60, keepalive_intvl_s=10, keepalive_probes=3)
     crowd = gather(config, 20)
     crowd.station.advance(60 + 3 * 10 + 1)
-    assert crowd.connections == 0
+    assert (crowd.connections, crowd.ended) == (0, {Trigger.KEEP_ALIVE_FAILED: 20})
     assert crowd.station.pool.statistics().died == 20
 
 
@@ -229,4 +340,27 @@ def test_a_peer_that_vanishes_with_our_text_under_way_is_given_up(gather: MakeCr
     connection = crowd.station.pool.claim(timeout=0)
     connection.sendall(b"hello")
     crowd.station.advance(60)
-    assert crowd.connections == 0
+    assert (crowd.connections, crowd.ended) == (0, {Trigger.GIVE_UP: 1})
+    with pytest.raises(TimeoutError):
+        connection.recv(1)
+
+
+def test_peers_that_vanish_after_our_fin_are_given_up(gather: MakeCrowd) -> None:
+    crowd = gather(TcpConfig(orphan_retries=3), 100)
+    for _ in range(100):
+        crowd.station.pool.claim(timeout=0).close()
+    assert crowd.station.host.stack.statistics().orphans == 100
+    crowd.station.advance(10)
+    assert (crowd.connections, crowd.ended) == (0, {Trigger.GIVE_UP: 100})
+
+
+def test_peers_that_never_finish_are_given_up(gather: MakeCrowd) -> None:
+    """They acknowledge our FIN, and send none."""
+    crowd = gather(TcpConfig(fin_timeout_s=60), 100)
+    for port in range(10_000, 10_100):
+        crowd.station.pool.claim(FourTuple(OURS, 80, THEIRS, port), timeout=0).close()
+        crowd.acknowledge(port, 1)
+    crowd.station.advance(59.9)
+    assert crowd.station.host.stack.statistics().orphans == 100
+    crowd.station.advance(0.2)
+    assert (crowd.connections, crowd.ended) == (0, {Trigger.ORPHAN_OVER: 100})
