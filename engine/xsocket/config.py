@@ -427,6 +427,11 @@ class TcpConfig:
         rfc="", linux="tcp_max_orphans", unit="connections", low=0, high=1 << 24,
         sysctl=_count("ipv4/tcp_max_orphans"),
     )  # fmt: skip
+    orphan_timeout_s: float = _rule(
+        0.0, "How long a connection that its user has closed may take to finish, even if its peer goes on "
+        "taking text little by little, before it is reset; 0 is for ever",
+        rfc="", unit="s", low=0, high=1e9,
+    )  # fmt: skip
     rfc1337: bool = _rule(
         False,
         "Let no reset end TIME-WAIT",

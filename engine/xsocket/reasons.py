@@ -74,6 +74,7 @@ class DropReason(Enum):
     TIME_WAIT_EVICTED = "max_tw_buckets: the oldest in TIME-WAIT made room"
     CONNECTIONS_FULL = "max_connections: table full; SYN, or ACK of a SYN cookie, ignored"
     ORPHANS_FULL = "max_orphans: too many closed connections still wait for their peers"
+    ORPHAN_TIMED_OUT = "orphan_timeout_s: the peer let a closed connection take too long, so it was reset"
     POOL_FULL_IGNORED = "pool_policy: pool full, final ACK ignored, the peer will retry"
     POOL_FULL_REFUSED = "pool_policy: pool full, refused with RST"
     POOL_FULL_EVICTED = "pool_policy: pool full, the oldest waiting connection made room"

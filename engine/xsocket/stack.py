@@ -88,7 +88,7 @@ class Stack:
         self._half_open = HalfOpenTable(by_source=config.max_syn_backlog_per_source > 0)
         self._time_wait: OrderedDict[FourTuple, Tcb] = OrderedDict()
         self._paths: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        self._orphans: set[FourTuple] = set()
+        self._orphans: dict[FourTuple, float] = {}  # since when; the oldest first
         self._timers: list[tuple[float, int, Tcb]] = []
         self._pushed = 0
         self._most_tcbs = 0
@@ -467,7 +467,7 @@ class Stack:
             if len(self._orphans) >= self.config.max_orphans:
                 out.append(Dropped(tcb.four_tuple, None, DropReason.ORPHANS_FULL))
                 return out + self.abort(now, tcb)
-            self._orphans.add(tcb.four_tuple)
+            self._orphans[tcb.four_tuple] = now
         return out
 
     def abort(self, now: float, tcb: Tcb) -> list[Action]:
@@ -492,7 +492,14 @@ class Stack:
     @property
     def deadline(self) -> float:
         """When `timers_fired` wants to be called next, monotonic seconds; infinite for never."""
-        return self._timers[0][0] if self._timers else inf
+        due = self._timers[0][0] if self._timers else inf
+        return min(due, self._orphans_due) if self._orphans else due
+
+    @property
+    def _orphans_due(self) -> float:
+        """When the oldest orphan has had its time."""
+        after_s = self.config.orphan_timeout_s
+        return next(iter(self._orphans.values())) + after_s if after_s and self._orphans else inf
 
     def timers_fired(self, now: float) -> list[Action]:
         """Act on every timer that has run out by *now*."""
@@ -509,6 +516,10 @@ class Stack:
                     self._fast_client.timed_out(now, tcb.retries, gave_up=tcb.state is State.CLOSED)
             else:
                 self._schedule(tcb)
+        while self._orphans_due <= now:
+            oldest = self._tcbs[next(iter(self._orphans))]
+            out.append(Dropped(oldest.four_tuple, None, DropReason.ORPHAN_TIMED_OUT))
+            out += self.abort(now, oldest)
         return out
 
     def _schedule(self, tcb: Tcb) -> None:
@@ -548,7 +559,7 @@ class Stack:
         elif before is State.TIME_WAIT:
             self._time_wait.pop(four_tuple, None)
         if tcb.state not in _ORPHANED:
-            self._orphans.discard(four_tuple)
+            self._orphans.pop(four_tuple, None)
         if tcb.state is State.CLOSED:
             del self._tcbs[four_tuple]
         elif tcb.state is State.TIME_WAIT:

@@ -14,7 +14,7 @@ from xsocket.config import TcpConfig
 from xsocket.errors import ClaimTimeout
 from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
-from xsocket.segment import ACK, PSH, SYN, Segment
+from xsocket.segment import ACK, FIN, PSH, SYN, Segment
 from xsocket.seqnum import add
 from xsocket.state import State, Trigger
 from xsocket.tcp.stream import MAX_BLOCKS
@@ -55,6 +55,9 @@ class Crowd:
         """Take *octets* of what it was sent, with room for as many more as the window says."""
         self.numbers[port] = add(self.numbers[port], octets)
         self.send(port, 8)
+
+    def finish(self, port: int) -> None:
+        self.station.receive(self.frame(port, self.segment(port, 8)._replace(flags=ACK | FIN)))
 
     def send(self, port: int, seq: int, text: bytes = b"") -> None:
         self.station.receive(self.frame(port, self.segment(port, seq, text)))
@@ -213,7 +216,7 @@ def test_a_peer_that_takes_an_octet_a_minute_takes_a_send_buffer(gather: MakeCro
 
 
 def test_what_its_owner_left_goes_an_octet_a_minute(gather: MakeCrowd) -> None:
-    """The peer gets on, so nothing ends it, as in Linux."""
+    """The peer gets on, so nothing ends it, as in Linux; but see the next test."""
     crowd = gather(TcpConfig(wmem=4096), 1, window=1)
     leave(crowd, 10_000)
     for _ in range(DAY_S // 60):
@@ -221,6 +224,36 @@ def test_what_its_owner_left_goes_an_octet_a_minute(gather: MakeCrowd) -> None:
         crowd.acknowledge(10_000, 1)
     (tcb,) = crowd.station.host.stack.tcbs()
     assert (tcb.state, crowd.station.host.stack.statistics().orphans) == (State.FIN_WAIT_1, 1)
+
+
+def test_what_its_owner_left_has_a_time_of_its_own(gather: MakeCrowd) -> None:
+    crowd = gather(TcpConfig(wmem=4096, orphan_timeout_s=600), 3, window=1)
+    ports = range(10_000, 10_003)
+    for port in ports:
+        leave(crowd, port)
+        crowd.station.advance(10)
+    for _ in range(9):
+        crowd.station.advance(60)
+        for port in ports:
+            crowd.acknowledge(port, 1)
+    left = []
+    for seconds in (29.9, 0.2, 10, 10):
+        crowd.station.advance(seconds)
+        left.append(crowd.connections)
+    assert left == [3, 2, 1, 0]
+    assert crowd.dropped(DropReason.ORPHAN_TIMED_OUT) == crowd.ended[Trigger.ABORT] == 3
+    assert crowd.station.host.counters().resets_sent == 3
+    assert crowd.station.host.stack.statistics().orphans == 0
+
+
+def test_what_finishes_in_time_is_not_reset(gather: MakeCrowd) -> None:
+    crowd = gather(TcpConfig(wmem=4096, orphan_timeout_s=30), 2)
+    for port in (10_000, 10_001):
+        leave(crowd, port)
+        crowd.acknowledge(port, 4097)
+        crowd.finish(port)
+    crowd.station.advance(600)
+    assert (crowd.connections, crowd.ended) == (0, {Trigger.TIME_WAIT_OVER: 2})
 
 
 def test_peers_that_take_their_time_do_not_take_more_than_the_places_for_them(gather: MakeCrowd) -> None:
