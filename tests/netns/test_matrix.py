@@ -53,7 +53,7 @@ LIMIT_S: Final = 4 * PATIENCE_S
 """How long one may take; see `hurry`."""
 TRIES: Final = 10
 """How often to make an offer whose SYN is lost: one time in ten, so never this often."""
-RULES: Final = TcpConfig(fastopen=3, fastopen_qlen=AT_ONCE)
+RULES: Final = TcpConfig(fastopen=3, fastopen_qlen=AT_ONCE, max_rto_s=1.0)
 MSG_FASTOPEN: Final = 0x2000_0000
 TCP_FASTOPEN: Final = 23
 TCPI_OPTIONS: Final = 5
@@ -128,7 +128,7 @@ def expected(offer: Offer, opener: str) -> Offer:
 
 
 def hurry(peer: Host) -> None:
-    """Have no timeout of the kernel's be longer than a second, where it has that rule (Linux 6.15).
+    """Have no timeout of the kernel's be longer than a second, as of the engine, where it can (Linux 6.15).
 
     Without SACK, what it sends again and is lost again waits for a timeout. Each is twice as long as the last
     until a round trip is measured, and without timestamps text that was sent twice is no measure (RFC 6298
