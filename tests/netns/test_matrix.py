@@ -53,7 +53,7 @@ LIMIT_S: Final = 4 * PATIENCE_S
 """How long one may take; see `hurry`."""
 TRIES: Final = 10
 """How often to make an offer whose SYN is lost: one time in ten, so never this often."""
-RULES: Final = TcpConfig(fastopen=3, fastopen_qlen=AT_ONCE, max_rto_s=1.0)
+RULES: Final = TcpConfig(ecn=1, fastopen=3, fastopen_qlen=AT_ONCE, max_rto_s=1.0)
 MSG_FASTOPEN: Final = 0x2000_0000
 TCP_FASTOPEN: Final = 23
 TCPI_OPTIONS: Final = 5
@@ -99,6 +99,7 @@ SWITCHES: Final = {
     "window_scaling": Switch(
         "net.ipv4.tcp_window_scaling", 1, 0x04, lambda info: info.snd_wscale is not None
     ),
+    "ecn": Switch("net.ipv4.tcp_ecn", 1, 0x08, lambda info: info.ecn is not None, by_first_syn=True),
     "fast_open": Switch("net.ipv4.tcp_fastopen", 3, 0x20, was_fast, by_first_syn=True),
 }
 BY_FIRST_SYN: Final = frozenset(name for name, switch in SWITCHES.items() if switch.by_first_syn)
