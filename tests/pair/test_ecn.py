@@ -1,5 +1,6 @@
 """Explicit congestion notification: agreed on, marked, reported, heeded (RFC 3168, RFC 9768)."""
 
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -363,6 +364,17 @@ def test_a_mark_outside_the_window_is_ignored() -> None:
     peer = established(CLASSIC)
     peer.send("P.", seq=1 << 29, text=b"forged", ecn=CE)
     assert last(peer).letters == "."
+
+
+def test_a_mark_on_a_probe_of_our_closed_window_is_reported() -> None:
+    """RFC 3168 section 6.1.6: its number is the very next one, so nobody has guessed it."""
+    peer = established(replace(CLASSIC, rmem=2000))
+    sent = 0
+    while peer.tcb.rcv_wnd:
+        size = min(MSS[4], peer.tcb.rcv_wnd)
+        peer.send(".", 1 + sent, text=bytes(size))
+        sent += size
+    assert peer.send(".", 1 + sent, text=b"x", ecn=CE) == [f"E. seq 1 ack {1 + sent}"]
 
 
 def test_ect_without_an_agreement_means_nothing() -> None:
