@@ -247,6 +247,11 @@ class TcpConfig:
         linux="tcp_sack",
         sysctl=_switch("ipv4/tcp_sack"),
     )
+    dsack: bool = _rule(
+        True, "Report text that came twice, where SACK was agreed on",
+        rfc="2883 section 4", linux="tcp_dsack",
+        sysctl=_switch("ipv4/tcp_dsack"),
+    )  # fmt: skip
 
     # The stream
     rmem: int = _rule(

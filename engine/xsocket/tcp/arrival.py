@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from xsocket.actions import Action, Dropped
 from xsocket.reasons import DropReason
 from xsocket.segment import ACK, FIN, SYN, Segment
-from xsocket.seqnum import add
+from xsocket.seqnum import add, precedes
 from xsocket.state import Reply, State, Timer, Trigger
 from xsocket.tcp import challenges, guards, handshake, output, receiver, sender
 from xsocket.tcp.accecn import COUNTED, MAX_UNREPORTED, THIRD_SEGMENT
@@ -178,6 +178,8 @@ def _unacceptable(at: _Arrival) -> None:
     if at.trigger is Trigger.UNACCEPTABLE and not guards.is_fresh(at.tcb, at.now, at.options):
         reason, rule = DropReason.PAWS, "RFC 7323 5.3 R1"
     at.out.append(Dropped(at.tcb.four_tuple, at.segment, reason))
+    if at.trigger is Trigger.UNACCEPTABLE and precedes(at.segment.seq, at.tcb.rcv_nxt):
+        receiver.note_duplicate(at.tcb, at.segment.seq, len(at.segment.payload))
     if at.tcb.ecn is not None and _repeats_syn_ack(at.tcb, at.segment):
         at.tcb.ecn.syn_ack_again(at.segment)
     answer = _challenge if step.reply is Reply.CHALLENGE_ACK else _answer_invalid

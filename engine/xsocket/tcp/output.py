@@ -146,6 +146,8 @@ def segment_from(
             marks = tcb.ecn.option(left, new_text=is_new, again=kind is Kind.SENT_AGAIN)
             ecn = ECT_0 if is_new and tcb.ecn.sends_ect else NOT_ECT
         blocks = blocks[: max(0, room - len(marks) - 4) // 8]
+        if blocks:
+            tcb.came_twice = None
     options = (for_segment(stamps, blocks) if stamps or blocks else b"") + marks
     if tcb.user_timeout is not None and tcb.user_timeout.due:
         options = _advertise_user_timeout(tcb, tcb.user_timeout, options, len(payload))
@@ -174,9 +176,10 @@ def _ecn_flags(tcb: Tcb, kind: Kind, *, has_sack: bool) -> int:
 
 def _sack_blocks(tcb: Tcb) -> tuple[tuple[int, int], ...]:
     early = tcb.established_at is None  # text of a SYN waits for the handshake, not for a gap to close
-    if not tcb.sack or early or tcb.receiving is None or not tcb.receiving.has_gap:
+    if not tcb.sack or early:
         return ()
-    return tcb.receiving.blocks()
+    held = tcb.receiving.blocks() if tcb.receiving is not None and tcb.receiving.has_gap else ()
+    return held if tcb.came_twice is None else (tcb.came_twice, *held)
 
 
 def _octets_of(blocks: tuple[tuple[int, int], ...]) -> int:

@@ -63,6 +63,7 @@ def process_text(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> N
     text, fin_at = segment.payload, None
     if segment.flags & FIN:
         fin_at = add(seq, len(text))
+    note_duplicate(tcb, seq, len(text))
     if precedes(seq, tcb.rcv_nxt):
         text, seq = text[distance(seq, tcb.rcv_nxt) :], tcb.rcv_nxt
     if text and tcb.user_gone:
@@ -75,6 +76,17 @@ def process_text(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> N
         tcb.fin_at = fin_at  # the first that was announced, or the one that has come
     _take_text(tcb, now, segment, seq, text, out)
     _reach_fin(tcb, now, out)
+
+
+def note_duplicate(tcb: Tcb, seq: int, size: int) -> None:
+    """Note which of the *size* octets from *seq* on came before, to be reported (RFC 2883 section 4)."""
+    if not size or not tcb.sack or not tcb.config.dsack:
+        return
+    if precedes(seq, tcb.rcv_nxt):
+        end = add(seq, size)
+        tcb.came_twice = seq, end if precedes(end, tcb.rcv_nxt) else tcb.rcv_nxt
+    elif tcb.receiving is not None and tcb.receiving.has_gap:
+        tcb.came_twice = tcb.receiving.overlap(seq, size) or tcb.came_twice
 
 
 def _refuse_text(tcb: Tcb, now: float, segment: Segment, out: list[Action]) -> None:

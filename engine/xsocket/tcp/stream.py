@@ -5,7 +5,7 @@ Sequence space only; no windows, no timers.
 
 from typing import Final
 
-from xsocket.seqnum import add, distance, precedes, precedes_or_is
+from xsocket.seqnum import add, distance, later, precedes, precedes_or_is
 
 MAX_BLOCKS: Final = 256
 """How many separate stretches of out-of-order text one connection may hold: a peer that sends every second
@@ -116,6 +116,16 @@ class ReceiveQueue:
         self._arrivals += 1
         self._turns[left] = self._arrivals
         return True
+
+    def overlap(self, seq: int, size: int) -> tuple[int, int] | None:
+        """Return the edges of what is held of the *size* octets from *seq* on; the first, if of several."""
+        end = add(seq, size)
+        for left, early in self._blocks:
+            right = add(left, len(early))
+            first, last = later(seq, left), end if precedes(end, right) else right
+            if precedes(first, last):
+                return first, last
+        return None
 
     def forget_early(self) -> None:
         """Let go of what waits for a gap to close."""

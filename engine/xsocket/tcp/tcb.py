@@ -52,6 +52,7 @@ class Tcb:
         last_ack_sent: Last.ACK.sent (RFC 7323 section 4.3).
         sending: Text not acknowledged or not sent yet; None while there never was any.
         receiving: Text not read yet; None while there never was any.
+        came_twice: Edges of text that came again, to be reported once (RFC 2883); None if there is none.
         retransmission: Segments sent and not acknowledged; None while nothing was sent. SYNs are not in it.
         congestion: The congestion window; None while nothing was sent.
         initial_segments: How many segments it begins with.
@@ -91,6 +92,7 @@ class Tcb:
         "ack_at",
         "ack_due",
         "acked",
+        "came_twice",
         "challenges",
         "closing",
         "config",
@@ -175,6 +177,7 @@ class Tcb:
         self.ts_offset, self.ts_recent, self.ts_recent_at = ts_offset, 0, 0.0
         self.sending: SendQueue | None = None
         self.receiving: ReceiveQueue | None = None
+        self.came_twice: tuple[int, int] | None = None
         self.congestion: NewReno | None = None
         self.initial_segments, self.sent_at = config.initial_cwnd, 0.0
         self.retransmission: RetransmissionQueue | None = None

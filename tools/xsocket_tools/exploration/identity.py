@@ -36,6 +36,7 @@ _WITHOUT_EFFECT: Final = frozenset(
         "_lowered_at",
         "_turns",  # the order in which stretches are reported, likewise
         "_arrivals",
+        "came_twice",
         "sent_at",  # read only with slow_start_after_idle
     }
 )
