@@ -9,6 +9,7 @@ from support.pair import CLIENT, MSS, SERVER, End, Pair
 from support.peer import Peer
 from xsocket.config import TcpConfig
 from xsocket.segment import CE, ECT_0, ECT_1, NOT_ECT, SYN, Segment
+from xsocket.seqnum import add
 from xsocket.state import State
 from xsocket.tcp.ecn import Ecn
 from xsocket.tcp.options import AccEcn, for_segment, for_syn, parse
@@ -444,6 +445,25 @@ def test_a_loss_in_a_window_that_was_marked_does_not_reduce_it_again() -> None:
     assert cwnd(peer) == halved
     again = peer.end.segments()[before]
     assert (again.payload, again.ecn) == (FULL, NOT_ECT)
+
+
+def test_a_loss_of_what_went_with_cwr_reduces_the_window_again() -> None:
+    """RFC 3168 section 6.1.2: so that the receiver hears it in the end."""
+    config = TcpConfig(ecn=1, timestamps=False)
+    peer = Peer(End("server", config), options=for_syn(MSS[4], None, True, None))
+    peer.send("SEW", 0, options=peer.options)
+    peer.seq = peer.ack = 1
+    peer.send(".")
+    peer.write(FULL * 60)
+    peer.send("E.", ack=1 + 6 * MSS[4])
+    assert cwnd(peer) == 5 * MSS[4]
+    peer.send(".", ack=1 + 10 * MSS[4])
+    told = [segment.seq for segment in peer.end.segments() if segment.letters == "W."]
+    assert told == [add(peer.irs, 1 + 10 * MSS[4])]
+    held = add(peer.irs, 1 + 11 * MSS[4]), add(peer.irs, 1 + 14 * MSS[4])  # all but the one with CWR
+    peer.send(".", ack=1 + 10 * MSS[4], options=for_segment(None, (held,)))
+    assert cwnd(peer) < 5 * MSS[4]
+    assert last(peer).payload == FULL
 
 
 def test_new_text_after_a_timeout_says_cwr_too() -> None:

@@ -85,24 +85,25 @@ class NewReno:
         """
         if self.recover is not None and (self._slow_start or place < self._lowered_at):
             return False
-        if self.recover is not None or self._marked_until is None:
+        if self._marked_until is None or place >= self._lowered_at:
             self._reduce(flight)  # one window of data, one reduction: RFC 3168 section 6.1.2
         self.recover, self._slow_start, self._lowered_at = snd_nxt, False, next_place
         return True
 
-    def marked(self, flight: int, snd_nxt: int, cwnd: int) -> None:
+    def marked(self, flight: int, snd_nxt: int, cwnd: int, next_place: int = 0) -> None:
         """Note that an acknowledgment reports a mark (RFC 3168 section 6.1.2): one counts for each window.
 
         Args:
             flight: Octets that were sent and not acknowledged when it came.
             snd_nxt: The next number.
             cwnd: The window before it came: such an acknowledgment widens none.
+            next_place: See `lost`.
         """
         self.cwnd = min(self.cwnd, cwnd)
         if self.recover is None and self._marked_until is None:
             self._reduce(flight)
             self.cwnd = min(self.cwnd, cwnd)
-            self._marked_until = snd_nxt
+            self._marked_until, self._lowered_at = snd_nxt, next_place
 
     def _reduce(self, flight: int) -> None:
         self.ssthresh = max(min(flight, self.cwnd) // 2, 2 * self.mss)

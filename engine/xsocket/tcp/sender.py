@@ -40,10 +40,10 @@ def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: li
         if tcb.snd_wnd != was:
             _window_changed(tcb, now, was)
     _find_losses(tcb, now, options, out)
-    if tcb.ecn is not None and tcb.congestion is not None:
-        packets = _arrived(tcb) - arrived
+    if tcb.ecn is not None and tcb.congestion is not None and tcb.retransmission is not None:
+        packets = tcb.retransmission.arrived - arrived
         if tcb.ecn.says_marked(segment, options.acc_ecn, packets, tcb.snd_mss):
-            tcb.congestion.marked(flight, tcb.snd_nxt, cwnd)
+            tcb.congestion.marked(flight, tcb.snd_nxt, cwnd, tcb.retransmission.next_place)
     output.transmit(tcb, now, out)
     watch_closed_window(tcb, now)
 
