@@ -96,7 +96,7 @@ def _parse_each(raw: bytes) -> Parsed:
     for kind, data in _walk(raw):
         size = len(data)
         if kind == MSS and size == 2:
-            mss = int.from_bytes(data, "big")
+            mss = int.from_bytes(data, "big") or mss  # as in Linux, zero says nothing
         elif kind == WINDOW_SCALE and size == 1:
             scale = data[0]
         elif kind == SACK_PERMITTED and size == 0:

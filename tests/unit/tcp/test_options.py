@@ -64,7 +64,7 @@ def test_parse_agrees_with_decode(raw: bytes) -> None:
     for option in options.decode(raw):
         match option:
             case MaximumSegmentSize(value):
-                seen = seen._replace(mss=value)
+                seen = seen._replace(mss=value or seen.mss)
             case WindowScale(shift):
                 seen = seen._replace(window_scale=shift)
             case SackPermitted():
@@ -246,3 +246,9 @@ def test_a_fast_open_option_is_filled_up_and_read_again(octets: int, experimenta
     raw = options.filled_up(option)
     assert len(raw) % 4 == 0
     assert options.parse(raw).fast_open == option
+
+
+def test_an_mss_of_zero_says_nothing() -> None:
+    """As in Linux, which test_options.py of the namespace tests asks."""
+    assert options.parse(b"\x02\x04\0\0").mss is None
+    assert options.parse(b"\x02\x04\x03\xe8\x02\x04\0\0").mss == 1000

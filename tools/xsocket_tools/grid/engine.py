@@ -10,6 +10,7 @@ from xsocket.segment import Segment
 from xsocket.stack import Stack
 from xsocket.state import State
 from xsocket.tcp.isn import SECRET_OCTETS
+from xsocket.tcp.tcb import Tcb
 from xsocket_tools.steps import cite
 
 CONFIG: Final = TcpConfig(
@@ -70,14 +71,19 @@ class EngineTarget:
 
     def shut_down(self) -> list[Segment]:
         """See `Target.shut_down`."""
-        tcb = self._stack.tcb(self._four_tuple)
-        assert tcb is not None, "only a connection is shut down"
-        return self._did(self._stack.close(self._now, tcb))
+        return self._did(self._stack.close(self._now, self.tcb))
 
     def state(self) -> State | None:
         """See `Target.state`."""
         tcb = self._stack.tcb(self._four_tuple)
         return None if tcb is None else tcb.state
+
+    @property
+    def tcb(self) -> Tcb:
+        """The connection, which must exist."""
+        tcb = self._stack.tcb(self._four_tuple)
+        assert tcb is not None, "there is no connection"
+        return tcb
 
     def _did(self, actions: list[Action]) -> list[Segment]:
         reasons = [reason for action in actions if (reason := _reason(action))]

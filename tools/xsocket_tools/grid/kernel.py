@@ -9,7 +9,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -78,14 +78,14 @@ request that has no socket yet."""
 
 
 @contextmanager
-def kernel_target() -> Iterator["KernelTarget"]:
-    """Make a lab with a kernel to ask, and remove it afterwards."""
+def kernel_target(sysctls: Mapping[str, int | str] = SYSCTLS) -> Iterator["KernelTarget"]:
+    """Make a lab with a kernel to ask, whose *sysctls* are below ``net.ipv4``, and remove it afterwards."""
     with Lab() as lab:
         asked, peer = lab.host("kernel"), lab.host("peer")
         cable = lab.link(asked, peer, addresses=([f"{KERNEL}/24"], []))
         asked.neighbour(INTERFACE, PEER, cable[peer.name].mac)  # it never asks
         asked.route(f"{PEER}/32", interface=INTERFACE, quickack=True)  # it delays no acknowledgment
-        for name, value in SYSCTLS.items():
+        for name, value in sysctls.items():
             asked.sysctl(f"net.ipv4.{name}", value)
         link = peer.run(PacketLink, INTERFACE, [PEER])
         target = KernelTarget(asked, link)
@@ -148,13 +148,21 @@ class KernelTarget:
 
     def shut_down(self) -> list[Segment]:
         """See `Target.shut_down`; the socket is kept, for an orphan is another matter."""
+        self.socket().shutdown(socket.SHUT_WR)
+        return self._fence()
+
+    def socket(self) -> socket.socket:
+        """Return the kernel's socket of the connection.
+
+        Raises:
+            LostStepError: It has not been established.
+        """
         if self._socket is None:
             try:
                 self._socket, _ = self._listener.accept()
             except BlockingIOError:
                 raise LostStepError("the kernel has no connection to accept") from None
-        self._socket.shutdown(socket.SHUT_WR)
-        return self._fence()
+        return self._socket
 
     def state(self) -> State | None:
         """See `Target.state`: what sock_diag says. It finds what has no socket, too: half-open, TIME-WAIT."""
