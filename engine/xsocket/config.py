@@ -247,6 +247,11 @@ class TcpConfig:
         linux="tcp_sack",
         sysctl=_switch("ipv4/tcp_sack"),
     )
+    loss_probe: bool = _rule(
+        True, "Probe after two round trips whether the end of what was sent came through, with SACK",
+        rfc="8985 section 7", linux="tcp_early_retrans = 3",
+        sysctl=Sysctl("ipv4/tcp_early_retrans", lambda text: int(text) in (3, 4)),
+    )  # fmt: skip
     dsack: bool = _rule(
         True, "Report text that came twice, where SACK was agreed on",
         rfc="2883 section 4", linux="tcp_dsack",

@@ -73,6 +73,7 @@ class Timer(Enum):
     """The timers a connection can run."""
 
     RETRANSMISSION = "retransmission"
+    LOSS_PROBE = "tail loss probe"
     PERSIST = "persist"
     DELAYED_ACK = "delayed ACK"
     KEEP_ALIVE = "keep-alive"

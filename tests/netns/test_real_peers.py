@@ -28,7 +28,7 @@ from support.live import (
     text_of,
 )
 from support.programs import needed
-from support.web import fetch, serving
+from support.web import TRANSFER_S, fetch, serving
 from xsocket import Connection, Engine, FourTuple, Pattern
 from xsocket.segment import ACK, Segment
 from xsocket.wire.codec import encode_segment
@@ -73,7 +73,7 @@ def url(version: int, path: str) -> str:
 
 
 def curl(*arguments: str) -> list[str]:
-    quiet = ["--silent", "--show-error", "--fail", "--noproxy", "*", "--max-time", "60"]
+    quiet = ["--silent", "--show-error", "--fail", "--noproxy", "*", "--max-time", str(TRANSFER_S)]
     return [needed("curl"), *quiet, *arguments]
 
 
@@ -87,7 +87,8 @@ def test_curl_fetches_a_file_from_a_consumer(
 ) -> None:
     content = text_of(FILE_OCTETS)
     with serving(engine.pool, {"/file": content}):
-        net.peer.command(curl("--output", str(tmp_path / "file"), url(version, "/file")))
+        download = curl("--output", str(tmp_path / "file"), url(version, "/file"))
+        net.peer.command(download, timeout=TRANSFER_S)
     assert digest((tmp_path / "file").read_bytes()) == digest(content)
     counters = engine.statistics().host
     assert (counters.established, counters.resets_sent) == (1, 0)

@@ -9,6 +9,9 @@ from http.client import HTTPConnection, parse_headers
 from support.live import PATIENCE_S
 from xsocket import Connection, ConnectionPool, Pattern, PoolClosed
 
+TRANSFER_S = 120.0
+"""For 10 MB with every tenth frame lost: windows of four segments, and a retransmission timeout in 80 KB."""
+
 
 class WebServer:
     """Consumer threads that claim connections to port 80 and answer GET and PUT on them, HTTP/1.0 and 1.1.
@@ -40,7 +43,7 @@ class WebServer:
                 self.failures.append(failure)
 
     def _serve(self, connection: Connection) -> None:
-        connection.settimeout(PATIENCE_S)
+        connection.settimeout(TRANSFER_S)
         with connection.makefile("rb") as reader:
             while request := reader.readline():
                 method, path, version = request.decode().split()

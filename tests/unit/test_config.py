@@ -181,7 +181,7 @@ def test_a_rule_is_named_after_its_sysctl(name: str) -> None:
     stem = sysctl.path.rpartition("/")[2].removeprefix("tcp_")
     renamed = {"syncookies": "syn_cookies", "abort_on_overflow": "pool_policy"}
     renamed |= {"rto_min_us": "min_rto_s", "rto_max_ms": "max_rto_s"}
-    renamed |= {"ip_default_ttl": "ttl"}
+    renamed |= {"ip_default_ttl": "ttl", "early_retrans": "loss_probe"}
     renamed |= {"fastopen_blackhole_timeout_sec": "fastopen_blackhole_timeout_s"}
     assert name in (stem, f"{stem}_s", renamed.get(stem))
     assert stem in (RULES[name].linux or "")

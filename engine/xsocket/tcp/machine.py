@@ -13,7 +13,7 @@ from xsocket.config import TcpConfig
 from xsocket.segment import SYN, Segment
 from xsocket.seqnum import add
 from xsocket.state import Reply, State, Timer, Trigger
-from xsocket.tcp import handshake, output, receiver
+from xsocket.tcp import handshake, lossprobe, output, receiver
 from xsocket.tcp.arrival import receive_segment
 from xsocket.tcp.fastopen import RULE as FAST_OPEN_RULE
 from xsocket.tcp.options import parse
@@ -284,6 +284,7 @@ def _retransmission_over(tcb: Tcb, now: float, out: list[Action]) -> None:
 
 _ON_TIMER: Final[dict[Timer, Callable[[Tcb, float, list[Action]], None]]] = {
     Timer.RETRANSMISSION: _retransmission_over,
+    Timer.LOSS_PROBE: lossprobe.send,
     Timer.PERSIST: _retransmission_over,
     Timer.KEEP_ALIVE: _keep_alive,
     Timer.TIME_WAIT: _time_wait_over,
@@ -325,6 +326,7 @@ def _send_after_timeout(tcb: Tcb, now: float, out: list[Action]) -> None:
     if tcb.congestion is not None:
         tcb.congestion.timed_out(tcb.flight, tcb.snd_nxt, first=tcb.retries == 1)
     queue.lose_all()
+    tcb.probed_to = None
     if tcb.config.mtu_probing and tcb.retries > tcb.config.retries1:
         _doubt_the_path(tcb)
     sent = queue.first()

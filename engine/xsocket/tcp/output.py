@@ -6,7 +6,7 @@ from math import inf
 from xsocket.actions import Action, Send
 from xsocket.segment import ACK, ECT_0, FIN, NOT_ECT, PSH, RST, SYN, Segment
 from xsocket.seqnum import add, distance, precedes
-from xsocket.state import State
+from xsocket.state import State, Timer
 from xsocket.tcp import usertimeout
 from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.ecn import syn_flags
@@ -214,11 +214,15 @@ def transmit(tcb: Tcb, now: float, out: list[Action]) -> None:
     if tcb.congestion is not None and not tcb.flight:
         _restart_after_idle(tcb, now, tcb.congestion)
     _send_lost(tcb, now, out)
+    was_idle, before = tcb.flight == 0, tcb.snd_nxt
     while (size := _next_size(tcb)) is not None:
-        first = tcb.flight == 0
-        _send_new(tcb, now, size, out)
-        if first:
-            tcb.start_retransmission(now)
+        send_new(tcb, now, size, out)
+    if tcb.snd_nxt == before:
+        return
+    if was_idle or tcb.timer is Timer.LOSS_PROBE:
+        tcb.start_retransmission(now)
+    else:
+        tcb.let_probe_come_first(now)
 
 
 def _restart_after_idle(tcb: Tcb, now: float, congestion: NewReno) -> None:
@@ -253,7 +257,7 @@ def probe(tcb: Tcb, now: float, out: list[Action]) -> None:
         out.append(send(tcb, _again(tcb, now, tcb.snd_una, 1), "3.8.6.1"))
         tcb.timed = None
     else:
-        _send_new(tcb, now, min(max(1, tcb.snd_wnd), tcb.snd_mss, tcb.unsent), out, Kind.SENT_AGAIN)
+        send_new(tcb, now, min(max(1, tcb.snd_wnd), tcb.snd_mss, tcb.unsent), out, Kind.SENT_AGAIN)
 
 
 def window_update(tcb: Tcb, now: float, out: list[Action]) -> None:
@@ -298,7 +302,20 @@ def _is_held_back(tcb: Tcb) -> bool:
     return tcb.short_right is not None and precedes(tcb.snd_una, tcb.short_right)
 
 
-def _send_new(tcb: Tcb, now: float, size: int, out: list[Action], kind: Kind = Kind.NEW_TEXT) -> None:
+def largest_allowed(tcb: Tcb) -> int:
+    """How much new text the peer's window lets go in one segment, whatever the congestion window says."""
+    return max(0, min(tcb.unsent, tcb.snd_mss, tcb.snd_wnd - tcb.flight)) if tcb.state in _SENDS else 0
+
+
+def send_new(
+    tcb: Tcb,
+    now: float,
+    size: int,
+    out: list[Action],
+    kind: Kind = Kind.NEW_TEXT,
+    rule: str | None = None,
+) -> None:
+    """Send the next *size* octets, and the FIN if it stands behind them; by the user's call or *rule*."""
     seq = tcb.snd_nxt
     payload = tcb.sending.peek(seq, size) if tcb.sending is not None and size else b""
     flags = 0
@@ -321,7 +338,8 @@ def _send_new(tcb: Tcb, now: float, size: int, out: list[Action], kind: Kind = K
     if not payload:
         kind = Kind.ACKNOWLEDGMENT
     segment = segment_from(tcb, now, seq, flags, payload, kind)
-    rule = "3.8.6.1" if kind is Kind.SENT_AGAIN else "3.10.2" if payload else "3.10.4"
+    if rule is None:
+        rule = "3.8.6.1" if kind is Kind.SENT_AGAIN else "3.10.2" if payload else "3.10.4"
     out.append(send(tcb, segment, rule))
 
 

@@ -178,6 +178,10 @@ class RetransmissionQueue:
         """Return the oldest segment."""
         return self._segments[0] if self._segments else None
 
+    def last(self) -> Sent | None:
+        """Return the segment with the highest numbers."""
+        return self._segments[-1] if self._segments else None
+
     def _all(self) -> int:
         return distance(self._segments[0].seq, self._segments[-1].right) if self._segments else 0
 

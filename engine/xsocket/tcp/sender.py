@@ -9,11 +9,12 @@ from xsocket.actions import Action, Changed
 from xsocket.segment import FIN, SYN, Segment
 from xsocket.seqnum import distance, later, precedes, precedes_or_is
 from xsocket.state import State, Timer
-from xsocket.tcp import output, rto
+from xsocket.tcp import lossprobe, output, rto
 from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.options import Parsed, user_timeout
 from xsocket.tcp.tcb import TS_RECENT_LIFE_S, Tcb
 
+_WAITS_FOR_ACK: Final = frozenset({Timer.RETRANSMISSION, Timer.LOSS_PROBE, Timer.PERSIST})
 _TEXT_GOES: Final = frozenset(
     {State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK}
 )
@@ -32,20 +33,28 @@ def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: li
         _advance(tcb, now, ack, options, out)
     if ack == tcb.snd_una:  # an older one says nothing of the window now
         _update_window(tcb, segment)
-    if is_new:
-        _restart_timer(tcb, now)
-    else:
+    if not is_new:
         if _is_duplicate(tcb, segment, was):
             _note_duplicate(tcb, now, out)
         if tcb.snd_wnd != was:
             _window_changed(tcb, now, was)
     _find_losses(tcb, now, options, out)
+    if is_new:
+        _restart_timer(tcb, now)  # knowing what the peer holds, which decides about a probe
+    if tcb.probed_to is not None and lossprobe.repaired_a_loss(tcb, segment, options, is_new=is_new):
+        _lost_the_end(tcb, flight, cwnd)
     if tcb.ecn is not None and tcb.congestion is not None and tcb.retransmission is not None:
         packets = tcb.retransmission.arrived - arrived
         if tcb.ecn.says_marked(segment, options.acc_ecn, packets, tcb.snd_mss):
             tcb.congestion.marked(flight, tcb.snd_nxt, cwnd, tcb.retransmission.next_place)
     output.transmit(tcb, now, out)
     watch_closed_window(tcb, now)
+
+
+def _lost_the_end(tcb: Tcb, flight: int, cwnd: int) -> None:
+    """RFC 8985 section 7.4.2: a loss that a probe has made up for lowers the window like a mark."""
+    if tcb.congestion is not None and tcb.retransmission is not None:
+        tcb.congestion.marked(flight, tcb.snd_nxt, cwnd, tcb.retransmission.next_place)
 
 
 def _arrived(tcb: Tcb) -> int:
@@ -84,7 +93,7 @@ def _restart_timer(tcb: Tcb, now: float) -> None:
     if tcb.flight:
         tcb.waiting_since = now
         tcb.start_retransmission(now)  # RFC 6298 section 5.3
-    elif tcb.timer in (Timer.RETRANSMISSION, Timer.PERSIST):
+    elif tcb.timer in _WAITS_FOR_ACK:
         tcb.rest(now)  # RFC 6298 section 5.2
 
 
@@ -99,6 +108,7 @@ def measure(tcb: Tcb, now: float, ack: int, echo: int | None = None) -> bool:
     if sample is not None:
         tcb.round_trip = rto.measured(tcb.round_trip, sample)
         tcb.rto_s = rto.timeout(tcb.round_trip, tcb.config.min_rto_s, tcb.config.max_rto_s)
+        tcb.measured_since_probe = True
     return sample is not None
 
 
@@ -112,7 +122,7 @@ def _update_window(tcb: Tcb, segment: Segment) -> None:
 
 def _window_changed(tcb: Tcb, now: float, was: int) -> None:
     """Go over between retransmission and persist timer when the window shuts or opens."""
-    if (was == 0) != (tcb.snd_wnd == 0) and tcb.flight and tcb.timer in (Timer.RETRANSMISSION, Timer.PERSIST):
+    if (was == 0) != (tcb.snd_wnd == 0) and tcb.flight and tcb.timer in _WAITS_FOR_ACK:
         tcb.retries = tcb.unanswered = 0
         if was == 0 and tcb.retransmission is not None:
             tcb.retransmission.lose_all()  # it fell on a closed window
@@ -153,6 +163,7 @@ def _find_losses(tcb: Tcb, now: float, options: Parsed, out: list[Action]) -> No
     if place is None:
         return
     if tcb.congestion.lost(tcb.flight, tcb.snd_nxt, place, queue.next_place):
+        tcb.probed_to = None
         _resend_first_lost(tcb, now, out, "RFC 6675 5 step 4.3")
 
 

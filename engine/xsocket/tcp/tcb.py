@@ -18,6 +18,8 @@ from xsocket.tcp.stream import ReceiveQueue, SendQueue
 from xsocket.tcp.usertimeout import MARGIN_S, UserTimeoutInfo, UserTimeoutState
 
 MAX_UNSCALED_WINDOW = 65_535
+LEAST_PROBE_S = 0.01
+"""No tail loss probe comes sooner, however short the round trip: neither end is so punctual."""
 TS_RECENT_LIFE_S = 24 * 86_400
 """How long a timestamp can be compared with a later one before the numbers have wrapped: RFC 7323 5.5."""
 
@@ -52,6 +54,9 @@ class Tcb:
         last_ack_sent: Last.ACK.sent (RFC 7323 section 4.3).
         sending: Text not acknowledged or not sent yet; None while there never was any.
         receiving: Text not read yet; None while there never was any.
+        probed_to: The number after a tail loss probe whose outcome is open; None without one.
+        probe_is_old: Whether the last such probe was text sent again.
+        measured_since_probe: Whether a round trip was measured after it, or ever if there was none.
         came_twice: Edges of text that came again, to be reported once (RFC 2883); None if there is none.
         retransmission: Segments sent and not acknowledged; None while nothing was sent. SYNs are not in it.
         congestion: The congestion window; None while nothing was sent.
@@ -113,8 +118,11 @@ class Tcb:
         "largest_text",
         "last_ack_sent",
         "max_snd_wnd",
+        "measured_since_probe",
         "passive",
         "path_mss",
+        "probe_is_old",
+        "probed_to",
         "quickacks",
         "rcv_adv",
         "rcv_mss",
@@ -178,6 +186,8 @@ class Tcb:
         self.sending: SendQueue | None = None
         self.receiving: ReceiveQueue | None = None
         self.came_twice: tuple[int, int] | None = None
+        self.probed_to: int | None = None
+        self.probe_is_old = self.measured_since_probe = False
         self.congestion: NewReno | None = None
         self.initial_segments, self.sent_at = config.initial_cwnd, 0.0
         self.retransmission: RetransmissionQueue | None = None
@@ -274,7 +284,10 @@ class Tcb:
         self.timer, self.deadline = timer, now + after_s
 
     def start_retransmission(self, now: float) -> None:
-        """Start the retransmission timer, or the persist timer against a closed window, backed off."""
+        """Start the retransmission timer, backed off, or that of a tail loss probe, if one comes before.
+
+        Against a closed window it is the persist timer.
+        """
         shut = self.state not in _HANDSHAKE and (self.snd_wnd == 0 or not self.flight)
         if self.timer not in _WATCH_THE_PEER:
             self.unanswered = 0  # it counted keep-alive probes
@@ -286,7 +299,30 @@ class Tcb:
         user_timeout_s = self.user_timeout_s
         if user_timeout_s:
             after_s = min(after_s, max(0.0, self.waiting_since + user_timeout_s - now))
-        self.start_timer(Timer.PERSIST if shut else Timer.RETRANSMISSION, now, after_s)
+        timer = Timer.PERSIST if shut else Timer.RETRANSMISSION
+        if timer is Timer.RETRANSMISSION and (probe_s := self._loss_probe_s()) < after_s:
+            timer, after_s = Timer.LOSS_PROBE, probe_s
+        self.start_timer(timer, now, after_s)
+
+    def let_probe_come_first(self, now: float) -> None:
+        """More text went: a tail loss probe may come before the retransmission timer that runs already."""
+        if self.timer is Timer.RETRANSMISSION and (probe_s := self._loss_probe_s()) < self.deadline - now:
+            self.start_timer(Timer.LOSS_PROBE, now, probe_s)
+
+    def _loss_probe_s(self) -> float:
+        """When a tail loss probe is due (RFC 8985 section 7.2); infinite where the RFC wants none.
+
+        With one segment in flight the peer may delay its acknowledgment: as in Linux for as long as the least
+        retransmission timeout.
+        """
+        queue, window = self.retransmission, self.congestion
+        if not (self.sack and self.config.loss_probe) or queue is None or window is None:
+            return inf
+        is_open = window.recover is None and not self.retries and not queue.sacked and self.probed_to is None
+        if not is_open or self.round_trip is None or not self.measured_since_probe:
+            return inf
+        delayed_s = self.config.min_rto_s if len(queue) == 1 else 0.0
+        return max(2 * self.round_trip.srtt, LEAST_PROBE_S) + delayed_s
 
     def rest(self, now: float) -> None:
         """Nothing is in flight: stop the timer, or let it watch for a peer that vanishes."""
@@ -392,6 +428,6 @@ def snapshot(tcb: Tcb) -> Info:
 
 _HANDSHAKE = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
 _KEPT_ALIVE = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_2})
-_WATCH_THE_PEER = frozenset({Timer.RETRANSMISSION, Timer.PERSIST})
+_WATCH_THE_PEER = frozenset({Timer.RETRANSMISSION, Timer.LOSS_PROBE, Timer.PERSIST})
 _AFTER_PEERS_FIN = frozenset({State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, State.TIME_WAIT, State.CLOSED})
 _BEFORE_OUR_FIN = frozenset({State.SYN_SENT, State.SYN_RECEIVED, State.ESTABLISHED, State.CLOSE_WAIT})
