@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 FRAMES_PER_TURN: Final = 64
 """How many frames are processed before consumers may have the lock, and the answers go out."""
+LOOK_AGAIN_S: Final = 0.25
+"""How often a link is asked that was down when it was last heard of: nothing says when it goes away."""
 
 T = TypeVar("T")
 
@@ -350,6 +352,7 @@ class _Loop(HostCalls):
         self._poll.register(self._bell.fileno(), select.POLLIN)
         self._poll.register(link.fileno(), select.POLLIN)
         self._sleeps_until = -inf
+        self._link_is_down = False
         self._sending = threading.Lock()
         self._posted: deque[tuple[Callable[[float, Tcb], None], Tcb]] = deque()
         self._rung = self._over = False
@@ -369,7 +372,8 @@ class _Loop(HostCalls):
             now = self._now()
             self._carry_out_posted(now)
             self.host.timers_fired(now)
-            self._sleeps_until = -inf if frames else min(until, self.host.deadline)
+            look_again = now + LOOK_AGAIN_S if self._link_is_down else inf
+            self._sleeps_until = -inf if frames else min(until, self.host.deadline, look_again)
         self._flush()
         if self._sleeps_until > now and not self._posted:
             self._sleep(self._sleeps_until - now)
@@ -381,9 +385,12 @@ class _Loop(HostCalls):
 
     def _receive(self) -> list[Frame]:
         try:
-            return self.link.receive()
+            frames = self.link.receive()
         except LinkDownError:
-            return []  # said once; frames come again when the interface is up
+            self._link_is_down = True  # said once; frames come again when the interface is up
+            return []
+        self._link_is_down = self._link_is_down and not frames
+        return frames
 
     def _sleep(self, seconds: float) -> None:
         self._poll.poll(None if seconds == inf else max(1, min(int(seconds * 1000) + 1, 3_600_000)))

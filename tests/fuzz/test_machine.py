@@ -24,6 +24,7 @@ CONFIG: Final = TcpConfig(rmem=4096, wmem=4096, time_wait_s=2, fin_timeout_s=1, 
 SENDING: Final = {State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK}
 MAY_RUN: Final = {
     Timer.RETRANSMISSION: SENDING | {State.SYN_SENT, State.SYN_RECEIVED},
+    Timer.LOSS_PROBE: SENDING,
     Timer.PERSIST: SENDING,
     Timer.TIME_WAIT: {State.TIME_WAIT},
     Timer.ORPHAN: {State.FIN_WAIT_2},

@@ -246,12 +246,15 @@ def test_a_block_that_fails_is_not_hidden_by_the_engines_end(net: Network) -> No
 # The interface
 
 
-def test_an_interface_that_goes_away_ends_the_engine(net: Network) -> None:
+@pytest.mark.parametrize("is_down", [False, True], ids=["up", "down"])
+def test_an_interface_that_goes_away_ends_the_engine(net: Network, is_down: bool) -> None:
     engine = make_engine(net.home)
     net.home.run(engine.start)
     with client(net.peer, 80):
         connection = engine.pool.claim(timeout=PATIENCE_S)
         reading, claiming = Task(connection.recv, 1), Task(engine.pool.claim)
+        if is_down:
+            set_interface(net.home, "down")
         remove_interface(net.home)
         with pytest.raises(ConnectionAbortedError):
             reading.result()

@@ -305,6 +305,20 @@ def set_flags(host: Host, *, up: bool) -> None:
         netlink.link("set", ifname="eth0", state="up" if up else "down")
 
 
+def test_an_interface_that_goes_away_while_it_is_down_closes_the_link(
+    hosts: tuple[Host, Host], link: PacketLink
+) -> None:
+    """Linux says nothing of it, and sets an interface down before it removes it."""
+    set_flags(hosts[0], up=False)
+    with pytest.raises(LinkDownError):
+        link.receive()
+    with hosts[0].enter(), IPRoute() as netlink:
+        netlink.link("del", ifname="eth0")
+    with pytest.raises(NoSuchInterfaceError):
+        link.receive()
+    assert link.closed
+
+
 def test_an_interface_that_goes_away_closes_the_link(hosts: tuple[Host, Host], link: PacketLink) -> None:
     with hosts[0].enter(), IPRoute() as netlink:
         netlink.link("del", ifname="eth0")

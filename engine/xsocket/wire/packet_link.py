@@ -78,7 +78,7 @@ class PacketLink:
         own = None if addresses is None else [canonical_address(text.partition("/")[0]) for text in addresses]
         self._name = interface
         self._socket = _open_socket()
-        self._closed = False
+        self._closed = self._is_down = False
         try:
             self._interface = _inspect(self._socket, interface)
             _set_receive_buffer(self._socket, buffer_octets)
@@ -116,7 +116,8 @@ class PacketLink:
         """Return all frames that are ready, oldest first; never block.
 
         Raises:
-            LinkDownError: The interface was set down. Said once; frames come again when it is up.
+            LinkDownError: The interface was set down. Said once; frames come again when it is up. If it is
+                removed then, the descriptor does not say so: only the next call does.
             NoSuchInterfaceError: The interface was removed. The Link is closed then.
         """
         if self._closed:
@@ -124,21 +125,28 @@ class PacketLink:
         frames = self._ring.read()
         if frames:
             self._received += len(frames)
+            self._is_down = False
         else:
             self._check_interface()
         return frames
 
     def _check_interface(self) -> None:
-        """Fetch the socket's pending error, or it would poll as ready for ever."""
+        """Fetch the socket's pending error, or it would poll as ready for ever.
+
+        Linux sets an interface down before it removes it, and reports no second error. Who asks between the
+        two still finds it.
+        """
         error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if not error:
+        if not error and not self._is_down:
             return
         try:
             fcntl.ioctl(self._socket, _SIOCGIFNAME, pack("16si20x", b"", self._interface.number))
         except OSError as gone:
             self.close()
             raise NoSuchInterfaceError(f"interface {self._name!r} was removed") from gone
-        raise LinkDownError(f"interface {self._name!r} is down")
+        self._is_down = True
+        if error:
+            raise LinkDownError(f"interface {self._name!r} is down")
 
     def send(self, frames: Sequence[bytes]) -> None:
         """Send *frames* in order; what cannot be sent is counted. One thread at a time."""
