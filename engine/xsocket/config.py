@@ -445,7 +445,7 @@ class TcpConfig:
     rfc1337: bool = _rule(
         False,
         "Let no reset end TIME-WAIT",
-        rfc="1337 section 4",
+        rfc="1337 section 3",
         linux="tcp_rfc1337",
         sysctl=_switch("ipv4/tcp_rfc1337"),
     )

@@ -89,7 +89,7 @@ class DropReason(Enum):
     SYN_CHALLENGED = "RFC 9293 3.10.7.4 fourth: SYN on a synchronized connection"
     PAWS = "RFC 7323 5.3 R1: timestamp older than the last"
     TIMESTAMP_MISSING = "RFC 7323 3.2: no timestamp where timestamps were agreed on"
-    RST_IN_TIME_WAIT = "RFC 1337 4: no reset ends TIME-WAIT"
+    RST_IN_TIME_WAIT = "RFC 1337 3: no reset ends TIME-WAIT"
     MISSING_ACK = "RFC 9293 3.10.7.4 fifth: no ACK bit"
     OUTSIDE_WINDOW = "RFC 9293 3.10.7.4 first"
     ACK_UNSENT = "RFC 9293 3.10.7.4 fifth: acknowledges what was never sent"

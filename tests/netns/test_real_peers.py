@@ -87,8 +87,7 @@ def test_curl_fetches_a_file_from_a_consumer(
 ) -> None:
     content = text_of(FILE_OCTETS)
     with serving(engine.pool, {"/file": content}):
-        download = curl("--output", str(tmp_path / "file"), url(version, "/file"))
-        net.peer.command(download, timeout=TRANSFER_S)
+        net.peer.command(curl("--output", str(tmp_path / "file"), url(version, "/file")))
     assert digest((tmp_path / "file").read_bytes()) == digest(content)
     counters = engine.statistics().host
     assert (counters.established, counters.resets_sent) == (1, 0)

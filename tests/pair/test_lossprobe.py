@@ -251,22 +251,19 @@ def test_when_only_the_last_segment_got_lost_the_window_is_lowered_once() -> Non
     assert congestion(peer).reductions == 1
 
 
-def test_when_only_the_acknowledgment_got_lost_the_peer_reports_a_duplicate() -> None:
+@pytest.mark.parametrize(
+    "answers",
+    [[((2, 3),)], [(), ()]],
+    ids=["the peer reports a duplicate", "the peer repeats itself"],
+)
+def test_when_only_the_acknowledgment_got_lost_the_window_stays(
+    answers: list[tuple[tuple[int, int], ...]],
+) -> None:
     peer = sender(3)
     peer.advance(3 * RTT + 0.001)
     peer.now += RTT
-    holds(peer, (2, 3), ack=3)
-    peer.write(bytes(3 * MSS))
-    holds(peer, ack=6)
-    assert congestion(peer).reductions == 0
-
-
-def test_a_peer_that_reports_no_duplicates_repeats_itself() -> None:
-    peer = sender(3)
-    peer.advance(3 * RTT + 0.001)
-    peer.now += RTT
-    holds(peer, ack=3)
-    holds(peer, ack=3)
+    for blocks in answers:
+        holds(peer, *blocks, ack=3)
     peer.write(bytes(3 * MSS))
     holds(peer, ack=6)
     assert congestion(peer).reductions == 0

@@ -9,7 +9,7 @@ from http.client import HTTPConnection, parse_headers
 from support.live import PATIENCE_S
 from xsocket import Connection, ConnectionPool, Pattern, PoolClosed
 
-TRANSFER_S = 120.0
+TRANSFER_S = 60.0
 """For 10 MB with every tenth frame lost: windows of four segments, and a retransmission timeout in 80 KB."""
 
 

@@ -47,7 +47,8 @@ ANNOUNCEMENTS: Final = 2
 """ANNOUNCE_NUM of RFC 5227 section 1.1."""
 ANNOUNCE_INTERVAL_S: Final = 2.0
 DEFEND_INTERVAL_S: Final = 10.0
-LINK_LOCAL: Final = IPv6Network("fe80::/16")
+LINK_LOCAL: Final = IPv6Network("fe80::/10")
+"""RFC 4291 section 2.4."""
 LIMITED_BROADCAST: Final = b"\xff" * 4
 
 

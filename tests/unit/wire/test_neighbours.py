@@ -320,6 +320,14 @@ def test_a_link_local_neighbour_needs_an_address_of_its_family() -> None:
     assert Host().send(0.0, "fe80::1")
 
 
+@pytest.mark.parametrize("address", ["fe80::1", "fe81::1", "febf:ffff::1"])
+def test_all_link_local_addresses_are_on_the_link(address: str) -> None:
+    """RFC 4291 section 2.4: fe80::/10."""
+    without_gateway = Neighbours(OUR_MAC, ["2001:db8::2/64"])
+    without_gateway.enqueue(0.0, address, b"x")
+    assert without_gateway.drops == {}
+
+
 @pytest.mark.parametrize("gateway", ["192.0.2.1", "10.0.0.2", "2001:db8::1", "nobody"])
 def test_a_gateway_must_be_a_neighbour(gateway: str) -> None:
     with pytest.raises(BadAddressError):
