@@ -57,9 +57,7 @@ def _add_run(suite: Element, job: Job, outcome: Outcome) -> None:
     if kind == "skipped":
         _add(case, kind, told(outcome), "")
     elif kind is not None:
-        failed = outcome.failure is not None and outcome.status is Status.FAILED
-        message = outcome.failure.message if failed and outcome.failure else told(outcome)
-        _add(case, kind, message, as_text(FailureReport(outcome, job.capture)))
+        _add(case, kind, told(outcome), as_text(FailureReport(outcome, job.capture)))
 
 
 def _add(case: Element, kind: str, message: str, text: str) -> None:

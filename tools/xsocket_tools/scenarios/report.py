@@ -87,7 +87,7 @@ class FailureReport:
         """Draw it, no wider than *options* allow."""
         outcome, failure = self._outcome, self._outcome.failure
         yield Text(f"{WORDS[outcome.status][0]} {outcome.name}", style="bold red")
-        if failure is None or outcome.status is Status.XPASSED:
+        if failure is None or failure.line == 0:
             yield Text(told(outcome))
         else:
             yield Text(f"line {failure.line}, {_seconds(failure.at_s)}: {failure.message}")
@@ -102,24 +102,24 @@ class FailureReport:
             yield Text(f"capture: {self._capture}", overflow="fold")
 
     def _engine(self) -> Iterator[Text]:
-        parts = []
         if self._outcome.state:
-            parts.append(f"the connection is in {self._outcome.state}")
+            yield Text(f"the connection is in {self._outcome.state}")
         if self._outcome.rule:
-            parts.append(f"the rule applied last is {cite(self._outcome.rule)}")
-        if parts:
-            yield Text("; ".join(parts))
+            yield Text(f"the rule applied last is {cite(self._outcome.rule)}")
 
 
 def told(outcome: Outcome) -> str:
-    """Return in words why a run ended as it did, where that is not for its failure to tell."""
+    """Return in words why a run ended as it did; nothing where it simply passed."""
     match outcome.status:
-        case Status.XPASSED:
-            return f"it passed, and the script says that it will fail: {outcome.reason}"
+        case Status.PASSED:
+            return ""
+        case Status.FAILED if outcome.failure is not None:
+            return outcome.failure.message
         case Status.XFAILED if outcome.failure is not None:
             return f"{outcome.reason} (line {outcome.failure.line}: {outcome.failure.message})"
         case Status.UNSUPPORTED:
-            return f"unsupported: {outcome.reason.removeprefix('unsupported: ')}"
+            where = f"line {outcome.failure.line}: " if outcome.failure and outcome.failure.line else ""
+            return f"{where}unsupported: {outcome.reason.removeprefix('unsupported: ')}"
         case _:
             return outcome.reason
 
@@ -232,7 +232,7 @@ def _fields(failure: Failure) -> Iterator[RenderableType]:
     for name, style in (("field", "dim"), ("expected", "green"), ("actual", "red")):
         table.add_column(name, style=style, overflow="fold")
     for each in failure.differences:
-        table.add_row(each.field, f"expected {each.expected}", f"got {each.actual}")
+        table.add_row(*map(Text, (each.field, f"expected {each.expected}", f"got {each.actual}")))
     yield _indented(table)
 
 
@@ -287,7 +287,7 @@ def _path(path: Iterable[Seen]) -> Iterator[RenderableType]:
     table.add_column(justify="right", style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for seen in path:
-        table.add_row(f"{seen.at_us / 1e6:.6f}", _line(seen), seen.text)
+        table.add_row(f"{seen.at_us / 1e6:.6f}", _line(seen), Text(seen.text))
     if table.row_count:
         yield Text("what happened:")
         yield _indented(table)
@@ -309,7 +309,9 @@ def targets_table(outcomes: Sequence[Outcome]) -> Table:
         table.add_column(column, no_wrap=True)
     for name in dict.fromkeys(outcome.script.name for outcome in outcomes):
         row = [each for each in outcomes if each.script.name == name]
-        table.add_row(name, *(_cell([each for each in row if _column(each) == column]) for column in columns))
+        table.add_row(
+            Text(name), *(_cell([each for each in row if _column(each) == column]) for column in columns)
+        )
     return table
 
 
@@ -411,10 +413,10 @@ class PartingView:
         table.add_column(justify="right", style="dim", no_wrap=True)
         table.add_column(overflow="fold")
         if last is not None:
-            table.add_row(Text("all", style="dim"), _line(last), last.text)
+            table.add_row(Text("all", style="dim"), _line(last), Text(last.text))
         for branch in branches:
             who = ", ".join(branch.targets)
             for step in branch.steps or (Seen(0, 0, "(nothing more)"),):
-                table.add_row(Text(who, style="bold"), _line(step), step.text)
+                table.add_row(Text(who, style="bold"), _line(step), Text(step.text))
                 who = ""
         yield _indented(table)

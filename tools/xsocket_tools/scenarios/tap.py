@@ -57,7 +57,6 @@ def _details(outcome: Outcome) -> dict[str, object]:
     details: dict[str, object] = {"message": told(outcome), "severity": outcome.status.value}
     if failure is not None:
         details |= {
-            "message": failure.message if outcome.status is Status.FAILED else told(outcome),
             "line": failure.line,
             "at_s": failure.at_s,
             "script": outcome.script.line(failure.line).strip(),
