@@ -63,6 +63,7 @@ def handshake_events(version: int = 4) -> tuple[Event, ...]:
     engine = sim.host(f"{ours}/{length}", name="engine")
     sim.link(peer, engine)
     peer.connect(ours, 80)
+    sim.run(for_s=0.1)
     return tuple(event for event in sim.trace if event.host == "engine" and event.four_tuple is not None)
 
 

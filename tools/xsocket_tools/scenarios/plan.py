@@ -133,12 +133,16 @@ def versions_for(script: Script, asked: Sequence[IpVersion], flags: Iterable[Fla
     """
     if asked:
         return tuple(version for version in IP_VERSIONS if version in asked)
-    named = {ip_address(flag.value or "").version for flag in flags if flag.name in ("local_ip", "remote_ip")}
-    return tuple(
-        version
-        for version in ip_versions(script)
-        if not named or Settings(ip_version=version).version in named
-    )
+    named = {_version_of(flag.value or "") for flag in flags if flag.name in ("local_ip", "remote_ip")}
+    own = ip_versions(script)
+    return tuple(version for version in own if not named or Settings(ip_version=version).version in named)
+
+
+def _version_of(address: str) -> int:
+    try:
+        return ip_address(address.partition("/")[0]).version
+    except ValueError as error:
+        raise ScriptUsageError(str(error)) from None
 
 
 def jobs_for(

@@ -219,7 +219,7 @@ def test_a_script_that_cannot_be_read_does_not_keep_others_from_running(use: Use
     (scripts / "c.pkt").write_bytes(b"\xff\xfe\x00")
     result = xsocket_run(".")
     assert result.exit_code == 3
-    assert "error: b.pkt:2:1:" in result.stderr
+    assert "error: b.pkt:1:10: the script ends too soon" in result.stderr
     assert "remedy: docs/reference/script-language.md" in result.stderr
     assert "4 runs of 2 scripts" in result.stdout
     assert "4 passed, 2 unreadable" in result.stdout
