@@ -209,7 +209,7 @@ class ScenarioItem(pytest.Function):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Say which script, and which run of it."""
-        return self.path, 0, self.name
+        return self.path, 0, self.nodeid
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401
         """Return the report of the failure, with the script's lines and the ladder."""
@@ -235,7 +235,7 @@ class ScenarioFailure(Exception):  # noqa: N818  # what a test ends with is no e
         """Return the report as plain text, *width* columns wide at most."""
         from xsocket_tools.scenarios.report import FailureReport, as_text
 
-        return as_text(FailureReport(self.outcome, self.capture), width)
+        return as_text(FailureReport(self.outcome, self.capture, titled=False), width)
 
 
 def scenario(request: pytest.FixtureRequest) -> None:

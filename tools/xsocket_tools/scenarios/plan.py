@@ -115,7 +115,8 @@ def read_all(files: Iterable[Path], definitions: Iterable[tuple[str, str]] = ())
 
 def settings_for(flags: Sequence[Flag], version: IpVersion) -> Settings:
     """Return the settings of a run that *flags* of a command line ask for; an MSS is one of *version*."""
-    return with_flags(Settings(ip_version=version), flags, version=version)
+    others = [flag for flag in flags if flag.name != "ip_version"]
+    return with_flags(Settings(ip_version=version), others, version=version)
 
 
 def definitions_in(flags: Iterable[Flag]) -> tuple[tuple[str, str], ...]:
@@ -123,19 +124,24 @@ def definitions_in(flags: Iterable[Flag]) -> tuple[tuple[str, str], ...]:
     return with_flags(Settings(), [flag for flag in flags if flag.name in ("D", "define")]).definitions
 
 
-def versions_for(script: Script, asked: Sequence[IpVersion], flags: Iterable[Flag]) -> tuple[IpVersion, ...]:
+def versions_for(script: Script, asked: Sequence[IpVersion], flags: Sequence[Flag]) -> tuple[IpVersion, ...]:
     """Return the IP versions to run *script* with.
 
     Args:
         script: Has its own.
         asked: Those of the command line, which count instead where there are any.
-        flags: Addresses among them rule out versions that nobody asked for.
+        flags: One may name a version as well; and addresses rule out versions that nobody asked for.
+
+    Raises:
+        ScriptUsageError: A flag has no version, or no address.
     """
-    if asked:
-        return tuple(version for version in IP_VERSIONS if version in asked)
-    named = {_version_of(flag.value or "") for flag in flags if flag.name in ("local_ip", "remote_ip")}
+    named = [flag for flag in flags if flag.name == "ip_version"]
+    if asked or named:
+        wanted = [*asked, *(with_flags(Settings(), [flag]).ip_version for flag in named)]
+        return tuple(version for version in IP_VERSIONS if version in wanted)
+    families = {_version_of(flag.value or "") for flag in flags if flag.name in ("local_ip", "remote_ip")}
     own = ip_versions(script)
-    return tuple(version for version in own if not named or Settings(ip_version=version).version in named)
+    return tuple(each for each in own if not families or Settings(ip_version=each).version in families)
 
 
 def _version_of(address: str) -> int:

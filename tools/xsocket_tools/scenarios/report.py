@@ -67,7 +67,7 @@ def as_text(renderable: RenderableType, width: int = 100) -> str:
     """Return *renderable* as text without colours, for logs, files and other programs' reports."""
     screen = StringIO()
     console = Console(file=screen, width=width, force_terminal=False, color_system=None, highlight=False)
-    console.print(renderable)
+    console.print(renderable, crop=False)
     return "\n".join(line.rstrip() for line in screen.getvalue().splitlines())
 
 
@@ -77,16 +77,19 @@ class FailureReport:
     Args:
         outcome: Of the run; one that could not be run, or passed against its script's word, is told of too.
         capture: Where its packets are, if anywhere.
+        titled: Whether it begins with the name of the run.
     """
 
-    def __init__(self, outcome: Outcome, capture: Path | None = None) -> None:
+    def __init__(self, outcome: Outcome, capture: Path | None = None, *, titled: bool = True) -> None:
         self._outcome = outcome
         self._capture = capture
+        self._titled = titled
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it, no wider than *options* allow."""
         outcome, failure = self._outcome, self._outcome.failure
-        yield Text(f"{WORDS[outcome.status][0]} {outcome.name}", style="bold red")
+        if self._titled:
+            yield Text(f"{WORDS[outcome.status][0]} {outcome.name}", style="bold red")
         if failure is None or failure.line == 0:
             yield Text(told(outcome))
         else:
@@ -99,7 +102,7 @@ class FailureReport:
         yield from self._engine()
         yield from _ladders(outcome)
         if self._capture is not None:
-            yield Text(f"capture: {self._capture}", overflow="fold")
+            yield Text(f"capture: {self._capture}", no_wrap=True, overflow="ignore")  # to be copied whole
 
     def _engine(self) -> Iterator[Text]:
         if self._outcome.state:

@@ -232,7 +232,7 @@ def _take(results: Results, job: Job, outcome: Outcome, screen: Console, wanted:
     if screen.quiet:
         return
     if outcome.status in BAD:
-        screen.print(FailureReport(outcome, job.capture))
+        screen.print(FailureReport(outcome, job.capture), crop=False)
         screen.print()
     elif wanted.verbose or outcome.status is not Status.PASSED:
         from rich.text import Text
