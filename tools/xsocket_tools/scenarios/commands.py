@@ -55,10 +55,7 @@ PACKETDRILL_DEFAULTS: Final = tuple(
         ("tcp_pacing_ss_ratio", "200"),
         ("tcp_pacing_ca_ratio", "120"),
         ("tcp_notsent_lowat", "4294967295"),
-        (
-            "tcp_fastopen",
-            "459779",
-        ),  # 0x70403: both ends, without a cookie too, listeners without asking for it
+        ("tcp_fastopen", "459779"),  # 0x70403: both ends, without a cookie too, for every listener
         ("tcp_fastopen_key", "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4"),
         ("tcp_syncookies", "1"),
     )

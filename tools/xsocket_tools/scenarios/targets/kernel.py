@@ -13,17 +13,16 @@ Everything else is as Linux has it.
 from __future__ import annotations
 
 import contextlib
-import os
-import shlex
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from xsocket_netns import CommandTimeoutError, Host, Lab, LabError, Tun
+from xsocket_netns import Host, Lab, Tun
 from xsocket_tools.scenarios.commands import Shell, SysctlSet, plain_value, steps_of
-from xsocket_tools.scenarios.errors import CommandError, UnsupportedError
+from xsocket_tools.scenarios.errors import UnsupportedError
 from xsocket_tools.scenarios.kernel_sockets import KernelSockets
+from xsocket_tools.scenarios.shell import run_shell, set_sysctl
 from xsocket_tools.scenarios.target import Returned, Sniffed, Target
 from xsocket_tools.scenarios.worker import Worker
 from xsocket_tools.sockdiag import SockDiag
@@ -47,7 +46,6 @@ SYSCTLS: Final[dict[str, str]] = {
 _PREFIX: Final = {4: 16, 6: 48}
 _EVERYWHERE: Final = {4: "0.0.0.0/0", 6: "::/0"}
 _IPV6_MINIMUM_MTU: Final = 1280  # RFC 8200 section 5
-_COMMAND_TIMEOUT_S: Final = 60.0
 _PATIENCE_S: Final = 2.0
 """How long a system call that waits may take to return at the end."""
 
@@ -149,10 +147,10 @@ class KernelTarget(Target):
         """See `Target.command`: sysctls are set without a program, the rest is for /bin/sh."""
         for step in steps_of(text):
             match step:
-                case SysctlSet(name, value, required):
-                    self._set(name, value, required=required)
+                case SysctlSet():
+                    set_sysctl(self._host, step)
                 case Shell(lines):
-                    self._shell(lines, directory, environment)
+                    run_shell(self._host, lines, directory, environment)
 
     def sysctl(self, name: str, value: str) -> None:
         """See `Target.sysctl`.
@@ -160,7 +158,7 @@ class KernelTarget(Target):
         Raises:
             CommandError: There is none of that name in a namespace, or it does not take the value.
         """
-        self._set(name, plain_value(value), required=True)
+        set_sysctl(self._host, SysctlSet(name, plain_value(value)))
 
     def state(self, four_tuple: FourTuple) -> State | None:
         """See `Target.state`."""
@@ -174,28 +172,6 @@ class KernelTarget(Target):
         self._came.extend(
             Sniffed(at - self._began, packet) for at, packet in self._tun.sent() if is_expected(packet)
         )
-
-    def _set(self, name: str, value: str, *, required: bool) -> None:
-        try:
-            self._host.sysctl(name, value)
-        except LabError as error:
-            if required:
-                raise CommandError(f"sysctl {name}: {error.message}", remedy=error.remedy) from error
-
-    def _shell(self, text: str, directory: str, environment: Mapping[str, str]) -> None:
-        there = f"cd -- {shlex.quote(directory)} || exit\n{text}"
-        try:
-            done = self._host.command(
-                ["/bin/sh", "-c", there],
-                timeout=_COMMAND_TIMEOUT_S,
-                check=False,
-                env={**os.environ, **environment},
-            )
-        except CommandTimeoutError as error:
-            raise CommandError(f"`{text}` ran longer than {_COMMAND_TIMEOUT_S:.0f} s") from error
-        if done.returncode != 0:
-            last_words = done.stderr.strip().rpartition("\n")[2]
-            raise CommandError(f"`{text}`: status {done.returncode}: {last_words or 'without a word'}")
 
     def _end_calls(self) -> None:
         """Get rid of a call that waits, of sockets, and of connections that nobody has a socket of."""
