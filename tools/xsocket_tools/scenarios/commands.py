@@ -55,10 +55,7 @@ PACKETDRILL_DEFAULTS: Final = tuple(
         ("tcp_pacing_ss_ratio", "200"),
         ("tcp_pacing_ca_ratio", "120"),
         ("tcp_notsent_lowat", "4294967295"),
-        (
-            "tcp_fastopen",
-            "459779",
-        ),  # 0x70403: both ends, without a cookie too, listeners without asking for it
+        ("tcp_fastopen", "459779"),  # 0x70403: both ends, without a cookie too, for every listener
         ("tcp_fastopen_key", "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4"),
         ("tcp_syncookies", "1"),
     )
@@ -90,11 +87,13 @@ def steps_of(text: str) -> list[Step]:
     Args:
         text: With its backticks or without.
     """
-    text = _without_backticks(text).strip()
-    lines = [line.strip() for line in _CONTINUED.sub(" ", text).splitlines()]
+    text = _without_backticks(text)
+    lines = [
+        line.lstrip() for line in _CONTINUED.sub(" ", text).splitlines()
+    ]  # a blank at its end may be escaped
     lines = [line for line in lines if line and not line.startswith("#")]
     if any(_depends_on_others(line) for line in lines):
-        return [Shell(text)]
+        return [Shell(text.strip("\n"))]
     steps: list[Step] = []
     for line in lines:
         found = _steps_of_line(line)
@@ -113,12 +112,12 @@ def plain_value(value: str) -> str:
 
 
 def _without_backticks(text: str) -> str:
-    text = text.strip()
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == "`" else text
+    quoted = text.strip()
+    return quoted[1:-1] if len(quoted) > 1 and quoted[0] == quoted[-1] == "`" else text
 
 
 def _depends_on_others(line: str) -> bool:
-    """Return whether a shell has to read the other lines with this one: a loop, an assignment, an open quote."""
+    """Return whether a shell has to read other lines with this one: a loop, an assignment, an open quote."""
     if "<<" in line or _KEEPS_SOMETHING.match(line):
         return True
     try:
@@ -130,7 +129,7 @@ def _depends_on_others(line: str) -> bool:
 
 def _steps_of_line(line: str) -> list[SysctlSet] | None:
     """Return the steps of a line that needs no shell, None for one that does."""
-    if _RESTORE_SCRIPT.fullmatch(PurePosixPath(line).name):
+    if _RESTORE_SCRIPT.fullmatch(PurePosixPath(line.rstrip()).name):
         return []
     words = _words(_SILENCED.sub("", line))
     if words is None:
