@@ -209,7 +209,7 @@ class ScenarioItem(pytest.Function):
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Say which script, and which run of it."""
-        return self.path, 0, self.nodeid
+        return self.path, 0, self.name
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ANN401
         """Return the report of the failure, with the script's lines and the ladder."""

@@ -73,9 +73,8 @@ def test_verdicts_are_pytests(project: pytest.Pytester) -> None:
             "unexpected.pkt::sim-ipv4 FAILED*",
             "skipped.pkt::sim-ipv4 SKIPPED (not now)*",
             "unsupported.pkt::sim-ipv4 FAILED*",
-            "_* unexpected.pkt::sim-ipv4 _*",
-            "it passed, and was to fail: known",
-            "unsupported: flag --so_filename*",
+            "unexpected.pkt: it passed, and was to fail: known",
+            "unsupported.pkt:2: at 0 s: unsupported: flag --so_filename*",
         ]
     )
 
@@ -85,15 +84,15 @@ def test_a_failure_is_reported_with_its_line_its_ladder_and_its_capture(project:
     result = run(project, "--basetemp", str(project.path / "temp"))
     result.stdout.fnmatch_lines(
         [
-            "_* failing.pkt::sim-ipv4 _*",
-            "line 7, at 0.1 s: another packet came: win*",
+            "_* sim-ipv4 _*",
+            "failing.pkt:7: at 0.1 s: another packet came: win*",
             "  > 7 +0 > S. 0:0(0) ack 1 win 64240 <mss 1460>",
             "*^^^^^*",
             "the connection is in SYN-RECEIVED",
             "the rule applied last is RFC 9293 3.10.7.2*",
             "*script*engine*",
             "*SYN+ACK seq 0 ack 1*",
-            "FAILED failing.pkt::sim-ipv4 - line 7, at 0.1 s: another packet*",
+            "FAILED failing.pkt::sim-ipv4 - failing.pkt:7: at 0.1 s: another packet*",
         ]
     )
     capture = re.search(r"^capture: (.*)$", result.stdout.str(), re.MULTILINE)

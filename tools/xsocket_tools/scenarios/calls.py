@@ -44,10 +44,12 @@ class Begun(NamedTuple):
     Attributes:
         work: Makes it.
         verdict: Compares what it returned with the script; an empty tuple if all is as it says.
+        opens: Whether what it returns is a descriptor, for which the script has a number of its own.
     """
 
     work: Callable[[], Any]
     verdict: Callable[[Returned], tuple[Difference, ...]]
+    opens: bool = False
 
 
 class Calls:
@@ -203,7 +205,7 @@ class Calls:
                 return ()
             return tuple(self._result_differences(call, returned))
 
-        return Begun(work, verdict)
+        return Begun(work, verdict, opens=True)
 
     # The calls
 

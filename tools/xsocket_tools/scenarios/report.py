@@ -77,7 +77,7 @@ class FailureReport:
     Args:
         outcome: Of the run; one that could not be run, or passed against its script's word, is told of too.
         capture: Where its packets are, if anywhere.
-        titled: Whether it begins with the name of the run.
+        titled: Whether it begins with a title, the name of the run; else the first line names the place.
     """
 
     def __init__(self, outcome: Outcome, capture: Path | None = None, *, titled: bool = True) -> None:
@@ -91,9 +91,10 @@ class FailureReport:
         if self._titled:
             yield Text(f"{WORDS[outcome.status][0]} {outcome.name}", style="bold red")
         if failure is None or failure.line == 0:
-            yield Text(told(outcome))
+            yield Text(told(outcome) if self._titled else f"{outcome.script.name}: {told(outcome)}")
         else:
-            yield Text(f"line {failure.line}, {_seconds(failure.at_s)}: {failure.message}")
+            place = f"line {failure.line}, " if self._titled else f"{outcome.script.name}:{failure.line}: "
+            yield Text(f"{place}{_seconds(failure.at_s)}: {failure.message}")
             yield _indented(_excerpt(outcome, failure.line))
             if failure.expected or failure.actual:
                 yield Text()
@@ -309,7 +310,7 @@ def targets_table(outcomes: Sequence[Outcome]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("script", overflow="fold")
     for column in columns:
-        table.add_column(column, no_wrap=True)
+        table.add_column("\n".join(column), no_wrap=True)
     for name in dict.fromkeys(outcome.script.name for outcome in outcomes):
         row = [each for each in outcomes if each.script.name == name]
         table.add_row(
@@ -318,8 +319,8 @@ def targets_table(outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
-def _column(outcome: Outcome) -> str:
-    return f"{outcome.target}-{outcome.ip_version}"
+def _column(outcome: Outcome) -> tuple[str, str]:
+    return outcome.target, outcome.ip_version
 
 
 def _cell(outcomes: Sequence[Outcome]) -> Text:
