@@ -365,7 +365,7 @@ class EngineSockets(Sockets):
         return sent
 
     def _send_fast(self, entry: _Socket, data: bytes, to: Address | None) -> int:
-        """Send text in the SYN where a cookie allows it (RFC 7413); as Linux, wait for the handshake if not."""
+        """Send text in the SYN where a cookie allows it (RFC 7413); if not, wait for the handshake."""
         if to is None:
             raise _error(errno.EINVAL)
         address = _plain(to)

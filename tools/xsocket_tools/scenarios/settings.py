@@ -39,6 +39,8 @@ class Settings:
         tolerance_percent: The same as a share of the time since the event before; the larger counts.
         tcp_ts_tick_usecs: Microseconds a tick of the target's timestamps takes; 0 checks none.
         tcp_ts_ecr_scaled: Whether echoed timestamps in the script count in those ticks.
+        strict_segments: Whether an outbound packet of the script is one on the wire; else text that follows
+            without a gap in several packets may be one of the script's.
         definitions: Names and what stands for them.
         given: The flags that made these settings what they are, in order.
     """
@@ -53,6 +55,7 @@ class Settings:
     tolerance_percent: float = 12.5
     tcp_ts_tick_usecs: int = 0
     tcp_ts_ecr_scaled: bool = False
+    strict_segments: bool = False
     definitions: tuple[tuple[str, str], ...] = ()
     given: tuple[Flag, ...] = ()
 
@@ -175,12 +178,11 @@ _READERS: Final[dict[str, Callable[[Settings, str], Settings]]] = {
         settings, tcp_ts_tick_usecs=_number(value, 0, 10**6)
     ),
     "tcp_ts_ecr_scaled": lambda settings, _: replace(settings, tcp_ts_ecr_scaled=True),
+    "strict_segments": lambda settings, _: replace(settings, strict_segments=True),
     "define": _define,
     "D": _define,
 }
-_HARMLESS: Final = frozenset(
-    {"verbose", "v", "debug", "strict_segments", "speed", "send_omit_free", "code_command"}
-)
+_HARMLESS: Final = frozenset({"verbose", "v", "debug", "speed", "send_omit_free", "code_command"})
 """Flags of packetdrill that change how it works and not what a script means."""
 _UNSUPPORTED: Final = {
     "wire_client": "`--on wire` runs the engine on a link",

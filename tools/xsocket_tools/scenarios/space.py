@@ -65,38 +65,59 @@ class Timestamps:
 class Flow:
     """One connection of a script.
 
+    As in packetdrill, a packet with SYN has each number as it is on the wire, but for the target's own
+    initial sequence number; in all others they count from the initial sequence numbers, which are 0.
+
     Attributes:
         four_tuple: As on the wire, the target's end first; None before any packet.
-        offset: What is added to the script's numbers for the target's octets; None before its SYN.
         timestamps: The target's.
         cookie: The Fast Open cookie that the target gave last; None before.
+        is_over: Whether it has been seen to end, or its socket was closed: its next SYN may have another
+            initial sequence number.
     """
 
     def __init__(self) -> None:
         self.four_tuple: FourTuple | None = None
-        self.offset: int | None = None
         self.timestamps = Timestamps()
         self.cookie: bytes | None = None
-        self._over = False
+        self._local_isn: int | None = None
+        self._written_isn = 0
+        self._remote_isn: int | None = None
+        self._remote_syn: int | None = None
+        self.is_over = False
 
     def begin(self, four_tuple: FourTuple) -> None:
         """Let the script's connection be *four_tuple* from now on."""
         if self.four_tuple is not None and four_tuple != self.four_tuple:
-            self.offset, self.timestamps, self._over = None, Timestamps(), False
+            self._forget()
         self.four_tuple = four_tuple
+
+    def _forget(self) -> None:
+        self._local_isn = self._remote_isn = self._remote_syn = None
+        self.timestamps, self.is_over = Timestamps(), False
 
     def learn(self, spec: TcpSpec, segment: Segment) -> None:
         """Learn from a packet of the target's what the script calls *spec*."""
-        if segment.flags & SYN and spec.seq is not ANYTHING and (self.offset is None or self._over):
-            self.offset, self._over = (segment.seq - spec.seq) & MASK, False
-            self.timestamps = Timestamps()
-        self.follow(segment)
+        if segment.flags & SYN and spec.seq is not ANYTHING and (self._local_isn is None or self.is_over):
+            remote = self._remote_syn
+            self._forget()
+            self._local_isn, self._written_isn = segment.seq, spec.seq
+            self._remote_isn = self._remote_syn = remote if segment.flags & ACK else None
+        self._notice_end(segment)
         self._learn_options(spec.options or (), packets.option_specs(segment.options))
 
-    def follow(self, segment: Segment) -> None:
-        """Notice that a connection ends: the next SYN may have another initial sequence number."""
+    def sends(self, segment: Segment) -> None:
+        """Notice a packet of the script's, as it is on the wire."""
+        if segment.flags & SYN:
+            self._remote_syn = segment.seq
+            if self._remote_isn is None:
+                self._remote_isn = segment.seq
+        self._notice_end(segment)
+
+    def _notice_end(self, segment: Segment) -> None:
+        """Notice that a connection ends."""
         if segment.flags & (RST | FIN):
-            self._over = True
+            self.is_over = True
 
     def _learn_options(self, expected: tuple[OptionSpec, ...], actual: tuple[OptionSpec, ...]) -> None:
         wanted = next((each for each in expected if isinstance(each, TimestampsSpec)), None)
@@ -109,13 +130,24 @@ class Flow:
 
     # Numbers
 
-    def local_to_live(self, number: int) -> int:
-        """Return a number of the target's octets as it is on the wire."""
-        return (number + (self.offset or 0)) & MASK
+    def _local_offset(self, *, syn: bool) -> int:
+        return (self._local_isn or 0) - (self._written_isn if syn else 0)
 
-    def local_to_script(self, number: int) -> int:
+    def local_to_live(self, number: int, *, syn: bool = False) -> int:
+        """Return a number of the target's octets as it is on the wire."""
+        return (number + self._local_offset(syn=syn)) & MASK
+
+    def local_to_script(self, number: int, *, syn: bool = False) -> int:
         """Return a number of the target's octets as the script has it."""
-        return (number - (self.offset or 0)) & MASK
+        return (number - self._local_offset(syn=syn)) & MASK
+
+    def remote_to_live(self, number: int, *, syn: bool) -> int:
+        """Return a number of the script's octets as it is on the wire."""
+        return number if syn else (number + (self._remote_isn or 0)) & MASK
+
+    def remote_to_script(self, number: int, *, syn: bool) -> int:
+        """Return a number of the script's octets, in a packet of the target's, as the script has it."""
+        return number if syn else (number - (self._remote_isn or 0)) & MASK
 
 
 class Space:
@@ -124,6 +156,7 @@ class Space:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._flows: dict[tuple[int, int] | None, Flow] = {None: Flow()}
+        self._retired: set[FourTuple] = set()
 
     @property
     def first(self) -> Flow:
@@ -145,6 +178,21 @@ class Space:
         inbound = spec.direction is Direction.INBOUND
         return self.flow(destination, source) if inbound else self.flow(source, destination)
 
+    def close(self) -> None:
+        """Notice that the script closes a socket: its next connection may take the place of the first."""
+        self.first.is_over = True
+
+    def open(self) -> None:
+        """Notice that the script opens a connection: what is still to come of an old one is no event's."""
+        first = self.first
+        if first.is_over and first.four_tuple is not None:
+            self._retired.add(first.four_tuple)
+            self._flows[None] = Flow()
+
+    def is_retired(self, live: Live) -> bool:
+        """Whether a packet belongs to a connection that another has taken the place of."""
+        return live.four_tuple in self._retired and live.four_tuple not in self.four_tuples()
+
     def four_tuples(self) -> list[FourTuple]:
         """Return every connection there is, as on the wire."""
         return [flow.four_tuple for flow in self._flows.values() if flow.four_tuple is not None]
@@ -161,10 +209,10 @@ class Space:
         assert spec.ack is not ANYTHING
         assert spec.window is not ANYTHING
         options = tuple(self._inbound_option(flow, option) for option in spec.options or ())
-        ack = 0 if spec.ack is None else spec.ack
+        ack, syn = 0 if spec.ack is None else spec.ack, "S" in spec.flags
         segment = Segment(
-            seq=spec.seq,
-            acknowledgment=flow.local_to_live(ack) if "." in spec.flags else ack,
+            seq=flow.remote_to_live(spec.seq, syn=syn),
+            acknowledgment=flow.local_to_live(ack, syn=syn) if "." in spec.flags else ack,
             flags=packets.flag_bits(spec.flags),
             window=spec.window or 0,
             options=packets.option_octets(options),
@@ -172,7 +220,7 @@ class Space:
             urgent=spec.urgent or 0,
             ecn=packets.mark_of(spec.ip),
         )
-        flow.follow(segment)
+        flow.sends(segment)
         key = flow.four_tuple
         ip = packets.ip_header(key.remote_address, key.local_address, spec.ip)
         return packets.build(Live(key, segment, ip), spec.damage)
@@ -180,7 +228,7 @@ class Space:
     def _fresh(self, ports: Ports | None) -> FourTuple:
         """Return a new connection that the script opens."""
         local_port = self._settings.bind_port if ports is None else ports.destination
-        remote_port = FIRST_REMOTE_PORT if ports is None else ports.source
+        remote_port = FIRST_REMOTE_PORT + len(self._retired) if ports is None else ports.source
         return FourTuple(self._settings.local, local_port, self._settings.remote, remote_port)
 
     def _inbound_option(self, flow: Flow, option: OptionSpec) -> OptionSpec:
@@ -229,16 +277,16 @@ class Space:
         return self._as_spec(Flow(), live, unknown)
 
     def _as_spec(self, flow: Flow, live: Live, ports: Ports | None) -> TcpSpec:
-        segment, ip = live.segment, live.ip
+        segment, ip, syn = live.segment, live.ip, live.segment.syn
         absolute = segment.seq == 0 and segment.flags & RST  # a reset for a stranger (RFC 9293 section 3.5.2)
         tos, ttl = (ip.tos, ip.ttl) if isinstance(ip, Ipv4) else (ip.traffic_class, ip.hop_limit)
         label = None if isinstance(ip, Ipv4) else ip.flow_label
         return TcpSpec(
             Direction.OUTBOUND,
             packets.flag_letters(segment.flags),
-            0 if absolute else flow.local_to_script(segment.seq),
+            0 if absolute else flow.local_to_script(segment.seq, syn=syn),
             len(segment.payload),
-            segment.ack,
+            None if segment.ack is None else flow.remote_to_script(segment.ack, syn=syn),
             segment.window,
             segment.urgent,
             tuple(self._outbound_option(flow, option) for option in packets.option_specs(segment.options)),
@@ -248,9 +296,14 @@ class Space:
         )
 
     def _outbound_option(self, flow: Flow, option: OptionSpec) -> OptionSpec:
-        if isinstance(option, TimestampsSpec) and option.value is not ANYTHING:
-            return option._replace(value=flow.timestamps.to_script(option.value))
-        return option
+        match option:
+            case TimestampsSpec(value, _) if value is not ANYTHING:
+                return option._replace(value=flow.timestamps.to_script(value))
+            case SackSpec(blocks):
+                edges = [[flow.remote_to_script(edge, syn=False) for edge in block] for block in blocks]
+                return SackSpec(tuple((left, right) for left, right in edges))
+            case _:
+                return option
 
     # Comparing
 

@@ -91,3 +91,8 @@ def number(name: str) -> int | None:
 def errno_name(code: int | None) -> str:
     """Return the name of an error number, such as ``EAGAIN``."""
     return errno.errorcode.get(code or 0, f"errno {code}")
+
+
+def is_errno(name: str, code: int | None) -> bool:
+    """Whether *name* is one of the names of an error number."""
+    return getattr(errno, name, None) == code

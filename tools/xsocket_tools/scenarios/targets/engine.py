@@ -12,7 +12,7 @@ from xsocket_tools.scenarios.commands import Shell, steps_of
 from xsocket_tools.scenarios.engine_sockets import EngineSockets, Node, NotYet
 from xsocket_tools.scenarios.errors import UnsupportedError
 from xsocket_tools.scenarios.settings import Settings
-from xsocket_tools.scenarios.target import Returned, Sniffed, Target
+from xsocket_tools.scenarios.target import BUFFERS, Returned, Sniffed, Target
 
 _PREFIX: Final = {4: "/0", 6: "/0"}
 """Everything is on the engine's link: the counterpart answers for all addresses."""
@@ -50,7 +50,7 @@ class EngineTarget(Target):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.sysctls: dict[str, str] = {}
+        self.sysctls: dict[str, str] = dict(BUFFERS)
         self.packets: deque[Sniffed] = deque()
         self.pending: Pending | None = None
 

@@ -23,7 +23,7 @@ from xsocket_tools.scenarios.commands import Shell, SysctlSet, plain_value, step
 from xsocket_tools.scenarios.errors import UnsupportedError
 from xsocket_tools.scenarios.kernel_sockets import KernelSockets
 from xsocket_tools.scenarios.shell import run_shell, set_sysctl
-from xsocket_tools.scenarios.target import Returned, Sniffed, Target
+from xsocket_tools.scenarios.target import BUFFERS, Returned, Sniffed, Target
 from xsocket_tools.scenarios.worker import Worker
 from xsocket_tools.sockdiag import SockDiag
 
@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 
 INTERFACE: Final = "tun0"
 """The interface's name, which packetdrill's scripts use in commands."""
-SYSCTLS: Final[dict[str, str]] = {
-    "net.ipv4.tcp_rmem": "4096 131072 6291456",
-    "net.ipv4.tcp_wmem": "4096 16384 4194304",
+SYSCTLS: Final = BUFFERS | {
     "net.ipv4.tcp_congestion_control": "reno",
     "net.ipv4.tcp_no_metrics_save": "1",
 }

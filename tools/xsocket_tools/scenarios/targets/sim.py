@@ -37,7 +37,7 @@ class SimTarget(EngineTarget):
         self._cable: Cable | None = None
 
     def __enter__(self) -> Self:
-        self.node = self._simulation.host(self.interface_address, name="engine")
+        self.node = self._simulation.host(self.interface_address, name="engine", config=self.rules())
         self._cable = self._simulation.cable(self.node, mtu=self.settings.mtu)
         self._counterpart = Counterpart(self.node.mac, [self.settings.local])
         self.sockets = EngineSockets(self.node, self.now)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from xsocket import Engine, Event, TcpConfig, Trace
+from xsocket import Engine, Event, Trace
 from xsocket.wire.packet_link import PacketLink
 from xsocket_netns import Host, Lab
 from xsocket_tools.scenarios.commands import Shell, SysctlSet, plain_value, steps_of
@@ -55,7 +55,10 @@ class WireTarget(EngineTarget):
             with ours.enter():
                 self.node = stack.enter_context(
                     Engine(
-                        cable[ours.name].name, [self.interface_address], config=TcpConfig(), trace=self._trace
+                        cable[ours.name].name,
+                        [self.interface_address],
+                        config=self.rules(),
+                        trace=self._trace,
                     )
                 )
             self._link = theirs.run(PacketLink, cable[theirs.name].name, [self.settings.remote])
