@@ -49,6 +49,8 @@ WORDS: Final = {
 }
 """A run's status in a table, and its style."""
 
+Span = tuple[int, int]
+
 _NOTHING: Final = "nothing"
 _TOKEN: Final = re.compile(r"\s+|\w+|[^\w\s]")
 _STATION: Final = bytes(6)
@@ -156,6 +158,7 @@ class _Comparison:
     def __init__(self, failure: Failure) -> None:
         self._expected, self._actual = failure.expected or _NOTHING, failure.actual or _NOTHING
         self._told = bool(failure.expected and failure.actual)
+        self._differences = failure.differences
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         expected, actual = self._sides(console.color_system is None)
@@ -177,11 +180,35 @@ class _Comparison:
     def _sides(self, marks: bool) -> tuple[_Side, _Side]:
         if not self._told:
             return _Side.of(self._expected, [], "green", marks), _Side.of(self._actual, [], "red", marks)
-        ours, theirs = differing(self._expected, self._actual)
+        ours, theirs = self._spans()
         return (
             _Side.of(self._expected, ours, "bold green", marks),
             _Side.of(self._actual, theirs, "bold red", marks),
         )
+
+    def _spans(self) -> tuple[list[Span], list[Span]]:
+        """Return what to mark: the fields that differ, where each of them can be found; else the words."""
+        ours: list[Span] = []
+        theirs: list[Span] = []
+        for field, expected, actual in self._differences:
+            found, other = _place(self._expected, field, expected), _place(self._actual, field, actual)
+            if found is None or other is None:
+                return differing(self._expected, self._actual)
+            ours.append(found)
+            theirs.append(other)
+        return (ours, theirs) if ours else differing(self._expected, self._actual)
+
+
+def _place(text: str, field: str, value: str) -> Span | None:
+    """Return where a field's value stands in a packet or a call; None if it is not there, or twice."""
+    if not value:
+        return None
+    word = rf"(?<!\w){re.escape(value)}(?!\w)"
+    named = list(re.finditer(rf"(?<!\w){re.escape(field)} ({re.escape(value)})(?!\w)", text))
+    if len(named) == 1:
+        return named[0].span(1)
+    alone = list(re.finditer(word, text))
+    return alone[0].span() if len(alone) == 1 else None
 
 
 class _Side(NamedTuple):
@@ -194,16 +221,13 @@ class _Side(NamedTuple):
         return max(len(line) for line in self.lines)
 
     @classmethod
-    def of(cls, text: str, spans: Sequence[tuple[int, int]], style: str, marks: bool) -> _Side:
+    def of(cls, text: str, spans: Sequence[Span], style: str, marks: bool) -> _Side:
         styled = Text(text)
         below = [" "] * len(text)
         for start, end in spans:
             styled.stylize(style, start, end)
             below[start:end] = "^" * (end - start)
         return cls([styled, Text("".join(below).rstrip())] if marks and spans else [styled])
-
-
-Span = tuple[int, int]
 
 
 def differing(expected: str, actual: str) -> tuple[list[Span], list[Span]]:
@@ -387,6 +411,8 @@ def _parting(name: str, version: str, runs: dict[str, Outcome]) -> Parting | Non
         common += 1
     first = next(iter(paths.values()))
     rest = {target: path[common : common + STEPS_AFTER_PARTING] for target, path in paths.items()}
+    while len({len(steps) for steps in rest.values()}) == 1 and _end_alike(rest.values()):
+        rest = {target: steps[:-1] for target, steps in rest.items()}
     by_text = sorted(rest, key=lambda target: _texts(rest[target]))
     same = [list(targets) for _, targets in groupby(by_text, key=lambda target: _texts(rest[target]))]
     order = list(paths)
@@ -395,6 +421,11 @@ def _parting(name: str, version: str, runs: dict[str, Outcome]) -> Parting | Non
         key=lambda branch: order.index(branch.targets[0]),
     )
     return Parting(name, version, first[common - 1] if common else None, tuple(branches))
+
+
+def _end_alike(ways: Iterable[Sequence[Seen]]) -> bool:
+    """Whether there is more than one step, and the last is the same."""
+    return all(len(steps) > 1 for steps in ways) and len({steps[-1].text for steps in ways}) == 1
 
 
 def _texts(steps: Iterable[Seen]) -> list[str]:

@@ -182,6 +182,13 @@ class _Run:
 
     def outcome(self) -> Outcome:
         """Run every event; return what became of it, and let the cleanup commands run in any case."""
+        try:
+            return self._outcome_before_cleanup()
+        finally:
+            self._clean_up()
+
+    def _outcome_before_cleanup(self) -> Outcome:
+        """Run every event; a report shows what there was before descriptors were given up."""
         failure: Failure | None = None
         status, reason = Status.PASSED, ""
         try:
@@ -199,8 +206,6 @@ class _Run:
         except ScriptError as error:
             status, reason = Status.ERROR, error.message
             failure = Failure(self._line, error.message)
-        finally:
-            self._clean_up()
         events = self._own_events()
         return Outcome(
             self._script,
