@@ -21,12 +21,14 @@ from xsocket_netns.errors import (
     PrivilegeError,
     RuntimeDirectoryError,
     SysctlError,
+    TunError,
 )
 from xsocket_netns.host import Host, Interface
 from xsocket_netns.lab import Bridge, Lab, Link
 from xsocket_netns.namespace import Namespace
 from xsocket_netns.privileges import ensure_privileges
 from xsocket_netns.removal import Removed, clean
+from xsocket_netns.tun import Sent, Tun
 
 __all__ = [
     "Bridge",
@@ -52,7 +54,10 @@ __all__ = [
     "PrivilegeError",
     "Removed",
     "RuntimeDirectoryError",
+    "Sent",
     "SysctlError",
+    "Tun",
+    "TunError",
     "clean",
     "ensure_privileges",
 ]

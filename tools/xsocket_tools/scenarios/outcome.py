@@ -92,6 +92,7 @@ class Outcome:
         rule: The rule that the engine applied last, such as ``RFC 9293 3.10.7.4 first``; empty for none.
         duration_s: How long it took, of real time.
         runs: How often it was run, because the machine was too slow for its times the other times.
+        was_late: Whether it may have been too slow this time, too.
     """
 
     script: Script
@@ -107,6 +108,7 @@ class Outcome:
     rule: str = ""
     duration_s: float = 0.0
     runs: int = 1
+    was_late: bool = False
 
     @property
     def name(self) -> str:

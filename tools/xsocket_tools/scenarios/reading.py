@@ -1,4 +1,4 @@
-"""Text to `Script`. The grammar is in `grammar.lark`; this gives its pieces their meaning and names errors."""
+"""Text to `Script`. The grammar is in `grammar.lark`; this gives its pieces meaning and names errors."""
 
 from __future__ import annotations
 
@@ -64,11 +64,12 @@ from xsocket_tools.scenarios.script import (
 _WORD_LIMIT: Final = 1 << 32
 _ANY: Final = "*"
 _NO_FLAGS: Final = "-"
+_DOTS: Final = "..."
 _FLAG_ORDER: Final = "SFRPUEWA"
 _LONGEST_TEXT: Final = 65_535
 
 _TIME: Final = re.compile(r"(\+)?\s*(\d*\.?\d+)(?:\s*~\s*(\+)?\s*(\d*\.?\d+))?")
-_SEQ: Final = re.compile(r"(\d+|\*)\s*:\s*(\d+|\*)\s*\(\s*(\d+)\s*\)")
+_SEQ: Final = re.compile(r"(\d+|\*)\s*:\s*(\d+|\*)\s*\(\s*(\d+)\s*\)!?")
 _ESCAPES: Final = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)", re.DOTALL)
 _LETTERS: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"0": b"\0", b"a": b"\a", b"b": b"\b"}
 
@@ -105,7 +106,7 @@ def read(source: str, name: str = "<script>", definitions: Iterable[tuple[str, s
     return _with_definitions(script, definitions)
 
 
-class _Mistake(Exception):
+class _Mistake(Exception):  # noqa: N818  # caught here, and told as a ScriptSyntaxError
     """Something that the grammar allows and that makes no sense."""
 
     def __init__(self, token: Token, problem: str) -> None:
@@ -207,7 +208,9 @@ _NAMES: Final = {
     "COLON": ":",
     "$END": "the end of the script",
 }
-_EXTENSIONS: Final = frozenset({"BAD", "ON", "STATE", "POOL", "SILENCE", "RAW", "MUTATION", "TUNNEL"})
+_EXTENSIONS: Final = frozenset(
+    {"BAD", "ON", "STATE", "POOL", "SILENCE", "RAW", "MUTATION", "TUNNEL", "IN_UDP"}
+)
 """What an error does not offer: it would hide what was meant."""
 
 
@@ -347,10 +350,12 @@ class _Meaning(Transformer[Token, Any]):
         urgent: int | None,
         options: tuple[OptionSpec, ...] | Dots | None,
         payload: bytes | None,
-        *rest: Any,
+        *rest: Any,  # noqa: ANN401  # what several rules made
     ) -> TcpSpec | OtherPacket:
         inbound = direction == "<"
         *damages, mutation = rest
+        if mutation is not None and mutation.type == "IN_UDP":
+            return OtherPacket(Direction(str(direction)), "TCP in UDP", f"... {mutation}")
         if mutation is not None:
             return OtherPacket(Direction(str(direction)), "packets made to fuzz", f"... {mutation}")
         start, length = _numbers(seq)
@@ -380,12 +385,14 @@ class _Meaning(Transformer[Token, Any]):
         self,
         direction: Token,
         ip: IpFields | None,
+        before: tuple[int, int] | str | None,
         kind: Token,
         code: Token | None,
         mtu: int | None,
         echo_id: int | None,
-        quoted: tuple[int, int] | str | None,
+        behind: tuple[int, int] | str | None,
     ) -> IcmpSpec | OtherPacket:
+        quoted = behind or before
         if isinstance(quoted, str):
             return OtherPacket(Direction(str(direction)), quoted, f"icmp {kind} ...")
         seq, length = quoted or (None, 0)
@@ -422,7 +429,7 @@ class _Meaning(Transformer[Token, Any]):
         return Ports(_ranged(source, 0xFFFF), _ranged(destination, 0xFFFF))
 
     def number(self, token: Token) -> Number:
-        return ANYTHING if token == _ANY else _ranged(token, _WORD_LIMIT - 1)
+        return ANYTHING if token in (_ANY, _DOTS) else _ranged(token, _WORD_LIMIT - 1)
 
     def ack(self, number: Number) -> Number:
         return number
@@ -441,10 +448,13 @@ class _Meaning(Transformer[Token, Any]):
 
     # Options
 
-    def options(self, *items: Any) -> tuple[OptionSpec, ...] | Dots:
-        if len(items) == 1 and isinstance(items[0], Token):
+    def options(self, *items: OptionSpec | Dots | Token | None) -> tuple[OptionSpec, ...] | Dots:
+        if any(isinstance(item, Token | Dots) for item in items):
             return Dots()
         return _tuple(items)
+
+    def unchecked(self) -> Dots:
+        return Dots()
 
     def nop(self) -> NopSpec:
         return NopSpec()
@@ -515,7 +525,7 @@ class _Meaning(Transformer[Token, Any]):
         self,
         until: Token | None,
         name: Token,
-        *rest: Any,
+        *rest: Any,  # noqa: ANN401  # what several rules made
     ) -> Call:
         *arguments, result, errno, note = rest
         return Call(
@@ -671,8 +681,6 @@ def _check_inbound(spec: TcpSpec, direction: Token, seq: Token) -> None:
         raise _Mistake(seq, "an inbound packet needs values, and a wildcard has none")
     if spec.window is None and "R" not in spec.flags:
         raise _Mistake(seq, "an inbound packet needs its window: win 1000")
-    if "." in spec.flags and spec.ack is None:
-        raise _Mistake(seq, "a packet with the ACK flag needs a number: ack 1")
 
 
 def _ranged(token: Token, most: int) -> int:
@@ -690,6 +698,7 @@ def _blob(token: Token) -> bytes:
 
 
 def _blob_or_any(token: Token | None) -> bytes | None:
+    """Return octets; None for a wildcard, and for a name, which stands for whatever the target has."""
     if token is None:
         return b""
-    return None if token == _ANY else _blob(token)
+    return None if token == _ANY or token.type == "WORD" else _blob(token)

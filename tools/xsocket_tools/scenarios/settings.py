@@ -15,6 +15,8 @@ from xsocket_tools.scenarios.script import Flag, Script
 
 IpVersion = Literal["ipv4", "ipv6", "ipv4-mapped-ipv6"]
 IP_VERSIONS: Final[tuple[IpVersion, ...]] = ("ipv4", "ipv6", "ipv4-mapped-ipv6")
+MSS: Final = 1460
+"""What both IP versions announce where a script says nothing of MTU and MSS: so one script suits both."""
 FIRST_REMOTE_PORT: Final = 40_000
 """Port of the remote end in connections that it opens, and that the script gives no ports."""
 
@@ -32,12 +34,15 @@ class Settings:
         local_ip, remote_ip: Addresses of the target and of the script; those of the version if empty.
         bind_port: Local port where a call says ``...``.
         connect_port: Remote port where a call says ``...``.
-        mtu: Of the interface, octets.
+        given_mtu: Of the interface, octets; None for one that makes the MSS 1460, as in packetdrill's tests.
         tolerance_us: How far from its time an event may come; None for the target's own.
         tolerance_percent: The same as a share of the time since the event before; the larger counts.
         tcp_ts_tick_usecs: Microseconds a tick of the target's timestamps takes; 0 checks none.
         tcp_ts_ecr_scaled: Whether echoed timestamps in the script count in those ticks.
+        strict_segments: Whether an outbound packet of the script is one on the wire; else text that follows
+            without a gap in several packets may be one of the script's.
         definitions: Names and what stands for them.
+        given: The flags that made these settings what they are, in order.
     """
 
     ip_version: IpVersion = "ipv4"
@@ -45,12 +50,14 @@ class Settings:
     remote_ip: str = ""
     bind_port: int = 8080
     connect_port: int = 8080
-    mtu: int = 1500
+    given_mtu: int | None = None
     tolerance_us: int | None = None
     tolerance_percent: float = 12.5
     tcp_ts_tick_usecs: int = 0
     tcp_ts_ecr_scaled: bool = False
+    strict_segments: bool = False
     definitions: tuple[tuple[str, str], ...] = ()
+    given: tuple[Flag, ...] = ()
 
     @property
     def version(self) -> Literal[4, 6]:
@@ -66,6 +73,11 @@ class Settings:
     def remote(self) -> str:
         """The script's address, canonical."""
         return self.remote_ip or _REMOTE[self.version]
+
+    @property
+    def mtu(self) -> int:
+        """The MTU of the interface, octets."""
+        return MSS + self.header_octets if self.given_mtu is None else self.given_mtu
 
     @property
     def header_octets(self) -> int:
@@ -96,6 +108,7 @@ def with_flags(settings: Settings, flags: Iterable[Flag], *, version: IpVersion 
             settings = _READERS[flag.name](settings, flag.value or "")
         except ValueError as error:
             raise ScriptUsageError(f"--{flag.name}={flag.value}: {error}") from None
+        settings = replace(settings, given=(*settings.given, flag))
     if version is not None:
         settings = replace(settings, ip_version=version)
     for address in filter(None, (settings.local_ip, settings.remote_ip)):
@@ -136,7 +149,7 @@ def _define(settings: Settings, value: str) -> Settings:
 
 
 def _mss(settings: Settings, value: str) -> Settings:
-    return replace(settings, mtu=_number(value, 88, 65_000) + settings.header_octets)
+    return replace(settings, given_mtu=_number(value, 88, 65_000) + settings.header_octets)
 
 
 def _checked_gateway(settings: Settings, value: str) -> Settings:
@@ -157,7 +170,7 @@ _READERS: Final[dict[str, Callable[[Settings, str], Settings]]] = {
     "netmask_ip": _checked_network,
     "bind_port": lambda settings, value: replace(settings, bind_port=_number(value, 1, 65_535)),
     "connect_port": lambda settings, value: replace(settings, connect_port=_number(value, 1, 65_535)),
-    "mtu": lambda settings, value: replace(settings, mtu=_number(value, 128, 65_535)),
+    "mtu": lambda settings, value: replace(settings, given_mtu=_number(value, 128, 65_535)),
     "mss": _mss,
     "tolerance_usecs": lambda settings, value: replace(settings, tolerance_us=_number(value, 0, 10**9)),
     "tolerance_percent": lambda settings, value: replace(settings, tolerance_percent=float(value)),
@@ -165,12 +178,11 @@ _READERS: Final[dict[str, Callable[[Settings, str], Settings]]] = {
         settings, tcp_ts_tick_usecs=_number(value, 0, 10**6)
     ),
     "tcp_ts_ecr_scaled": lambda settings, _: replace(settings, tcp_ts_ecr_scaled=True),
+    "strict_segments": lambda settings, _: replace(settings, strict_segments=True),
     "define": _define,
     "D": _define,
 }
-_HARMLESS: Final = frozenset(
-    {"verbose", "v", "debug", "strict_segments", "speed", "send_omit_free", "code_command"}
-)
+_HARMLESS: Final = frozenset({"verbose", "v", "debug", "speed", "send_omit_free", "code_command"})
 """Flags of packetdrill that change how it works and not what a script means."""
 _UNSUPPORTED: Final = {
     "wire_client": "`--on wire` runs the engine on a link",

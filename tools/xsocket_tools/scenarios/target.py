@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from xsocket import Event, FourTuple, State
+
+
+BUFFERS: Final = {
+    "net.ipv4.tcp_rmem": "4096 131072 6291456",
+    "net.ipv4.tcp_wmem": "4096 16384 4194304",
+}
+"""Buffer sizes that every target begins with: Linux's own where memory is plenty. Windows depend on them."""
 
 
 class Sniffed(NamedTuple):
