@@ -131,7 +131,7 @@ def segments(draw: st.DrawFn, direction: Direction) -> TcpSpec:
         st.none() | OCTETS,
         st.none() | st.integers(0, 0xFFFFF),
     )
-    damage = st.builds(Damage, st.booleans(), st.none() | st.integers(-99, -1), st.none())
+    damage = st.builds(Damage, st.booleans(), st.none() | st.integers(-99, 99), st.none() | OCTETS)
     return TcpSpec(
         direction,
         flags,
@@ -164,7 +164,15 @@ def icmp_errors(draw: st.DrawFn, direction: Direction) -> IcmpSpec:
 
 
 def other_packets(direction: Direction) -> st.SearchStrategy[OtherPacket]:
-    return st.builds(OtherPacket, st.just(direction), st.just("UDP"), st.just("udp 1 > 53 (28)"))
+    return st.sampled_from(
+        [
+            OtherPacket(direction, "UDP", "[ttl 3] udp 1 > 53 (28)"),
+            OtherPacket(direction, "TCP in UDP", "S 0:0(0) win 5 <mss 1460> /udp(1 > 2)"),
+            OtherPacket(direction, "packets made to fuzz", "S 0:0(0) {[TCP SEQ 0:3 1]}"),
+            OtherPacket(direction, "ICMP about UDP or raw packets", "icmp unreachable mtu 9 [udp (8)]"),
+            OtherPacket(direction, "mpls in front of a packet", "mpls (label 0) . 1:1(0) // a part of it"),
+        ]
+    )
 
 
 INTEGERS = (
@@ -212,7 +220,9 @@ CALLS = st.builds(
 COMMANDS = st.builds(Command, st.from_regex(r"`(\\.|[^`\\\r]){0,20}`", fullmatch=True))
 CODES = st.builds(Code, st.text(max_size=30).filter(lambda text: "}%" not in text + "}"))
 CHECKS: st.SearchStrategy[Any] = st.one_of(
-    st.builds(StateCheck, st.sampled_from(["CLOSED", "SYN_SENT", "ESTABLISHED", "TIME_WAIT"]), st.none()),
+    st.builds(
+        StateCheck, st.sampled_from(["CLOSED", "SYN_SENT", "ESTABLISHED", "TIME_WAIT"]), st.none() | PORTS
+    ),
     st.builds(PoolCheck, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), st.integers(-3, 99)),
     st.just(Silence()),
 )
@@ -314,7 +324,7 @@ def test_times_are_as_short_as_they_can_be(when: When, text: str) -> None:
         pytest.param("> R *:*(0)", id="any-sequence-number"),
         pytest.param("< - 4294967295:9(10) win 5", id="no-flags-and-wrapping-numbers"),
         pytest.param("< PUEW. 1:3(2) ack 1 win 5 urg 2", id="all-header-fields"),
-        pytest.param('< P. 1:3(2) ack 1 win 5 "hi" bad checksum bad length -4', id="extensions"),
+        pytest.param('< P. 1:3(2) ack 1 win 5 "hi" bad checksum bad length -4 bad offset 3', id="extensions"),
         pytest.param("> [ect0] 1234 > 80 . 1:1(0) ack 1", id="ports"),
         pytest.param("> [tos 0x10, flowlabel 0x1] . 1:1(0) ack 1 <nop,nop,sack 1:2 3:4>", id="ip-fields"),
         pytest.param("> S 0:0(0) <FO *,FOEXP,FO 0102,md5,ECN e1b 1 ceb * e0b 1>", id="options"),
@@ -347,7 +357,7 @@ def test_calls_are_spelled_in_one_way(text: str) -> None:
         pytest.param("+0...0.2 connect(3, ..., ...) = 0", id="end-of-a-blocking-call"),
         pytest.param("on kernel: +0 > R 1:1(0)", id="guard"),
         pytest.param("on engine, kernel: +0 pool == 1", id="both-engines"),
-        pytest.param("on wire: +0 state SYN_RECEIVED", id="state"),
+        pytest.param("on wire: +0 state 80 > 1234 SYN_RECEIVED", id="state"),
         pytest.param("+0 %{ assert tcpi_rto > 0 }%", id="code"),
         pytest.param("+0 `sysctl -q a=1`", id="command"),
     ],
