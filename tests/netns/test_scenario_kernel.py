@@ -33,6 +33,7 @@ PATIENCE_S: Final = 10.0
 QUIET_S: Final = 0.02
 ISS: Final = 1000
 REMOTE_PORT: Final = 40_000
+TCP_INQ: Final = 36  # linux/tcp.h
 MSG_FASTOPEN: Final = 0x2000_0000
 EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD = 1, 2, 3  # sys/epoll.h
 ETHERTYPES: Final = {4: b"\x08\x00", 6: b"\x86\xdd"}
@@ -395,15 +396,11 @@ def test_tcp_info_has_its_fields_by_name(peer: Peer) -> None:
 
 def test_messages_carry_control_data(peer: Peer) -> None:
     fd = peer.connection()
-    timestamps = 35  # SO_TIMESTAMPNS, asm-generic/socket.h
-    peer.does(peer.sockets.setsockopt, fd, socket.SOL_SOCKET, timestamps, struct.pack("i", 1))
-    peer.send(PSH | ACK, b"text")
-    message = peer.does(peer.sockets.recvmsg, fd, 100, 100)
-    assert isinstance(message, Message)
-    assert (message.data, [each[:2] for each in message.ancillary]) == (
-        b"text",
-        [(socket.SOL_SOCKET, timestamps)],
-    )
+    peer.does(peer.sockets.setsockopt, fd, socket.IPPROTO_TCP, TCP_INQ, struct.pack("i", 1))
+    peer.send(PSH | ACK, b"text and more")
+    message = peer.does(peer.sockets.recvmsg, fd, 4, 100)
+    left = (socket.IPPROTO_TCP, TCP_INQ, struct.pack("i", len(b" and more")))
+    assert message == Message(b"text", (left,), 0)
     peer.expect(".")
     assert peer.does(peer.sockets.sendmsg, fd, b"answer", []) == 6
     peer.expect("P.", b"answer")
@@ -473,7 +470,7 @@ def test_an_icmp_error_comes_out(peer: Peer, target: KernelTarget) -> None:
 
 
 def test_the_mtu_is_that_of_the_settings(peer: Peer) -> None:
-    with KernelTarget(replace(peer.settings, mtu=1040)) as target:
+    with KernelTarget(replace(peer.settings, given_mtu=1040)) as target:
         smaller = Peer(target, peer.settings)
         smaller.listener()
         smaller.send(SYN)
@@ -481,7 +478,10 @@ def test_the_mtu_is_that_of_the_settings(peer: Peer) -> None:
 
 
 def test_an_mtu_that_ipv6_does_not_have_is_unsupported() -> None:
-    with pytest.raises(UnsupportedError, match="1280"), KernelTarget(Settings(ip_version="ipv6", mtu=1000)):
+    with (
+        pytest.raises(UnsupportedError, match="1280"),
+        KernelTarget(Settings(ip_version="ipv6", given_mtu=1000)),
+    ):
         pass
 
 
@@ -629,4 +629,4 @@ def test_how_long_a_target_takes(settings: Settings, record_property: Callable[[
     record_property(
         "kernel target", f"made in {min(made_s) * 1e3:.1f} ms, removed in {min(removed_s) * 1e3:.1f} ms"
     )
-    assert min(made_s) < 0.06
+    assert min(made_s) < 0.25  # a tenth of it, if nothing else runs on the machine

@@ -264,8 +264,9 @@ _V4_TYPES: Final = {
 _V4_CODES: Final = {
     "": 0, "net_unreachable": 0, "host_unreachable": 1, "protocol_unreachable": 2, "port_unreachable": 3,
     "frag_needed": 4, "source_route_failed": 5, "net_unknown": 6, "host_unknown": 7,
-    "source_host_isolated": 8, "net_prohibited": 9, "host_prohibited": 10, "net_unreachable_for_tos": 11, "host_unreachable_for_tos": 12,
-    "packet_filtered": 13, "precedence_violation": 14, "precedence_cutoff": 15,
+    "source_host_isolated": 8, "net_prohibited": 9, "host_prohibited": 10, "net_unreachable_for_tos": 11,
+    "host_unreachable_for_tos": 12, "packet_filtered": 13, "precedence_violation": 14,
+    "precedence_cutoff": 15,
 }  # fmt: skip
 _V6_TYPES: Final = {
     "unreachable": 1,

@@ -258,6 +258,8 @@ def _defined(event: Event, known: dict[str, str], script: Script) -> Action:
             problem = f"{action.text} is neither a call nor defined as a command"
             raise _error(script.name, script.source, event.line, 1, problem)
         return Command(value)
+    if known and isinstance(action, IcmpSpec):
+        return action._replace(code=known.get(action.code, action.code))
     if known and isinstance(action, Call):
         arguments = tuple(_replaced(each, known) for each in action.arguments)
         return action._replace(arguments=arguments, result=_replaced(action.result, known))

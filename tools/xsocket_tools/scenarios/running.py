@@ -23,6 +23,7 @@ from xsocket_tools.scenarios.notation import action_text
 from xsocket_tools.scenarios.outcome import Difference, Failure, Outcome, Seen, Status
 from xsocket_tools.scenarios.packets import Live
 from xsocket_tools.scenarios.script import (
+    ANYTHING,
     Call,
     Code,
     Command,
@@ -51,6 +52,8 @@ _ANY_PATIENCE_US: Final = {"sim": 600_000_000, "wire": 30_000_000, "kernel": 30_
 """How long an event waits that may come at any time."""
 _LATE_PATIENCE_US: Final = {"sim": 300_000_000, "wire": 1_000_000, "kernel": 1_000_000}
 """How long beyond its time a packet is waited for, so that a report can say when it came."""
+_OPENS: Final = ("connect", "sendto", "sendmsg", "listen")
+"""Calls with which a script may go on to another connection."""
 _COMPARISONS: Final[dict[str, Callable[[int, int], bool]]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -222,6 +225,7 @@ class _Run:
             assert isinstance(event.action, Command)
             self._command(event.action)
         self._target.start()
+        self._has_begun = False
         for event in events[first:]:
             if event.when is None:
                 break
@@ -280,6 +284,9 @@ class _Run:
     def _check_lateness(self, event: Event, at_us: int) -> None:
         """Give up a run in which this machine did not manage to do its own part in time."""
         late_us = self._now_us() - at_us
+        if not self._has_begun:  # nothing has happened yet that it could be late for
+            self._has_begun = True
+            return
         self._was_late = self._was_late or late_us > _LATE_US
         if late_us > self._tolerance_us(at_us, self._last_us):
             message = f"the run was late by {late_us} us: this event was to happen at {_seconds(at_us)}"
@@ -348,7 +355,7 @@ class _Run:
             deadline = self._now_us() + _ANY_PATIENCE_US[self._target.name]
         else:
             deadline = end_us + tolerance + _LATE_PATIENCE_US[self._target.name]
-        sniffed = self._target.next_packet(deadline / 1e6)
+        sniffed = self._next_packet(deadline / 1e6)
         if sniffed is None:
             self._fail("no packet came", wanted)
             return
@@ -359,6 +366,14 @@ class _Run:
         if when.kind is not Kind.ANY and not at_us - tolerance <= came_us <= end_us + tolerance:
             self._fail_at(wanted, actual, came_us, at_us, end_us, tolerance)
         self._last_us = came_us
+
+    def _next_packet(self, until: float) -> Sniffed | None:
+        """Return the next packet of connections that the script still speaks of."""
+        while (sniffed := self._target.next_packet(until)) is not None:
+            live = packets.parse(sniffed.packet)
+            if not isinstance(live, Live) or not self._space.is_retired(live):
+                break
+        return sniffed
 
     def _compared(self, spec: TcpSpec | IcmpSpec, sniffed: Sniffed, wanted: str) -> str:
         """Return the packet that came in the script's notation; fail if it is another."""
@@ -387,13 +402,13 @@ class _Run:
         Linux hands large segments to its interface, which cuts them; a script may have them either way.
         """
         while actual.length < spec.length and actual.seq == spec.seq and not set("SR") & set(actual.flags):
-            sniffed = self._target.next_packet(self._target.now())
+            sniffed = self._next_packet(self._target.now())
             live = None if sniffed is None else packets.parse(sniffed.packet)
             if sniffed is None or not isinstance(live, Live):
                 break
             more = self._space.expect(spec, live)
             self._frames.append((">", sniffed.at, sniffed.packet))
-            if more is None or more.seq != (actual.seq + actual.length) & MASK:
+            if more is None or actual.seq is ANYTHING or more.seq != (actual.seq + actual.length) & MASK:
                 break
             text = (actual.payload or b"") + (more.payload or b"")
             actual = more._replace(seq=actual.seq, length=len(text), payload=text)
@@ -425,7 +440,7 @@ class _Run:
         self._fail(message, wanted, actual, [Difference("time", span, _seconds(came_us))])
 
     def _check_silence(self) -> None:
-        sniffed = self._target.next_packet(self._target.now())
+        sniffed = self._next_packet(self._target.now())
         if sniffed is None:
             return
         live = packets.parse(sniffed.packet)
@@ -439,6 +454,10 @@ class _Run:
     # System calls
 
     def _call(self, event: Event, call: Call, start: int) -> None:
+        if call.name == "close":
+            self._space.close()
+        elif call.name in _OPENS:
+            self._space.open()
         begun = self._calls.begin(call)
         outcome = self._target.call(begun.work)
         if call.until_us is None:

@@ -65,13 +65,15 @@ class Timestamps:
 class Flow:
     """One connection of a script.
 
-    As in packetdrill, a packet with SYN has each number as it is on the wire, but for the target's own initial
-    sequence number; in all others they count from the initial sequence numbers, which are 0.
+    As in packetdrill, a packet with SYN has each number as it is on the wire, but for the target's own
+    initial sequence number; in all others they count from the initial sequence numbers, which are 0.
 
     Attributes:
         four_tuple: As on the wire, the target's end first; None before any packet.
         timestamps: The target's.
         cookie: The Fast Open cookie that the target gave last; None before.
+        is_over: Whether it has been seen to end, or its socket was closed: its next SYN may have another
+            initial sequence number.
     """
 
     def __init__(self) -> None:
@@ -82,7 +84,7 @@ class Flow:
         self._written_isn = 0
         self._remote_isn: int | None = None
         self._remote_syn: int | None = None
-        self._over = False
+        self.is_over = False
 
     def begin(self, four_tuple: FourTuple) -> None:
         """Let the script's connection be *four_tuple* from now on."""
@@ -92,11 +94,11 @@ class Flow:
 
     def _forget(self) -> None:
         self._local_isn = self._remote_isn = self._remote_syn = None
-        self.timestamps, self._over = Timestamps(), False
+        self.timestamps, self.is_over = Timestamps(), False
 
     def learn(self, spec: TcpSpec, segment: Segment) -> None:
         """Learn from a packet of the target's what the script calls *spec*."""
-        if segment.flags & SYN and spec.seq is not ANYTHING and (self._local_isn is None or self._over):
+        if segment.flags & SYN and spec.seq is not ANYTHING and (self._local_isn is None or self.is_over):
             remote = self._remote_syn
             self._forget()
             self._local_isn, self._written_isn = segment.seq, spec.seq
@@ -113,9 +115,9 @@ class Flow:
         self._notice_end(segment)
 
     def _notice_end(self, segment: Segment) -> None:
-        """Notice that a connection ends: the next SYN may have another initial sequence number."""
+        """Notice that a connection ends."""
         if segment.flags & (RST | FIN):
-            self._over = True
+            self.is_over = True
 
     def _learn_options(self, expected: tuple[OptionSpec, ...], actual: tuple[OptionSpec, ...]) -> None:
         wanted = next((each for each in expected if isinstance(each, TimestampsSpec)), None)
@@ -154,6 +156,7 @@ class Space:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._flows: dict[tuple[int, int] | None, Flow] = {None: Flow()}
+        self._retired: set[FourTuple] = set()
 
     @property
     def first(self) -> Flow:
@@ -174,6 +177,21 @@ class Space:
         source, destination = spec.ports
         inbound = spec.direction is Direction.INBOUND
         return self.flow(destination, source) if inbound else self.flow(source, destination)
+
+    def close(self) -> None:
+        """Notice that the script closes a socket: its next connection may take the place of the first."""
+        self.first.is_over = True
+
+    def open(self) -> None:
+        """Notice that the script opens a connection: what is still to come of an old one is no event's."""
+        first = self.first
+        if first.is_over and first.four_tuple is not None:
+            self._retired.add(first.four_tuple)
+            self._flows[None] = Flow()
+
+    def is_retired(self, live: Live) -> bool:
+        """Whether a packet belongs to a connection that another has taken the place of."""
+        return live.four_tuple in self._retired and live.four_tuple not in self.four_tuples()
 
     def four_tuples(self) -> list[FourTuple]:
         """Return every connection there is, as on the wire."""
@@ -210,7 +228,7 @@ class Space:
     def _fresh(self, ports: Ports | None) -> FourTuple:
         """Return a new connection that the script opens."""
         local_port = self._settings.bind_port if ports is None else ports.destination
-        remote_port = FIRST_REMOTE_PORT if ports is None else ports.source
+        remote_port = FIRST_REMOTE_PORT + len(self._retired) if ports is None else ports.source
         return FourTuple(self._settings.local, local_port, self._settings.remote, remote_port)
 
     def _inbound_option(self, flow: Flow, option: OptionSpec) -> OptionSpec:
