@@ -1,7 +1,6 @@
 """Values of `script.py` to the language's text, in one spelling: what `fmt` writes and failure reports show.
 
-Reading the text gives the values back: see `tests/unit/tools/scenarios/test_notation.py`. They have to be such
-as `reading.py` makes; for others there is no text.
+Reading the text gives the values back. They have to be such as `reading.py` makes; others have no text.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedEOF, UnexpectedToken, v_args
 
 from xsocket_tools.scenarios.errors import ScriptSyntaxError
+from xsocket_tools.scenarios.notation import action_text, ip_text, ports_text
 from xsocket_tools.scenarios.script import (
     ANYTHING,
     ENGINE,
@@ -86,6 +87,15 @@ def read(source: str, name: str = "<script>", definitions: Iterable[tuple[str, s
     Raises:
         ScriptSyntaxError: It is not one.
     """
+    return _with_definitions(as_written(source, name), definitions)
+
+
+def as_written(source: str, name: str = "<script>") -> Script:
+    """Return the script that *source* is, with names where definitions are to be put in.
+
+    Raises:
+        ScriptSyntaxError: It is not one.
+    """
     try:
         parts = _parser().parse(source)
     except UnexpectedToken as error:
@@ -102,8 +112,7 @@ def read(source: str, name: str = "<script>", definitions: Iterable[tuple[str, s
         raise _at_the_end(name, source, _in_words(error.expected)) from None
     except _Mistake as mistake:
         raise _error(name, source, mistake.line, mistake.column, str(mistake)) from None
-    script = _assembled(name, source, cast("list[object]", parts))
-    return _with_definitions(script, definitions)
+    return _assembled(name, source, cast("list[object]", parts))
 
 
 class _Mistake(Exception):  # noqa: N818  # caught here, and told as a ScriptSyntaxError
@@ -114,10 +123,14 @@ class _Mistake(Exception):  # noqa: N818  # caught here, and told as a ScriptSyn
         self.line, self.column = token.line or 1, token.column or 1
 
 
+def grammar() -> str:
+    """Return the text of the language's grammar."""
+    return files("xsocket_tools.scenarios").joinpath("grammar.lark").read_text()
+
+
 @lru_cache(maxsize=1)
 def _parser() -> Lark:
-    grammar = files("xsocket_tools.scenarios").joinpath("grammar.lark").read_text()
-    return Lark(grammar, parser="lalr", transformer=_Meaning(), maybe_placeholders=True)
+    return Lark(grammar(), parser="lalr", transformer=_Meaning(), maybe_placeholders=True)
 
 
 def _assembled(name: str, source: str, parts: list[object]) -> Script:
@@ -356,10 +369,6 @@ class _Meaning(Transformer[Token, Any]):
     ) -> TcpSpec | OtherPacket:
         inbound = direction == "<"
         *damages, mutation = rest
-        if mutation is not None and mutation.type == "IN_UDP":
-            return OtherPacket(Direction(str(direction)), "TCP in UDP", f"... {mutation}")
-        if mutation is not None:
-            return OtherPacket(Direction(str(direction)), "packets made to fuzz", f"... {mutation}")
         start, length = _numbers(seq)
         if payload is not None and len(payload) != length:
             raise _Mistake(seq, f"the payload has {len(payload)} octets, and the numbers say {length}")
@@ -377,6 +386,9 @@ class _Meaning(Transformer[Token, Any]):
             payload,
             _damage(damages),
         )
+        if mutation is not None:
+            what = "TCP in UDP" if mutation.type == "IN_UDP" else "packets made to fuzz"
+            return OtherPacket(spec.direction, what, f"{_without_direction(spec)} {mutation}")
         if inbound:
             _check_inbound(spec, direction, seq)
         elif damages:
@@ -395,17 +407,18 @@ class _Meaning(Transformer[Token, Any]):
         behind: tuple[int, int] | str | None,
     ) -> IcmpSpec | OtherPacket:
         quoted = behind or before
-        if isinstance(quoted, str):
-            return OtherPacket(Direction(str(direction)), quoted, f"icmp {kind} ...")
-        seq, length = quoted or (None, 0)
-        return IcmpSpec(
+        seq, length = quoted if isinstance(quoted, tuple) else (None, 0)
+        spec = IcmpSpec(
             Direction(str(direction)), str(kind), str(code or ""), mtu, echo_id, seq, length, ip or IpFields()
         )
+        if isinstance(quoted, str):
+            text = f"{_without_direction(spec)} {quoted}"
+            return OtherPacket(spec.direction, "ICMP about UDP or raw packets", text)
+        return spec
 
     def udp(self, direction: Token, ip: IpFields | None, ports: Ports | None, length: Token) -> OtherPacket:
-        del ip
-        where = f"{ports.source} > {ports.destination} " if ports else ""
-        return OtherPacket(Direction(str(direction)), "UDP", f"udp {where}({length})")
+        parts = (ip_text(ip or IpFields()), "udp", ports_text(ports), f"({length})")
+        return OtherPacket(Direction(str(direction)), "UDP", " ".join(part for part in parts if part))
 
     def tunnelled(self, direction: Token, tunnel: Token) -> OtherPacket:
         return OtherPacket(
@@ -445,8 +458,9 @@ class _Meaning(Transformer[Token, Any]):
     def payload(self, token: Token) -> bytes:
         return _unescaped(token[1:-1])
 
-    def damage(self, what: Token, number: Token | None) -> tuple[str, int | None]:
-        return str(what), None if number is None else int(number)
+    def damage(self, bad: Token) -> tuple[str, int | None]:
+        what, *numbers = bad.split()
+        return what, int(numbers[0]) if numbers else None
 
     # Options
 
@@ -518,8 +532,11 @@ class _Meaning(Transformer[Token, Any]):
             raise _Mistake(token, "what an ICMP error quotes has a number")
         return start, length
 
-    def quoted_other(self, *_: Token) -> str:
-        return "ICMP about UDP or raw packets"
+    def quoted_udp(self, length: Token) -> str:
+        return f"[udp ({length})]"
+
+    def quoted_raw(self, length: Token) -> str:
+        return f"[raw ({length})]"
 
     # System calls
 
@@ -621,6 +638,10 @@ def _when(token: Token) -> When:
     return When(Kind.RELATIVE_RANGE if plus else Kind.ABSOLUTE_RANGE, at_us, until_us)
 
 
+def _without_direction(spec: TcpSpec | IcmpSpec) -> str:
+    return action_text(spec).removeprefix(f"{spec.direction.value} ")
+
+
 def _code(token: Token) -> str:
     return str(token)[2:-2]
 
@@ -686,7 +707,7 @@ def _check_inbound(spec: TcpSpec, direction: Token, seq: Token) -> None:
 
 
 def _ranged(token: Token, most: int) -> int:
-    value = int(token, 0) if token.lower().startswith("0x") else int(token)
+    value = int(token, 0) if "x" in token else int(token)
     if not 0 <= value <= most:
         raise _Mistake(token, f"{token} is outside 0 to {most}")
     return value
