@@ -18,7 +18,7 @@ from xsocket.seqnum import MASK
 from xsocket.wire.icmp import IcmpPacket
 from xsocket_tools.scenarios import packets, symbols
 from xsocket_tools.scenarios.calls import Begun, Calls, result_text
-from xsocket_tools.scenarios.errors import CommandError, ScriptError, UnsupportedError
+from xsocket_tools.scenarios.errors import ScriptError, UnsupportedError
 from xsocket_tools.scenarios.notation import action_text
 from xsocket_tools.scenarios.outcome import Difference, Failure, Outcome, Seen, Status
 from xsocket_tools.scenarios.packets import Live
@@ -182,26 +182,11 @@ class _Run:
 
     def outcome(self) -> Outcome:
         """Run every event; return what became of it, and let the cleanup commands run in any case."""
-        failure: Failure | None = None
-        status, reason = Status.PASSED, ""
         try:
-            self._execute()
-        except _TooSlow:
-            raise
-        except _Failed as failed:
-            failure, status, reason = failed.failure, Status.FAILED, failed.failure.message
-        except CommandError as error:
-            status, reason = Status.ERROR, error.message
-            failure = Failure(self._line, error.message)
-        except UnsupportedError as error:
-            status, reason = Status.UNSUPPORTED, error.construct
-            failure = Failure(error.line or self._line, error.message)
-        except ScriptError as error:
-            status, reason = Status.ERROR, error.message
-            failure = Failure(self._line, error.message)
+            status, reason, failure = self._ended()
+            events, state = self._own_events(), self._state_now()
         finally:
             self._clean_up()
-        events = self._own_events()
         return Outcome(
             self._script,
             self._target.name,
@@ -212,10 +197,25 @@ class _Run:
             tuple(self._path),
             tuple(events),
             tuple(self._frames),
-            self._state_now(),
+            state,
             _last_rule(events),
             was_late=self._was_late,
         )
+
+    def _ended(self) -> tuple[Status, str, Failure | None]:
+        """Run every event; return how it ended, why and where."""
+        try:
+            self._execute()
+        except _TooSlow:
+            raise
+        except _Failed as failed:
+            return Status.FAILED, failed.failure.message, failed.failure
+        except UnsupportedError as error:
+            failure = Failure(error.line or self._line, error.message, self._target.now())
+            return Status.UNSUPPORTED, error.construct, failure
+        except ScriptError as error:
+            return Status.ERROR, error.message, Failure(self._line, error.message, self._target.now())
+        return Status.PASSED, "", None
 
     def _execute(self) -> None:
         events = self._script.events
@@ -506,12 +506,18 @@ class _Run:
 
     def _verify(self, call: Call, begun: Begun, returned: Returned) -> None:
         differences = begun.verdict(returned)
-        shown = action_text(call).rpartition(") = ")[0] + f") = {result_text(returned)}"
+        result = result_text(begun.returns(returned))
+        shown = action_text(call).rpartition(") = ")[0] + f") = {result}"
         self._note(self._line, round(returned.at * 1e6), shown)
         if differences:
             names = ", ".join(difference.field for difference in differences)
             message = f"{call.name} did otherwise: {names} differs"
-            self._fail(message, action_text(call), shown, differences)
+            found = ", ".join(
+                f"{difference.field} {difference.actual}"
+                for difference in differences
+                if difference.field not in ("result", "errno")
+            )
+            self._fail(message, action_text(call), f"{shown} {found}".rstrip(), differences)
 
     # Checks
 
