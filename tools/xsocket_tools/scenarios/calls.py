@@ -29,7 +29,7 @@ from xsocket_tools.scenarios.script import (
     Text,
     Word,
 )
-from xsocket_tools.scenarios.settings import Settings
+from xsocket_tools.scenarios.settings import FIRST_REMOTE_PORT, Settings
 from xsocket_tools.scenarios.target import Address, Message, Returned, Sockets
 
 _MAX_CONTROL: Final = 4096
@@ -245,7 +245,11 @@ class Calls:
         local, remote = call.arguments
         if isinstance(local, Dots) and isinstance(remote, Dots):
             return self._new_descriptor(call, lambda: self._sockets.claim(None))
-        ends = (self._end(local, self._local), self._end(remote, self._remote))
+        settings = self._settings
+        ends = (
+            self._end(local, (settings.local, settings.bind_port)),
+            self._end(remote, (settings.remote, FIRST_REMOTE_PORT)),
+        )
         wanted = FourTuple(*ends[0], *ends[1])
         return self._new_descriptor(call, lambda: self._sockets.claim(wanted))
 
