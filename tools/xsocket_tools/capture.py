@@ -19,6 +19,8 @@ INBOUND, OUTBOUND = 1, 2
 """Direction in the flags word of an enhanced packet block (draft-ietf-opsawg-pcapng section 4.3.1)."""
 
 _ETHERNET = 1
+_RAW = 101
+"""Link types of a capture (draft-ietf-opsawg-pcaplinktype): Ethernet frames, and IP packets without any."""
 
 
 class CapturedFrame(NamedTuple):
@@ -43,20 +45,43 @@ def write_capture(path: str | PathLike[str], events: Iterable[Event]) -> int:
     Raises:
         OSError: The file cannot be written.
     """
+    frames = captured_frames(events)
+    _write(path, _ETHERNET, frames)
+    return len(frames)
+
+
+def write_packets(path: str | PathLike[str], packets: Iterable[tuple[str, float, bytes]]) -> int:
+    """Write IP packets, of which nothing else is known, to the pcapng file *path*; return how many they are.
+
+    Args:
+        path: The file.
+        packets: Direction (``<`` in, ``>`` out), instant in seconds, and octets from the IP header on.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    frames = [
+        CapturedFrame(round(at * 10**9), octets, OUTBOUND if direction == ">" else INBOUND, "")
+        for direction, at, octets in packets
+    ]
+    _write(path, _RAW, frames)
+    return len(frames)
+
+
+def _write(path: str | PathLike[str], linktype: int, frames: Iterable[CapturedFrame]) -> None:
     from scapy.packet import Raw  # more than a second to import, and only captures need it
     from scapy.utils import PcapNgWriter
 
-    frames = captured_frames(events)
     with PcapNgWriter(fspath(path)) as writer:
-        writer.linktype = _ETHERNET
+        writer.linktype = linktype
         writer.write_header(None)
         for captured in frames:
             packet = Raw(captured.frame)
-            packet.comment = captured.comment.encode()
+            if captured.comment:
+                packet.comment = captured.comment.encode()
             packet.direction = captured.direction
             seconds = Fraction(captured.at_ns, 10**9)  # a float would be off by a microsecond
             writer.write_packet(packet, sec=seconds)  # type: ignore[arg-type]
-    return len(frames)
 
 
 def _frames(grouped: Iterable[Step]) -> Iterator[CapturedFrame]:

@@ -507,8 +507,9 @@ class _Run:
 
     def _verify(self, call: Call, begun: Begun, returned: Returned) -> None:
         differences = begun.verdict(returned)
-        result = result_text(begun.returns(returned))
-        shown = action_text(call).rpartition(") = ")[0] + f") = {result}"
+        before, _, wanted = action_text(call).rpartition(") = ")
+        as_wanted = begun.opens and not differences and returned.error is None
+        shown = f"{before}) = {wanted if as_wanted else result_text(begun.returns(returned))}"
         self._note(self._line, round(returned.at * 1e6), shown)
         if differences:
             names = ", ".join(difference.field for difference in differences)
