@@ -23,7 +23,7 @@ from xsocket_netns.errors import (
     SysctlError,
 )
 from xsocket_netns.host import Host, Interface
-from xsocket_netns.lab import Bridge, Lab, Link
+from xsocket_netns.lab import Bridge, Detour, Lab, Link
 from xsocket_netns.namespace import Namespace
 from xsocket_netns.privileges import ensure_privileges
 from xsocket_netns.removal import Removed, clean
@@ -32,6 +32,7 @@ __all__ = [
     "Bridge",
     "CommandFailedError",
     "CommandTimeoutError",
+    "Detour",
     "Host",
     "Interface",
     "Lab",
