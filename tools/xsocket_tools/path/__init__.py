@@ -7,7 +7,12 @@ from xsocket_tools.path.element import Chain, Element, Middlebox
 from xsocket_tools.path.errors import BadElementError, CaptureFileError, PathBrokenError, PathTimeoutError
 from xsocket_tools.path.impairments import Impair, LimitMtu, Lose, LoseBursts
 from xsocket_tools.path.live import Path
+from xsocket_tools.path.nat import Nat
 from xsocket_tools.path.parcel import Parcel, Seen, Towards
+from xsocket_tools.path.resets import ForgetfulFirewall, InjectReset, Stranger
+from xsocket_tools.path.sequence import RewriteSequence
+from xsocket_tools.path.stripping import ClampMss, StripOptions
+from xsocket_tools.path.synproxy import SynProxy
 from xsocket_tools.path.table import WhenFull
 from xsocket_tools.path.which import Which
 
@@ -15,17 +20,25 @@ __all__ = [
     "BadElementError",
     "CaptureFileError",
     "Chain",
+    "ClampMss",
     "Element",
+    "ForgetfulFirewall",
     "Impair",
+    "InjectReset",
     "LimitMtu",
     "Lose",
     "LoseBursts",
     "Middlebox",
+    "Nat",
     "Parcel",
     "Path",
     "PathBrokenError",
     "PathTimeoutError",
+    "RewriteSequence",
     "Seen",
+    "Stranger",
+    "StripOptions",
+    "SynProxy",
     "Towards",
     "WhenFull",
     "Which",

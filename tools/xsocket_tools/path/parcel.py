@@ -10,6 +10,8 @@ from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
 from xsocket.segment import Segment
 from xsocket.wire.codec import Packet, TcpPacket, decode, encode
+from xsocket.wire.ethernet import Ethernet
+from xsocket.wire.ip import Ipv4, Ipv6
 
 
 class Towards(Enum):
@@ -95,7 +97,21 @@ class Parcel:
         """Return the same parcel, which holds TCP, with another segment."""
         packet = self.tcp
         assert packet is not None
-        return Parcel(self.towards, packet._replace(segment=segment))
+        return Parcel(self.towards, packet._replace(segment=segment, trailer=b""))
+
+    def answered_by(self, segment: Segment) -> Parcel:
+        """Return *segment* on the way back, as if from whom this parcel, which holds TCP, is for."""
+        packet = self.tcp
+        assert packet is not None
+        ip, ethernet = packet.ip, packet.ethernet
+        header = Ipv4 if isinstance(ip, Ipv4) else Ipv6
+        answer = TcpPacket(
+            packet.four_tuple.reversed,
+            segment,
+            Ethernet(ethernet.source, ethernet.destination, ethernet.tag),
+            header(ip.destination, ip.source),
+        )
+        return Parcel(self.towards.opposite, answer)
 
     def seen(self, now: float) -> Seen | None:
         """Return what a predicate is asked about; None if it is no TCP segment."""
