@@ -15,6 +15,7 @@ from xsocket_netns.errors import (
     LabWaitError,
     LinkTimeoutError,
     NamespaceError,
+    NetemUnavailableError,
     NetlinkRefusedError,
     NoSuchHostError,
     NoSuchLabError,
@@ -25,6 +26,7 @@ from xsocket_netns.errors import (
 from xsocket_netns.host import Host, Interface
 from xsocket_netns.lab import Bridge, Detour, Lab, Link
 from xsocket_netns.namespace import Namespace
+from xsocket_netns.netem import Netem
 from xsocket_netns.privileges import ensure_privileges
 from xsocket_netns.removal import Removed, clean
 
@@ -47,6 +49,8 @@ __all__ = [
     "LinkTimeoutError",
     "Namespace",
     "NamespaceError",
+    "Netem",
+    "NetemUnavailableError",
     "NetlinkRefusedError",
     "NoSuchHostError",
     "NoSuchLabError",

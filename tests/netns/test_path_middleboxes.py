@@ -25,7 +25,8 @@ from xsocket_tools.path import (
 pytestmark = pytest.mark.netns
 
 VERSIONS = pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
-TEXT = text_of(1_000_000)
+TEXT = text_of(100_000)
+LONG_TEXT = text_of(800_000)
 LOSSY = {"loss": 0.02, "delay_s": 0.001, "seed": 1}
 USER_TIMEOUT_MS = 300
 
@@ -67,7 +68,7 @@ def test_the_mss_is_clamped(version: int) -> None:
 def test_sack_works_through_a_box_that_moves_sequence_numbers(version: int) -> None:
     rewrite = RewriteSequence(seed=1)
     with kernels(rewrite, Impair(**LOSSY)) as between, talk(between, version) as ends:
-        assert ends.carry(TEXT) == TEXT
+        assert ends.carry(LONG_TEXT) == LONG_TEXT
         assert rewrite.counts()["blocks"] > 0
         counters = linux_counters(between.client)
         assert counters["TCPSackRecovery"] > 0
@@ -142,9 +143,10 @@ def test_a_forged_reset_ends_the_connection_at_both_ends(version: int) -> None:
 
 
 def test_a_forged_answer_refuses_the_connection() -> None:
-    with kernels(InjectReset("S", 1, swallow=True)) as between, listening(between), between.client.enter():
+    with kernels(InjectReset("S", 1, swallow=True)) as between, listening(between):
+        attempt = Task(between.client.run, socket.create_connection, (OURS[4], PORT), PATIENCE_S)
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((OURS[4], PORT), PATIENCE_S)
+            attempt.result()
 
 
 @VERSIONS
@@ -160,7 +162,7 @@ def test_a_syn_proxy_splices_both_connections(version: int) -> None:
 
 def test_losses_are_overcome_behind_a_syn_proxy() -> None:
     with kernels(SynProxy(), Impair(loss=0.02, seed=1)) as between, talk(between) as ends:
-        assert ends.carry(TEXT) == TEXT
+        assert ends.carry(LONG_TEXT) == LONG_TEXT
         assert linux_counters(between.client)["TCPSackRecovery"] > 0
 
 

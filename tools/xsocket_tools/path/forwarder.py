@@ -20,6 +20,8 @@ from xsocket_tools.path.element import Element
 from xsocket_tools.path.parcel import Parcel, Towards
 
 _LONGEST_WAIT_MS: Final = 3_600_000
+_WHILE_DOWN_MS: Final = 100
+"""How often to ask after an interface that is down: nothing says that it is removed then."""
 
 Observe = Callable[[Towards, int, int, bytes], object]
 """Is told of each frame that passes an end of the path: which end, the direction as the host there sees it
@@ -53,6 +55,7 @@ class Forwarder:
         self._element = element
         self._clock = clock or MonotonicClock()
         self._observe = observe
+        self._down: set[Towards] = set()
         self.broken = False
 
     def run(self, until: Iterable[int]) -> None:
@@ -68,10 +71,11 @@ class Forwarder:
             self.turn()
 
     def _patience_ms(self) -> int | None:
+        longest = _WHILE_DOWN_MS if self._down else _LONGEST_WAIT_MS
         deadline = self._element.deadline
         if deadline == inf:
-            return None
-        return max(0, min(ceil((deadline - self._clock.now()) * 1000), _LONGEST_WAIT_MS))
+            return longest if self._down else None
+        return max(0, min(ceil((deadline - self._clock.now()) * 1000), longest))
 
     def turn(self) -> None:
         """Do one round; never blocks."""
@@ -86,10 +90,13 @@ class Forwarder:
         try:
             frames = link.receive()
         except LinkDownError:
-            return []  # frames come again when it is up
+            self._down.add(end)  # frames come again when it is up
+            return []
         except NoSuchInterfaceError:
             self.broken = True
             return []
+        if frames:
+            self._down.discard(end)
         parcels = []
         for frame in frames:
             data = finished(frame.data, frame.checksum_ready)

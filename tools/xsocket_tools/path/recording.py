@@ -54,7 +54,12 @@ class Recording:
         environment = {name: value for name, value in os.environ.items() if name != LAB_VARIABLE}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            command, stdin=subprocess.PIPE, start_new_session=True, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=environment,
         )
         self._thread = threading.Thread(target=self._write, name="xsocket-recording", daemon=True)
         self._thread.start()
