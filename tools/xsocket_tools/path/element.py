@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from math import inf
 from typing import ClassVar, Protocol
 
+from xsocket.simulation.box import Box, Leaving
 from xsocket.wire.codec import TcpPacket
 from xsocket.wire.icmp import IcmpPacket
 from xsocket_tools.path.parcel import Parcel, Towards
@@ -128,6 +129,10 @@ class Chain:
             for name, count in element.counts().items()
         }
 
+    def boxed(self) -> Box:
+        """Return it for `xsocket.simulation.SimulatedLink.insert`; the link's first host is the left end."""
+        return _Boxed(self)
+
     def _travel(self, now: float, waiting: deque[tuple[int, Parcel]]) -> list[Parcel]:
         """Take each parcel from the element it has reached to the next, until all are out or kept."""
         out: list[Parcel] = []
@@ -144,3 +149,25 @@ class Chain:
 def _onward(place: int, parcels: Iterable[Parcel]) -> list[tuple[int, Parcel]]:
     """Return each of *parcels*, which leave the element at *place*, with where it gets to next."""
     return [(place + (1 if parcel.towards is Towards.RIGHT else -1), parcel) for parcel in parcels]
+
+
+class _Boxed:
+    """An element between two simulated hosts; obeys the `Box` protocol."""
+
+    def __init__(self, element: Element) -> None:
+        self._element = element
+
+    @property
+    def deadline(self) -> float:
+        return self._element.deadline
+
+    def take(self, now: float, to_second: bool, frame: bytes) -> list[Leaving]:
+        towards = Towards.RIGHT if to_second else Towards.LEFT
+        return _leaving(self._element.take(now, Parcel(towards, frame)))
+
+    def wake(self, now: float) -> list[Leaving]:
+        return _leaving(self._element.wake(now))
+
+
+def _leaving(parcels: Iterable[Parcel]) -> list[Leaving]:
+    return [Leaving(parcel.towards is Towards.RIGHT, parcel.frame) for parcel in parcels]
