@@ -28,6 +28,8 @@ IPV6_MINIMUM_MTU: Final = 1280
 """RFC 8200 section 5."""
 IPV4_MINIMUM_MTU: Final = 68
 """RFC 791 section 3.2."""
+IN_FLIGHT: Final = 100_000
+"""Frames under way in an `Impair` that was given no other limit."""
 _V4_QUOTED: Final = 548
 """Octets of the packet that an error quotes: a message of 576 in all (RFC 1812 section 4.3.2.3)."""
 _V6_QUOTED: Final = IPV6_MINIMUM_MTU - 48
@@ -43,17 +45,27 @@ class Impair:
     Args:
         seed: Of what is left to chance; each direction draws from its own sequence.
         only: The one direction in which it does anything; both without it.
+        limit: Frames that may be under way; one more is lost, as from a full queue.
         **fields: Those of `xsocket.simulation.Impairments`, such as ``delay_s=0.03, loss=0.05``.
 
-    Counts, in frames: what `xsocket.wire.faults.FaultCounts` counts, and those that ``overflowed`` the queue.
+    Counts, in frames: what `xsocket.wire.faults.FaultCounts` counts, and those that ``overflowed``.
 
     Raises:
         BadElementError: A value is outside its range.
     """
 
     def __init__(
-        self, *, seed: int = 0, only: Towards | None = None, **fields: Unpack[ImpairmentFields]
+        self,
+        *,
+        seed: int = 0,
+        only: Towards | None = None,
+        limit: int = IN_FLIGHT,
+        **fields: Unpack[ImpairmentFields],
     ) -> None:
+        if limit < 1:
+            raise BadElementError(f"{limit} frames may not be under way")
+        self._limit = limit
+        self._under_way = self._overflowed = 0
         self._timeline = Timeline()
         self._out: list[Parcel] = []
         impairments = Impairments(**fields)
@@ -86,7 +98,10 @@ class Impair:
         if port is None:
             return (parcel,)
         self._advance(now)
-        port.transmit(parcel.frame)
+        if self._under_way < self._limit:
+            port.transmit(parcel.frame)
+        else:
+            self._overflowed += 1
         return self.wake(now)
 
     def wake(self, now: float) -> Sequence[Parcel]:
@@ -97,7 +112,7 @@ class Impair:
 
     def counts(self) -> dict[str, int]:
         """See `Element.counts`."""
-        total: dict[str, int] = {}
+        total = {"overflowed": self._overflowed}
         for port in self._ports.values():
             found = port.counts()
             for name, count in {**found.faults._asdict(), "overflowed": found.overflowed}.items():
@@ -111,9 +126,11 @@ class Impair:
         timeline.clock.advance_to(max(now, timeline.now()))
 
     def _arrive(self, towards: Towards, _: Port, frame: bytes, at: float) -> None:
+        self._under_way += 1
         self._timeline.at(at, partial(self._leave, Parcel(towards, frame)))
 
     def _leave(self, parcel: Parcel) -> None:
+        self._under_way -= 1
         self._out.append(parcel)
 
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final
 
 from xsocket.bell import Bell
+from xsocket.wire.link import LinkStatistics
 from xsocket.wire.packet_link import PacketLink
 from xsocket_netns import Detour, Host, Interface, Lab
 from xsocket_netns.lab import MTU
@@ -72,6 +73,7 @@ class Path:
         self._bell = Bell()
         self._error: BaseException | None = None
         self._detour: Detour | None = None
+        self._links: dict[str, PacketLink] = {}
 
     @property
     def elements(self) -> tuple[Element, ...]:
@@ -92,6 +94,10 @@ class Path:
         """Return what the elements did so far; see `Chain.counts`."""
         return self._chain.counts()
 
+    def statistics(self) -> dict[str, LinkStatistics]:
+        """Return the counters of the packet sockets that carry the frames, by host; none outside the block."""
+        return {host: link.statistics() for host, link in self._links.items()}
+
     def __enter__(self) -> Path:
         self._detour = self._lab.detour(
             self._name,
@@ -106,17 +112,22 @@ class Path:
             if self._captures is not None:
                 recording = start_recording(self._captures, self._left.name, self._right.name)
                 stack.callback(recording.close)
-            forwarder = stack.enter_context(forwarder_on(self._detour, self._chain, recording))
+            links = stack.enter_context(_opened(self._detour))
+            left, right = links.values()
+            observe = None if recording is None else recording.observe
+            forwarder = Forwarder(left, right, self._chain, observe=observe)
             thread = threading.Thread(target=self._carry, args=(forwarder,), name="xsocket-path", daemon=True)
             thread.start()
             stack.callback(thread.join)
             stack.callback(self._bell.ring)
+            self._links = links
             self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._links = {}
         self._stack.close()
         if kind is None and self._error is not None:
             raise PathBrokenError("the thread that carries the frames failed") from self._error
@@ -129,16 +140,16 @@ class Path:
 
 
 @contextmanager
-def forwarder_on(detour: Detour, element: Element, recording: Recording | None) -> Iterator[Forwarder]:
+def _opened(detour: Detour) -> Iterator[dict[str, PacketLink]]:
     """Open both interfaces of the middle of *detour* for the length of a block."""
     with ExitStack() as stack:
-        left, right = (
-            detour.middle.run(PacketLink, port.name, None, buffer_octets=_BUFFER_OCTETS)
-            for port in (detour.left_port, detour.right_port)
-        )
-        stack.callback(left.close)
-        stack.callback(right.close)
-        yield Forwarder(left, right, element, observe=None if recording is None else recording.observe)
+        links = {}
+        for end, port in ((detour.left, detour.left_port), (detour.right, detour.right_port)):
+            links[end.host] = link = detour.middle.run(
+                PacketLink, port.name, None, buffer_octets=_BUFFER_OCTETS
+            )
+            stack.callback(link.close)
+        yield links
 
 
 def start_recording(directory: FilePath, left: str, right: str) -> Recording:

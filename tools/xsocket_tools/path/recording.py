@@ -21,7 +21,7 @@ from xsocket_tools.path.errors import CaptureFileError, PathTimeoutError
 from xsocket_tools.path.parcel import Towards
 from xsocket_tools.path.spool import pack
 
-WAITING: Final = 100_000
+WAITING: Final = 20_000
 """Frames that may wait to be written; more are counted and left out."""
 _PATIENCE_S: Final = 30.0
 
@@ -78,21 +78,34 @@ class Recording:
         """Return when everything is in the files.
 
         Raises:
+            CaptureFileError: Something could not be written.
             PathTimeoutError: It takes too long; the process that writes is killed.
         """
         self._queue.put(None)
         self._thread.join(_PATIENCE_S)
         try:
-            self._process.wait(_PATIENCE_S)
+            status = self._process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired as error:
             self._process.kill()
             self._process.wait()
             raise PathTimeoutError("the captures were not written in time") from error
+        if status:
+            raise CaptureFileError("the captures could not be written to the end")
 
     def _write(self) -> None:
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError), self._process.stdin as pipe:
-            while (record := self._queue.get()) is not None:
+        """Feed the process until `close`; when it has ended, take what comes all the same."""
+        pipe = self._process.stdin
+        assert pipe is not None
+        broken = False
+        while (record := self._queue.get()) is not None:
+            if broken:
+                self.left_out += 1
+                continue
+            try:
                 pipe.write(record)
                 if self._queue.empty():
                     pipe.flush()
+            except BrokenPipeError:
+                broken = True
+        with suppress(BrokenPipeError):
+            pipe.close()
