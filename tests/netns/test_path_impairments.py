@@ -1,6 +1,7 @@
 """A link that hurts, between two kernels: what goes wrong is what was asked for, and TCP lives with it."""
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -9,7 +10,17 @@ import pytest
 from support.kernels import info, kernels, talk
 from support.live import linux_counters, tcp_counters, text_of
 from xsocket_netns import LabError, LabUsageError, netlink
-from xsocket_tools.path import CaptureFileError, Impair, LimitMtu, Lose, LoseBursts, Path
+from xsocket_tools.path import (
+    CaptureFileError,
+    Impair,
+    LimitMtu,
+    Lose,
+    LoseBursts,
+    Middlebox,
+    Parcel,
+    Path,
+    PathBrokenError,
+)
 
 pytestmark = pytest.mark.netns
 
@@ -115,3 +126,32 @@ def test_the_middle_has_no_address() -> None:
         middle = between.path.detour.middle.namespace
         found = netlink.on(middle, lambda route: [each["index"] for each in route.get_addr()])
         assert set(found) <= {netlink.LOOPBACK_INDEX}
+
+
+class Faulty(Middlebox):
+    """An element with a bug."""
+
+    def take(self, now: float, parcel: Parcel) -> Sequence[Parcel]:
+        raise ZeroDivisionError(f"{parcel} at {now}")
+
+
+def test_an_element_that_fails_is_said_at_the_end() -> None:
+    def through_it() -> None:
+        with kernels(Faulty()) as between, between.client.run(socket.socket) as opener:
+            opener.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                opener.connect(("10.0.0.2", 80))
+
+    with pytest.raises(PathBrokenError, match="no longer carried") as raised:
+        through_it()
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+
+
+def test_an_interface_that_is_removed_is_said_at_the_end() -> None:
+    def without_it() -> None:
+        with kernels() as between:
+            index = between.path.detour.left_port.index
+            netlink.on(between.path.detour.middle.namespace, lambda route: route.link("del", index=index))
+
+    with pytest.raises(PathBrokenError, match="was removed"):
+        without_it()

@@ -66,9 +66,9 @@ class Forwarder:
             poll.register(number, select.POLLIN)
         while not self.broken:
             ready = {number for number, _ in poll.poll(self._patience_ms())}
+            self.turn()  # at the end, too, for what has come by then
             if ready & ends:
                 return
-            self.turn()
 
     def _patience_ms(self) -> int | None:
         longest = _WHILE_DOWN_MS if self._down else _LONGEST_WAIT_MS

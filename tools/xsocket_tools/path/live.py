@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final
 
 from xsocket.bell import Bell
+from xsocket.errors import NoSuchInterfaceError
 from xsocket.wire.link import LinkStatistics
 from xsocket.wire.packet_link import PacketLink
 from xsocket_netns import Detour, Host, Interface, Lab
@@ -30,7 +31,8 @@ class Path:
 
     The two get a link by way of a third namespace, in which a thread of this process takes each frame from
     one side to the other, through the elements. It shares the interpreter with the rest of the program:
-    delays are exact to a few milliseconds, and some ten thousand frames a second get through.
+    delays are exact to a few milliseconds. Twenty thousand frames a second get through three middleboxes that
+    look into each, a hundred thousand where nothing does.
 
     Args:
         lab: Of both hosts.
@@ -49,7 +51,7 @@ class Path:
     Raises:
         xsocket_netns.LabError: See `xsocket_netns.Lab.detour`; raised at the start of the block.
         CaptureFileError: A capture cannot be written; raised there, too.
-        PathBrokenError: The thread ended early; raised at the end of the block.
+        PathBrokenError: An element failed, or an interface was removed; raised at the end of the block.
     """
 
     def __init__(
@@ -95,7 +97,7 @@ class Path:
         return self._chain.counts()
 
     def statistics(self) -> dict[str, LinkStatistics]:
-        """Return the counters of the packet sockets that carry the frames, by host; none outside the block."""
+        """Return the counters of the sockets that carry the frames, by host; none outside the block."""
         return {host: link.statistics() for host, link in self._links.items()}
 
     def __enter__(self) -> Path:
@@ -130,13 +132,16 @@ class Path:
         self._links = {}
         self._stack.close()
         if kind is None and self._error is not None:
-            raise PathBrokenError("the thread that carries the frames failed") from self._error
+            raise PathBrokenError(f"frames were no longer carried: {self._error}") from self._error
 
     def _carry(self, forwarder: Forwarder) -> None:
         try:
             forwarder.run([self._bell.fileno()])
         except BaseException as error:  # raised again where the block ends
             self._error = error
+        else:
+            if forwarder.broken:
+                self._error = NoSuchInterfaceError("an interface of the path was removed")
 
 
 @contextmanager
