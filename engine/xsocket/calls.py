@@ -115,6 +115,12 @@ class HostCalls(ABC):
 
         return self._call(call)
 
+    def fastopen_cookie(self, remote: str) -> bytes | None:
+        """See `Engine.fastopen_cookie`."""
+        host, remote = self.host, canonical_address(remote)
+        local = host.local_address_for(remote)
+        return self._call(lambda _now: host.stack.fastopen_cookie(local, remote))
+
     def _has_opened(self, tcb: Tcb) -> bool | None:
         """Whether the handshake is complete; None while it is under way; raises what ended it."""
         if tcb.established_at is not None:

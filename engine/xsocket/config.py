@@ -4,7 +4,7 @@ A rule is named after its Linux sysctl without the ``tcp_`` prefix where one exi
 and end in ``_s``. Values only; what a rule does stands where the machine applies it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -509,9 +509,36 @@ class TcpConfig:
         Raises:
             BadConfigError: A value of *changes* is outside the range of its rule.
         """
-        known = {each.name: each.metadata["rule"] for each in fields(cls)}
         read = _read_sysctls if namespace is None else partial(namespace.run, _read_sysctls)
-        return cls(**{name: _cut(value, known[name]) for name, value in read().items()} | changes)
+        return cls.of_sysctls(read(), **changes)
+
+    @classmethod
+    def of_sysctls(cls, values: Mapping[str, str], **changes: Any) -> Self:  # noqa: ANN401
+        """Return the rules that sysctls of given values would set, and the defaults for all others.
+
+        A value beyond a rule's range is cut to it.
+
+        Args:
+            values: By name, such as ``net.ipv4.tcp_syn_retries``, or ``net/ipv4/tcp_syn_retries``; names that
+                set no rule are passed over.
+            **changes: Rules to set otherwise.
+
+        Raises:
+            BadConfigError: A value of *values* is no number where Linux has one, or one of *changes* is
+                outside the range of its rule.
+        """
+        given = {name.replace("/", ".").removeprefix("net."): value for name, value in values.items()}
+        rules: dict[str, bool | float | str] = {}
+        for each in fields(cls):
+            rule = each.metadata["rule"]
+            text = None if rule.sysctl is None else given.get(rule.sysctl.path.replace("/", "."))
+            if text is None:
+                continue
+            try:
+                rules[each.name] = _cut(rule.sysctl.convert(text), rule)
+            except (ValueError, IndexError):
+                raise BadConfigError(f"net/{rule.sysctl.path} cannot be {text!r}") from None
+        return cls(**rules | changes)
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -530,15 +557,15 @@ PER_CONNECTION: Final = frozenset(
 """The rules that `Connection.configure` may change: those that matter once a connection is established."""
 
 
-def _read_sysctls() -> dict[str, bool | float | str]:
-    """Return the value of each rule that the current namespace has a sysctl for."""
-    values: dict[str, bool | float | str] = {}
+def _read_sysctls() -> dict[str, str]:
+    """Return the text of each sysctl of the current namespace that sets a rule."""
+    values: dict[str, str] = {}
     for each in fields(TcpConfig):
         sysctl = each.metadata["rule"].sysctl
         if sysctl is None:
             continue
         with suppress(OSError):  # another kernel
-            values[each.name] = sysctl.convert(Path("/proc/sys/net", sysctl.path).read_text())
+            values[sysctl.path] = Path("/proc/sys/net", sysctl.path).read_text()
     return values
 
 

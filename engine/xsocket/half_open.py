@@ -25,6 +25,13 @@ class HalfOpenTable:
         self._sources: Counter[str | bytes] | None = Counter() if by_source else None
         self.high_water = 0
 
+    def count_sources(self, *, wanted: bool) -> None:
+        """Count sources from now on, those of what is there included, or no longer."""
+        if wanted and self._sources is None:
+            self._sources = Counter(_source(four_tuple) for four_tuple in self._tcbs)
+        elif not wanted:
+            self._sources = None
+
     def __len__(self) -> int:
         return len(self._tcbs)
 

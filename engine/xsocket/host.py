@@ -14,7 +14,7 @@ from xsocket.actions import Action, Changed, Deleted, Dropped, Established, Move
 from xsocket.admission import Admission, AdmissionPolicy
 from xsocket.config import TcpConfig
 from xsocket.connection import Calls, Connection
-from xsocket.errors import AddressInUseError, BadAddressError, HostUnreachableError
+from xsocket.errors import AddressInUseError, BadAddressError, BadConfigError, HostUnreachableError
 from xsocket.fourtuple import FourTuple
 from xsocket.pool import ConnectionPool
 from xsocket.reasons import DropReason
@@ -276,6 +276,18 @@ class Host:
     def abort(self, now: float, tcb: Tcb) -> None:
         """Reset a connection."""
         self._perform(now, self.stack.abort(now, tcb))
+
+    def set_config(self, config: TcpConfig) -> None:
+        """Let connections that are opened from now on play by *config*; see `Stack.set_config`.
+
+        Raises:
+            BadConfigError: It changes the pool, which is made once.
+        """
+        now = self.stack.config
+        for rule in ("pool_capacity", "pool_policy"):
+            if getattr(config, rule) != getattr(now, rule):
+                raise BadConfigError(f"{rule} is {getattr(now, rule)} for as long as the pool lives")
+        self.stack.set_config(config)
 
     def refuse_all(self) -> None:
         """Admit nobody any more."""

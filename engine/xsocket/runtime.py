@@ -242,6 +242,55 @@ class Engine:
         loop = self._running()
         return loop.connect(remote_address, remote_port, timeout, local_address, local_port, data)
 
+    def open(
+        self,
+        remote_address: str,
+        remote_port: int,
+        *,
+        local_address: str | None = None,
+        local_port: int | None = None,
+        data: bytes | None = None,
+    ) -> Connection:
+        """Send the SYN of a new connection and return it at once, in SYN-SENT (RFC 9293 section 3.10.1).
+
+        Text may be given to it and waits; what ends it is raised by its next call. Arguments and errors are
+        those of `connect`.
+        """
+        loop = self._running()
+        return Connection(loop.open(remote_address, remote_port, local_address, local_port, data), loop)
+
+    def set_config(self, config: TcpConfig) -> None:
+        """Let connections that are opened from now on play by *config*; any thread may call this.
+
+        Those there are keep their rules; `Connection.configure` changes what can be changed for one.
+
+        Raises:
+            BadConfigError: It changes `TcpConfig.pool_capacity` or `TcpConfig.pool_policy`.
+            EngineStateError: The engine does not run.
+        """
+        loop = self._running()
+        loop.look(lambda: loop.host.set_config(config))
+        self.config = config
+
+    def set_admission(self, admission: AdmissionPolicy) -> None:
+        """Let *admission* judge SYNs from now on; any thread may call this.
+
+        Raises:
+            EngineStateError: The engine does not run.
+        """
+        loop = self._running()
+        loop.look(lambda: setattr(loop.host.stack, "admission", admission))
+        self._admission = admission
+
+    def fastopen_cookie(self, remote_address: str) -> bytes | None:
+        """Return the Fast Open cookie that the server at *remote_address* gave, None if it gave none.
+
+        Raises:
+            BadAddressError: It is no address, or of a version that the engine has no address of.
+            EngineStateError: The engine does not run.
+        """
+        return self._running().fastopen_cookie(remote_address)
+
     def set_fastopen_keys(self, primary: bytes, backup: bytes | None = None) -> None:
         """Make Fast Open cookies with *primary* from now on; any thread may call this.
 

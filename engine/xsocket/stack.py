@@ -99,6 +99,7 @@ class Stack:
         keys_of_cookies = (fastopen.derived_key(secret),)
         self._fast_server = fastopen.Server(config, keys_of_cookies) if fastopen.serves(config) else None
         self._authenticator: Authenticator | None = None
+        self._keys: tuple[Key, ...] = ()
         self.set_keys(keys)
 
     def __len__(self) -> int:
@@ -130,6 +131,25 @@ class Stack:
             fast_open=fastopen.statistics(self._fast_client, self._fast_server),
         )
 
+    def set_config(self, config: TcpConfig) -> None:
+        """Let connections that are opened from now on play by *config*; those there are keep their rules.
+
+        What belongs to no connection follows at once: limits, policies, cookies.
+        """
+        self.config = config
+        self._cookies = {
+            version: SynCookies(config, most, self._secret) for version, most in self._mss.items()
+        }
+        self._half_open.count_sources(wanted=config.max_syn_backlog_per_source > 0)
+        self._fast_client.set_rules(config)
+        if not fastopen.serves(config):
+            self._fast_server = None
+        elif self._fast_server is None:
+            self._fast_server = fastopen.Server(config, (fastopen.derived_key(self._secret),))
+        else:
+            self._fast_server.set_rules(config)
+        self.set_keys(self._keys)
+
     def set_keys(self, keys: Iterable[Key]) -> None:
         """Let *keys* protect new connections, and take the place of others of their kind on those there are.
 
@@ -141,9 +161,14 @@ class Stack:
         """
         kept = tuple(keys)
         self._authenticator = Authenticator(kept, self.config) if kept else None
+        self._keys = kept
         for tcb in self._tcbs.values():
             if tcb.signer is not None and self._authenticator is not None:
                 tcb.signer.rekey(self._authenticator.keys_for(tcb.four_tuple))
+
+    def fastopen_cookie(self, local: str, remote: str) -> bytes | None:
+        """Return the Fast Open cookie that the server at *remote* gave, None if it gave none."""
+        return self._fast_client.cookie(local, remote)
 
     def set_fastopen_keys(self, primary: bytes, backup: bytes | None = None) -> None:
         """Make Fast Open cookies with *primary* from now on, and take those of *backup*, too.

@@ -22,6 +22,7 @@ from xsocket_netns.errors import (
     PrivilegeError,
     RuntimeDirectoryError,
     SysctlError,
+    TunError,
 )
 from xsocket_netns.host import Host, Interface
 from xsocket_netns.lab import Bridge, Detour, Lab, Link
@@ -29,6 +30,7 @@ from xsocket_netns.namespace import Namespace
 from xsocket_netns.netem import Netem
 from xsocket_netns.privileges import ensure_privileges
 from xsocket_netns.removal import Removed, clean
+from xsocket_netns.tun import Sent, Tun
 
 __all__ = [
     "Bridge",
@@ -57,7 +59,10 @@ __all__ = [
     "PrivilegeError",
     "Removed",
     "RuntimeDirectoryError",
+    "Sent",
     "SysctlError",
+    "Tun",
+    "TunError",
     "clean",
     "ensure_privileges",
 ]

@@ -107,6 +107,12 @@ class NetemUnavailableError(LabRefusedError):
     )
 
 
+class TunError(LabRefusedError):
+    """The machine makes no tun interface."""
+
+    remedy = "Load the module tun, and let this user (and this container) read and write /dev/net/tun."
+
+
 class SysctlError(LabRefusedError):
     """A sysctl does not exist in this namespace, or a write to it did not take."""
 

@@ -1,13 +1,15 @@
-"""The four system calls that labs need and Python lacks, through libc.
+"""The five system calls that labs need and Python lacks, through libc.
 
-`os.setns` and `os.unshare` exist from Python 3.12 only, and mount(2) in no version, so all go one way. Each
-raises a plain `OSError`; what a refusal means is known to the caller.
+`os.setns` and `os.unshare` exist from Python 3.12 only, mount(2) in no version, and `select.poll` counts in
+milliseconds, so all go one way. Each raises a plain `OSError`; what a refusal means is known to the caller.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import select
 
 CLONE_NEWNS = 0x0002_0000
 CLONE_NEWUSER = 0x1000_0000
@@ -18,6 +20,19 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x4_0000
 MS_SHARED = 0x10_0000
 MNT_DETACH = 2
+
+
+class _PollEntry(ctypes.Structure):
+    """struct pollfd (poll(2))."""
+
+    _fields_ = (("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short))
+
+
+class _Timespec(ctypes.Structure):
+    """struct timespec (clock_gettime(2))."""
+
+    _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -48,6 +63,19 @@ def mount(source: str, target: str, kind: str = "none", flags: int = 0, options:
 def umount(target: str, flags: int = MNT_DETACH) -> None:
     """Take the topmost mount off *target*, as umount2(2) does."""
     _check(_libc.umount2(ctypes.c_char_p(os.fsencode(target)), ctypes.c_int(flags)), target)
+
+
+def wait_readable(descriptor: int, timeout_s: float) -> bool:
+    """Wait until *descriptor* has something to read, to the microsecond; return whether it has (ppoll(2)).
+
+    Returns early, with False, when a signal comes.
+    """
+    entry = _PollEntry(descriptor, select.POLLIN, 0)
+    whole, part = divmod(max(0, round(timeout_s * 1_000_000_000)), 1_000_000_000)
+    result = _libc.ppoll(ctypes.byref(entry), ctypes.c_ulong(1), ctypes.byref(_Timespec(whole, part)), None)
+    if result < 0 and ctypes.get_errno() != errno.EINTR:
+        _check(result, "ppoll")
+    return bool(result > 0)
 
 
 def _check(result: int, subject: str) -> None:

@@ -10,6 +10,7 @@ from typing import Unpack
 from xsocket.admission import Admission, AdmissionPolicy
 from xsocket.config import TcpConfig
 from xsocket.errors import BadAddressError, BadConfigError, SimulationStateError
+from xsocket.simulation.cable import Cable
 from xsocket.simulation.host import SimulatedHost
 from xsocket.simulation.link import SimulatedLink
 from xsocket.simulation.port import ImpairmentFields, Impairments, LinkCounts
@@ -20,6 +21,7 @@ from xsocket.trace import Trace
 from xsocket.wire.address import parse_interfaces
 
 __all__ = [
+    "Cable",
     "Hold",
     "Impairments",
     "LinkCounts",
@@ -126,6 +128,22 @@ class Simulation:
         made = SimulatedLink(self._timeline, hosts, mtu, Impairments(**impairments), seed)
         for host in hosts:
             host.announce()
+        return made
+
+    def cable(self, host: SimulatedHost, *, mtu: int = 1500) -> Cable:
+        """Give the other end of a host's cable to the caller, who sends and receives frames there.
+
+        Args:
+            host: Of this simulation, and on no link yet; it announces its addresses.
+            mtu: The largest IP packet it carries, octets.
+
+        Raises:
+            SimulationStateError: The host is on a link already, or in another simulation.
+        """
+        if self._hosts.get(host.name) is not host or host.is_linked:
+            raise SimulationStateError(f"{host.name} is on a link already, or in another simulation")
+        made = Cable(self._timeline, host, mtu)
+        host.announce()
         return made
 
     @property

@@ -61,7 +61,7 @@ class SimulatedHost:
         self.name: Final = name
         self.mac: Final = mac
         self.addresses: Final = tuple(addresses)
-        self.config: Final = config
+        self.config = config
         self._timeline = timeline
         self._mtu = mtu
         self._gateways = gateways
@@ -156,6 +156,20 @@ class SimulatedHost:
         station = self._running()
         tcb = station.open(remote_address, remote_port, local_address, local_port, data)
         return Connection(tcb, station)
+
+    def set_config(self, config: TcpConfig) -> None:
+        """Let connections that are opened from now on play by *config*; see `xsocket.Engine.set_config`."""
+        self._running().host.set_config(config)
+        self.config = config
+
+    def set_admission(self, admission: AdmissionPolicy) -> None:
+        """Let *admission* judge SYNs from now on."""
+        self._running().host.stack.admission = admission
+        self._admission = admission
+
+    def fastopen_cookie(self, remote_address: str) -> bytes | None:
+        """Return the Fast Open cookie that a server gave; see `xsocket.Engine.fastopen_cookie`."""
+        return self._running().fastopen_cookie(remote_address)
 
     def set_fastopen_keys(self, primary: bytes, backup: bytes | None = None) -> None:
         """Make Fast Open cookies with *primary* from now on; see `xsocket.Engine.set_fastopen_keys`."""

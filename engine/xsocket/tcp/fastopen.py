@@ -179,7 +179,7 @@ class Pending:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._waiting: set[FourTuple] = set()
         self._resets: deque[float] = deque()
 
@@ -188,9 +188,9 @@ class Pending:
 
     def has_room(self, now: float) -> bool:
         """Whether there may be another; like Linux, this forgets one old reset at a time."""
-        if len(self) >= self._limit and self._resets and self._resets[0] <= now:
+        if len(self) >= self.limit and self._resets and self._resets[0] <= now:
             self._resets.popleft()
-        return len(self) < self._limit
+        return len(self) < self.limit
 
     def add(self, four_tuple: FourTuple) -> None:
         """Add a connection."""
@@ -221,6 +221,11 @@ class Server:
         self._without_cookie = bool(rules.fastopen & SERVER_WITHOUT_COOKIE)
         self.passive = self.passive_fail = self.passive_alt_key = 0
         self.cookie_reqd = self.listen_overflow = 0
+
+    def set_rules(self, rules: TcpConfig) -> None:
+        """Play by *rules* from now on; what is pending stays so."""
+        self.pending.limit = _most_pending(rules)
+        self._without_cookie = bool(rules.fastopen & SERVER_WITHOUT_COOKIE)
 
     def judge(
         self, now: float, four_tuple: FourTuple, syn: Segment, has_room: Callable[[FourTuple], bool]
@@ -309,6 +314,10 @@ class Client:
         self._black_holes = 0
         self.active = self.active_fail = self.blackhole = self.evicted = 0
 
+    def set_rules(self, rules: TcpConfig) -> None:
+        """Play by *rules* from now on; what is remembered of servers stays so."""
+        self._rules = rules
+
     def __len__(self) -> int:
         """How many servers are remembered."""
         return len(self._servers)
@@ -338,6 +347,11 @@ class Client:
         if known.cookie is not None:
             return FastOpenState(known.cookie, room=room)
         return FastOpenState(FastOpen(b"", experimental=known.try_experimental == 1))
+
+    def cookie(self, local: str, remote: str) -> bytes | None:
+        """Return the cookie that goes from *local* to the server at *remote*, None if none is known."""
+        known = self._servers.get((local, remote), _NOTHING_KNOWN)
+        return None if known.cookie is None else known.cookie.cookie
 
     def learn(self, four_tuple: FourTuple, state: FastOpenState) -> None:
         """Remember what the SYN+ACK said (RFC 7413 section 4.1.3)."""

@@ -381,6 +381,7 @@ class Info(NamedTuple):
     cwnd: int | None
     ssthresh: int | None
     srtt_s: float | None
+    rttvar_s: float | None
     rto_s: float
     retries: int
     unacknowledged: int
@@ -390,6 +391,8 @@ class Info(NamedTuple):
     user_timeout: UserTimeoutInfo | None
     ecn: EcnInfo | None
     soft_error: type[OSError] | None
+    error: type[OSError] | None
+    """What the next call will raise."""
 
 
 def snapshot(tcb: Tcb) -> Info:
@@ -414,6 +417,7 @@ def snapshot(tcb: Tcb) -> Info:
         cwnd=congestion.cwnd if congestion is not None else None,
         ssthresh=congestion.ssthresh if congestion is not None else None,
         srtt_s=path.srtt if path is not None else None,
+        rttvar_s=path.rttvar if path is not None else None,
         rto_s=tcb.rto_s,
         retries=tcb.retries,
         unacknowledged=len(tcb.sending) if tcb.sending is not None else 0,
@@ -423,6 +427,7 @@ def snapshot(tcb: Tcb) -> Info:
         user_timeout=timeout.info(tcb.config, tcb.current_rto_s) if timeout is not None else None,
         ecn=tcb.ecn.info if tcb.ecn is not None else None,
         soft_error=tcb.soft_error,
+        error=tcb.error,
     )
 
 

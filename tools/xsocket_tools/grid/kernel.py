@@ -23,6 +23,7 @@ from xsocket.wire.ip import Ipv4
 from xsocket.wire.packet_link import PacketLink
 from xsocket_netns import Host, Lab
 from xsocket_tools.grid.cells import LostStepError
+from xsocket_tools.sockdiag import SockDiag
 
 KERNEL: Final = "10.0.0.1"
 PEER: Final = "10.0.0.2"
@@ -54,27 +55,6 @@ SYSCTLS: Final[dict[str, int | str]] = {
     "icmp_echo_ignore_all": 0,
 }
 """No options, and no limit on answers, as in the engine's cells; nothing is paced or hastily sent again."""
-
-_SOCK_DIAG_BY_FAMILY: Final = 20
-_NLM_F_REQUEST: Final = 1
-_NLMSG_ERROR: Final = 2
-_HEADER: Final = struct.Struct("=IHHII")
-_REQUEST: Final = struct.Struct("=BBBBI")
-_ENTRY_STATE: Final = _HEADER.size + 1
-_STATES: Final = {
-    1: State.ESTABLISHED,
-    2: State.SYN_SENT,
-    3: State.SYN_RECEIVED,
-    4: State.FIN_WAIT_1,
-    5: State.FIN_WAIT_2,
-    6: State.TIME_WAIT,
-    8: State.CLOSE_WAIT,
-    9: State.LAST_ACK,
-    11: State.CLOSING,
-    12: State.SYN_RECEIVED,
-}
-"""Linux's numbers (include/net/tcp_states.h) without CLOSE and LISTEN, which are no connection; 12 is a
-request that has no socket yet."""
 
 
 @contextmanager
@@ -109,7 +89,7 @@ class KernelTarget:
         self._peer_port = _FIRST_PEER_PORT
         self._listener = host.run(socket.create_server, (KERNEL, _LISTENING), backlog=_BACKLOG)
         self._listener.setblocking(False)
-        self._diag = host.run(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, 4)
+        self._diag = SockDiag(host.namespace)
         self._socket: socket.socket | None = None
         self._ours = FourTuple(PEER, _FIRST_PEER_PORT, KERNEL, _LISTENING)
 
@@ -165,17 +145,8 @@ class KernelTarget:
         return self._socket
 
     def state(self) -> State | None:
-        """See `Target.state`: what sock_diag says. It finds what has no socket, too: half-open, TIME-WAIT."""
-        local, remote = (socket.inet_aton(address).ljust(16, b"\0") for address in (KERNEL, PEER))
-        ports = struct.pack("!HH", self._ours.remote_port, self._ours.local_port)
-        sockid = ports + local + remote + struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
-        body = _REQUEST.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 0, 0xFFFFFFFF) + sockid
-        header = _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST, 1, 0)
-        self._diag.send(header + body)
-        answer = self._diag.recv(65_536)
-        if _HEADER.unpack_from(answer)[1] == _NLMSG_ERROR:
-            return None
-        return _STATES.get(answer[_ENTRY_STATE])
+        """See `Target.state`: what sock_diag says."""
+        return self._diag.state(self._ours.reversed)
 
     # Frames
 

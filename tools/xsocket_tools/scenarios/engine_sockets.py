@@ -1,0 +1,752 @@
+"""The system calls of scripts, made on the engine: listening admits a port, accepting claims from the pool.
+
+The engine has no sockets; this gives it what a script expects of them. A call that has to wait raises
+`NotYet`, and whoever drives the engine makes it again when something has happened. Where Linux and the engine
+differ on purpose, the engine is left as it is, and the script shows it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any, Final, Protocol
+
+from xsocket import (
+    ClaimTimeout,
+    Connection,
+    ConnectionPool,
+    FourTuple,
+    Pattern,
+    Segment,
+    State,
+    TcpConfig,
+    Verdict,
+)
+from xsocket.admission import AdmissionPolicy
+from xsocket.connection import SHUT_RDWR
+from xsocket.seqnum import distance
+from xsocket_tools.scenarios.errors import UnsupportedError
+from xsocket_tools.scenarios.target import Address, Message, Sockets
+
+_NONBLOCK: Final = 0x800
+_SOL_SOCKET, _SOL_IP, _SOL_TCP, _SOL_IPV6 = 1, 0, 6, 41
+_DONTWAIT, _PEEK, _WAITALL, _TRUNC, _FASTOPEN, _OOB, _ERRQUEUE = 0x40, 2, 0x100, 0x20, 0x20000000, 1, 0x2000
+_POLLIN, _POLLOUT, _POLLERR, _POLLHUP, _POLLRDHUP, _POLLNVAL = 1, 4, 8, 0x10, 0x2000, 0x20
+_POLLRDNORM, _POLLWRNORM = 0x40, 0x100
+_EDGE, _ONESHOT = 1 << 31, 1 << 30
+_FIRST_FD: Final = 3
+_NO_BACKLOG: Final = 4096
+
+_PEER_FINISHED: Final = frozenset(
+    {State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, State.TIME_WAIT, State.CLOSED}
+)
+_OPENING: Final = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
+_LINUX_STATES: Final = {
+    State.ESTABLISHED: 1,
+    State.SYN_SENT: 2,
+    State.SYN_RECEIVED: 3,
+    State.FIN_WAIT_1: 4,
+    State.FIN_WAIT_2: 5,
+    State.TIME_WAIT: 6,
+    State.CLOSED: 7,
+    State.CLOSE_WAIT: 8,
+    State.LAST_ACK: 9,
+    State.LISTEN: 10,
+    State.CLOSING: 11,
+}
+
+
+class NotYet(Exception):  # noqa: N818  # no error: the call goes on later
+    """The call has to wait.
+
+    Attributes:
+        until: When it gives up waiting, seconds of the target's time; infinite for never.
+    """
+
+    def __init__(self, until: float = inf) -> None:
+        super().__init__(until)
+        self.until = until
+
+
+class Node(Protocol):
+    """What an `xsocket.Engine` and a host of a simulation have in common."""
+
+    @property
+    def pool(self) -> ConnectionPool[Connection]:
+        """Where connections wait that peers have opened."""
+        ...
+
+    @property
+    def config(self) -> TcpConfig:
+        """The rules for connections that are opened now."""
+        ...
+
+    def open(
+        self,
+        remote_address: str,
+        remote_port: int,
+        *,
+        local_address: str | None = None,
+        local_port: int | None = None,
+        data: bytes | None = None,
+    ) -> Connection:
+        """Send a SYN."""
+        ...
+
+    def connections(self) -> dict[FourTuple, State]:
+        """Return the state of every connection."""
+        ...
+
+    def set_config(self, config: TcpConfig) -> None:
+        """Let connections be opened by other rules."""
+        ...
+
+    def set_admission(self, admission: AdmissionPolicy) -> None:
+        """Let another policy judge SYNs."""
+        ...
+
+    def fastopen_cookie(self, remote_address: str) -> bytes | None:
+        """Return what a server gave for Fast Open."""
+        ...
+
+
+@dataclass(slots=True)
+class _Socket:
+    """One descriptor's socket."""
+
+    family: int
+    flags: int = 2  # O_RDWR
+    bound: Address | None = None
+    backlog: int | None = None
+    connection: Connection | None = None
+    opening: bool = False
+    started: bool = False
+    reported: bool = False
+    options: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    unsent: bytes = b""
+    sent: int = 0
+
+    @property
+    def is_listening(self) -> bool:
+        return self.backlog is not None
+
+
+@dataclass(slots=True)
+class _Interest:
+    """What an epoll descriptor waits for."""
+
+    events: int
+    data: int
+    seen: tuple[int, int, int] = (0, 0, 0)
+
+
+class _Listening:
+    """Admits the ports that are listened on (`xsocket.AdmissionPolicy`), as many as the backlog holds."""
+
+    def __init__(self, pool: ConnectionPool[Connection]) -> None:
+        self.backlogs: dict[int, int] = {}
+        self._pool = pool
+
+    def decide(self, four_tuple: FourTuple, segment: Segment) -> Verdict:
+        """Return what becomes of *segment*: Linux ignores a SYN while more wait than the backlog."""
+        backlog = self.backlogs.get(four_tuple.local_port)
+        if backlog is None:
+            return Verdict.REFUSE
+        waiting = sum(1 for key in self._pool if key.local_port == four_tuple.local_port)
+        return Verdict.IGNORE if segment.syn and waiting > backlog else Verdict.ADMIT
+
+
+class EngineSockets(Sockets):
+    """Sockets on an engine.
+
+    Args:
+        node: The engine, or a host of a simulation.
+        now: The target's time, seconds.
+
+    Attributes:
+        began: When the call that is under way began, seconds; set by whoever drives it.
+    """
+
+    def __init__(self, node: Node, now: Callable[[], float]) -> None:
+        self._node = node
+        self._now = now
+        self._sockets: dict[int, _Socket] = {}
+        self._epolls: dict[int, dict[int, _Interest]] = {}
+        self._next = _FIRST_FD
+        self._admission = _Listening(node.pool)
+        self.began = 0.0
+        node.set_admission(self._admission)
+
+    # Descriptors
+
+    def _new(self, entry: _Socket) -> int:
+        fd, self._next = self._next, self._next + 1
+        self._sockets[fd] = entry
+        return fd
+
+    def _of(self, fd: int) -> _Socket:
+        entry = self._sockets.get(fd)
+        if entry is None:
+            raise _error(errno.EBADF)
+        return entry
+
+    def _wait(self, entry: _Socket, flags: int = 0, *, option: int = 20) -> NotYet | OSError:
+        """Return what a call does that cannot go on: wait, or fail at once, or when its time is over."""
+        if entry.flags & _NONBLOCK or flags & _DONTWAIT:
+            return _error(errno.EAGAIN)
+        raw = entry.options.get((_SOL_SOCKET, option))
+        if raw is None or len(raw) < 16:
+            return NotYet()
+        seconds, micros = struct.unpack_from("=qq", raw)
+        until = self.began + seconds + micros / 1e6
+        if not (seconds or micros):
+            return NotYet()
+        return _error(errno.EAGAIN) if self._now() >= until else NotYet(until)
+
+    def socket(self, family: int, kind: int, protocol: int) -> int:
+        """See `Sockets.socket`."""
+        del protocol
+        return self._new(_Socket(family, flags=2 | kind & _NONBLOCK))
+
+    def bind(self, fd: int, address: Address) -> None:
+        """See `Sockets.bind`."""
+        entry = self._of(fd)
+        if entry.bound is not None:
+            raise _error(errno.EINVAL)
+        address = _plain(address)
+        taken = any(
+            other.bound is not None and other.bound[1] == address[1] and other.is_listening
+            for other in self._sockets.values()
+        )
+        if taken and not entry.options.get((_SOL_SOCKET, 15)):
+            raise _error(errno.EADDRINUSE)
+        entry.bound = address
+
+    def listen(self, fd: int, backlog: int) -> None:
+        """See `Sockets.listen`: from now on SYNs for the port are admitted."""
+        entry = self._of(fd)
+        if entry.connection is not None:
+            raise _error(errno.EINVAL)
+        if entry.bound is None:
+            raise UnsupportedError("listen on a port that the kernel chooses")
+        entry.backlog = _NO_BACKLOG if backlog < 0 else backlog
+        self._admission.backlogs[entry.bound[1]] = entry.backlog
+        self._apply_to_all(entry)
+
+    def accept(self, fd: int, flags: int = 0) -> int:
+        """See `Sockets.accept`: claims a connection to the port from the pool."""
+        entry = self._of(fd)
+        if not entry.is_listening:
+            raise _error(errno.EINVAL)
+        assert entry.bound is not None
+        try:
+            connection = self._node.pool.claim(Pattern(local_port=entry.bound[1]), timeout=0)
+        except ClaimTimeout:
+            raise self._wait(entry) from None
+        return self._adopt(connection, entry, flags)
+
+    def claim(self, wanted: FourTuple | None) -> int:
+        """See `Sockets.claim`."""
+        try:
+            connection = self._node.pool.claim(wanted, timeout=0)
+        except ClaimTimeout:
+            raise NotYet() from None
+        return self._adopt(connection, None, 0)
+
+    def _adopt(self, connection: Connection, listener: _Socket | None, flags: int) -> int:
+        family = 2 if listener is None else listener.family
+        entry = _Socket(family, flags=2 | flags & _NONBLOCK, connection=connection, started=True)
+        connection.settimeout(0)
+        if listener is not None:
+            entry.options = dict(listener.options)
+            for (level, name), value in listener.options.items():
+                rules = _rules_of(level, name, value)
+                if rules:
+                    connection.configure(**rules)
+        return self._new(entry)
+
+    # Opening
+
+    def connect(self, fd: int, address: Address | None) -> None:
+        """See `Sockets.connect`."""
+        entry = self._of(fd)
+        if address is None:
+            self._dissolve(entry)
+            return
+        if entry.is_listening:
+            raise _error(errno.EISCONN)
+        if entry.connection is None:
+            self._open(entry, _plain(address), None)
+            if entry.flags & _NONBLOCK:
+                raise _error(errno.EINPROGRESS)
+        self._finish_opening(entry)
+
+    def _open(self, entry: _Socket, address: Address, data: bytes | None) -> None:
+        self._apply_to_all(entry)
+        local, port = entry.bound or ("", 0)
+        entry.connection = self._node.open(
+            *address, local_address=local or None, local_port=port or None, data=data
+        )
+        entry.connection.settimeout(0)
+        entry.opening = entry.started = True
+
+    def _finish_opening(self, entry: _Socket) -> None:
+        connection = entry.connection
+        assert connection is not None
+        if not entry.opening:
+            raise _error(errno.EISCONN)
+        if connection.state is State.CLOSED or connection.info.error is not None:
+            entry.connection, entry.opening = None, False
+            raise self._taken_error(connection) or _error(errno.ECONNABORTED)
+        if connection.state in _OPENING:
+            if entry.flags & _NONBLOCK:
+                raise _error(errno.EALREADY)
+            raise NotYet()
+        entry.opening = False
+
+    def _dissolve(self, entry: _Socket) -> None:
+        if entry.is_listening:
+            self._stop_listening(entry)
+        if entry.connection is not None:
+            entry.connection.abort()
+        entry.connection, entry.opening, entry.started = None, False, False
+
+    def _taken_error(self, connection: Connection) -> OSError | None:
+        """Return what ended a connection, which is told once."""
+        try:
+            connection.recv(1, peek=True)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return error
+        return None
+
+    def _connected(self, entry: _Socket, missing: int) -> Connection:
+        if entry.connection is None:
+            raise _error(missing)
+        return entry.connection
+
+    # Text
+
+    def send(self, fd: int, data: bytes, flags: int = 0, to: Address | None = None) -> int:
+        """See `Sockets.send`."""
+        entry = self._of(fd)
+        if flags & _OOB:
+            raise UnsupportedError("MSG_OOB: the engine sends no urgent text")
+        if flags & _FASTOPEN and entry.connection is None:
+            return self._send_fast(entry, data, to)
+        connection = self._connected(entry, errno.EPIPE)
+        if entry.opening and connection.state in _OPENING:
+            raise self._wait(entry, flags, option=21)
+        entry.opening = False
+        if not data:
+            connection.send(data)
+            return 0
+        if entry.unsent != data:
+            entry.unsent, entry.sent = data, 0
+        try:
+            while entry.sent < len(data):
+                entry.sent += connection.send(data[entry.sent :])
+        except BlockingIOError:
+            waits = self._wait(entry, flags, option=21)
+            if isinstance(waits, NotYet):
+                raise waits from None
+            if not entry.sent:
+                raise waits from None
+        except OSError:
+            if not entry.sent:
+                entry.unsent = b""
+                raise
+        sent, entry.unsent, entry.sent = entry.sent, b"", 0
+        return sent
+
+    def _send_fast(self, entry: _Socket, data: bytes, to: Address | None) -> int:
+        """Send text in the SYN where a cookie allows it (RFC 7413); if not, wait for the handshake."""
+        if to is None:
+            raise _error(errno.EINVAL)
+        address = _plain(to)
+        config = self._node.config
+        if not config.fastopen & 1:
+            raise _error(errno.EOPNOTSUPP)
+        may = self._node.fastopen_cookie(address[0]) is not None or config.fastopen & 4
+        self._open(entry, address, data if may else b"")
+        if may:
+            entry.opening = False
+            return len(data)
+        if entry.flags & _NONBLOCK:
+            raise _error(errno.EINPROGRESS)
+        raise NotYet()
+
+    def sendmsg(
+        self,
+        fd: int,
+        data: bytes,
+        ancillary: Sequence[tuple[int, int, bytes]],
+        flags: int = 0,
+        to: Address | None = None,
+    ) -> int:
+        """See `Sockets.sendmsg`."""
+        if ancillary:
+            raise UnsupportedError("control messages of sendmsg")
+        return self.send(fd, data, flags, to)
+
+    def recv(self, fd: int, size: int, flags: int = 0) -> bytes:
+        """See `Sockets.recv`."""
+        entry = self._of(fd)
+        if flags & _ERRQUEUE:
+            raise _error(errno.EAGAIN)
+        if flags & _OOB:
+            raise UnsupportedError("MSG_OOB: the engine delivers urgent text with the rest")
+        connection = self._connected(entry, errno.ENOTCONN)
+        if entry.opening and connection.state is State.SYN_SENT:
+            raise self._wait(entry, flags)
+        waits_for_all = flags & _WAITALL and not entry.flags & _NONBLOCK
+        if waits_for_all and connection.info.unread < size and connection.state not in _PEER_FINISHED:
+            raise NotYet()
+        try:
+            return connection.recv(size, peek=bool(flags & _PEEK))
+        except BlockingIOError:
+            raise self._wait(entry, flags) from None
+
+    def recvmsg(self, fd: int, size: int, control_size: int, flags: int = 0) -> Message:
+        """See `Sockets.recvmsg`."""
+        del control_size
+        entry = self._of(fd)
+        data = self.recv(fd, size, flags)
+        ancillary: tuple[tuple[int, int, bytes], ...] = ()
+        if entry.options.get((_SOL_TCP, 36), b"\0").strip(b"\0"):
+            connection = self._connected(entry, errno.ENOTCONN)
+            left = connection.info.unread or int(connection.state in _PEER_FINISHED)
+            ancillary = ((_SOL_TCP, 36, struct.pack("=i", left)),)
+        return Message(data, ancillary, 0)
+
+    # Ending
+
+    def shutdown(self, fd: int, how: int) -> None:
+        """See `Sockets.shutdown`."""
+        entry = self._of(fd)
+        if entry.is_listening:
+            self._stop_listening(entry)
+            return
+        connection = self._connected(entry, errno.ENOTCONN)
+        if entry.opening and connection.state is State.SYN_SENT:
+            if how == SHUT_RDWR:
+                connection.abort()
+                entry.connection = None
+                return
+            raise _error(errno.ENOTCONN)
+        connection.shutdown(how)
+
+    def close(self, fd: int) -> None:
+        """See `Sockets.close`."""
+        if self._epolls.pop(fd, None) is not None:
+            return
+        entry = self._of(fd)
+        del self._sockets[fd]
+        for interests in self._epolls.values():
+            interests.pop(fd, None)
+        if entry.is_listening:
+            self._stop_listening(entry)
+        connection = entry.connection
+        if connection is None:
+            return
+        linger = entry.options.get((_SOL_SOCKET, 13), bytes(8))
+        onoff, seconds = struct.unpack_from("=ii", linger)
+        if onoff and not seconds:
+            connection.abort()
+        else:
+            connection.close()
+
+    def _stop_listening(self, entry: _Socket) -> None:
+        """Refuse the port again, and reset what waits to be accepted."""
+        assert entry.bound is not None
+        port = entry.bound[1]
+        self._admission.backlogs.pop(port, None)
+        entry.backlog = None
+        while True:
+            try:
+                self._node.pool.claim(Pattern(local_port=port), timeout=0).abort()
+            except ClaimTimeout:
+                return
+
+    # Control
+
+    def fcntl(self, fd: int, command: int, argument: int) -> int:
+        """See `Sockets.fcntl`."""
+        if fd in self._epolls:
+            return 0
+        entry = self._of(fd)
+        if command == 3:
+            return entry.flags
+        if command == 4:
+            entry.flags = 2 | argument & _NONBLOCK
+            return 0
+        raise UnsupportedError(f"fcntl command {command}")
+
+    def ioctl(self, fd: int, request: int) -> int:
+        """See `Sockets.ioctl`."""
+        entry = self._of(fd)
+        if entry.is_listening:
+            raise _error(errno.EINVAL)
+        info = None if entry.connection is None else entry.connection.info
+        if request == 0x541B:
+            return 0 if info is None or info.state in _OPENING else info.unread
+        if request == 0x5411:
+            return 0 if info is None or info.state in _OPENING else info.unacknowledged
+        if request == 0x894B:
+            return 0 if info is None else info.unacknowledged - distance(info.snd_una, info.snd_nxt)
+        raise UnsupportedError(f"ioctl request {request:#x}")
+
+    def getsockopt(self, fd: int, level: int, name: int, size: int) -> bytes:
+        """See `Sockets.getsockopt`."""
+        entry = self._of(fd)
+        if (level, name) in entry.options:
+            return entry.options[level, name][:size]
+        return struct.pack("=i", self._option(entry, level, name))
+
+    def _option(self, entry: _Socket, level: int, name: int) -> int:
+        connection = entry.connection
+        config = self._node.config
+        match level, name:
+            case 1, 4:  # SO_ERROR
+                error = None if connection is None else self._taken_error(connection)
+                return 0 if error is None else error.errno or 0
+            case 1, 3:  # SO_TYPE
+                return 1
+            case 1, 30:  # SO_ACCEPTCONN
+                return int(entry.is_listening)
+            case 6, 2:  # TCP_MAXSEG
+                return 536 if connection is None else connection.info.snd_mss
+            case 6, 4:
+                return int(config.keepalive_time_s)
+            case 6, 5:
+                return int(config.keepalive_intvl_s)
+            case 6, 6:
+                return config.keepalive_probes
+            case 6, 7:
+                return config.syn_retries
+            case 6, 18:
+                return int(config.user_timeout_s * 1000)
+            case 6, 11:
+                raise UnsupportedError("getsockopt TCP_INFO: use %{ } with its fields")
+            case 0, 1:
+                return config.dscp << 2
+            case 0, 2:
+                return config.ttl
+            case _ if (level, name) in _KNOWN_OPTIONS:
+                return 0
+            case _:
+                raise UnsupportedError(f"getsockopt level {level} option {name}")
+
+    def setsockopt(self, fd: int, level: int, name: int, value: bytes) -> None:
+        """See `Sockets.setsockopt`."""
+        entry = self._of(fd)
+        if (level, name) not in _KNOWN_OPTIONS:
+            raise UnsupportedError(f"setsockopt level {level} option {name}")
+        if (level, name) == (_SOL_TCP, 13) and value.rstrip(b"\0") not in (b"reno", b"newreno"):
+            raise UnsupportedError(f"congestion control {value.rstrip(bytes(1)).decode(errors='replace')}")
+        entry.options[level, name] = value
+        rules = _rules_of(level, name, value)
+        if rules and entry.connection is not None:
+            entry.connection.configure(**rules)
+        elif entry.is_listening:
+            self._apply_to_all(entry)
+
+    def _apply_to_all(self, entry: _Socket) -> None:
+        """Let the engine open connections by the options of the socket that is going to."""
+        rules: dict[str, Any] = {}
+        for (level, name), value in entry.options.items():
+            rules |= _rules_of(level, name, value) | _opening_rules_of(level, name, value, self._node.config)
+        if rules:
+            self._node.set_config(replace(self._node.config, **rules))
+
+    # Waiting for several
+
+    def _ready(self, fd: int) -> int:
+        """Return the events that are there, as poll names them."""
+        entry = self._sockets.get(fd)
+        if entry is None:
+            return _POLLNVAL
+        if entry.is_listening:
+            assert entry.bound is not None
+            waiting = any(key.local_port == entry.bound[1] for key in self._node.pool)
+            return _POLLIN | _POLLRDNORM if waiting else 0
+        if entry.connection is None:
+            return _POLLOUT | _POLLHUP
+        info = entry.connection.info
+        events = 0
+        if info.error is not None:
+            events |= _POLLERR
+        if info.state is State.CLOSED:
+            return events | _POLLIN | _POLLOUT | _POLLHUP | _POLLRDHUP
+        if info.state in _OPENING and not (info.passive or (info.fast_open and info.fast_open.syn_data)):
+            return events
+        if info.unread or info.state in _PEER_FINISHED:
+            events |= _POLLIN | _POLLRDNORM
+        if info.state in _PEER_FINISHED:
+            events |= _POLLRDHUP
+        if info.unacknowledged * 3 < self._node.config.wmem * 2:
+            events |= _POLLOUT | _POLLWRNORM
+        return events
+
+    def poll(self, entries: Sequence[tuple[int, int]], timeout_ms: int) -> list[int]:
+        """See `Sockets.poll`."""
+        always = _POLLERR | _POLLHUP | _POLLNVAL
+        found = [self._ready(fd) & (wanted | always) for fd, wanted in entries]
+        if any(found) or self._is_over(timeout_ms):
+            return found
+        raise NotYet(self._end(timeout_ms))
+
+    def _end(self, timeout_ms: int) -> float:
+        return inf if timeout_ms < 0 else self.began + timeout_ms / 1000
+
+    def _is_over(self, timeout_ms: int) -> bool:
+        return self._now() >= self._end(timeout_ms)
+
+    def epoll_create(self) -> int:
+        """See `Sockets.epoll_create`."""
+        fd, self._next = self._next, self._next + 1
+        self._epolls[fd] = {}
+        return fd
+
+    def epoll_ctl(self, epfd: int, operation: int, fd: int, events: int, data: int) -> None:
+        """See `Sockets.epoll_ctl`."""
+        interests = self._interests(epfd)
+        self._of(fd)
+        if (operation == 1) is (fd in interests):
+            raise _error(errno.EEXIST if operation == 1 else errno.ENOENT)
+        if operation == 2:
+            del interests[fd]
+        else:
+            interests[fd] = _Interest(events, data)
+
+    def _interests(self, epfd: int) -> dict[int, _Interest]:
+        if epfd not in self._epolls:
+            raise _error(errno.EBADF)
+        return self._epolls[epfd]
+
+    def epoll_wait(self, epfd: int, most: int, timeout_ms: int) -> list[tuple[int, int]]:
+        """See `Sockets.epoll_wait`."""
+        found = []
+        for fd, interest in self._interests(epfd).items():
+            ready = self._ready(fd) & (interest.events & 0xFFFF | _POLLERR | _POLLHUP)
+            if ready and self._is_news(fd, interest, ready):
+                found.append((ready, interest.data))
+                if interest.events & _ONESHOT:
+                    interest.events &= _EDGE | _ONESHOT
+        if found or self._is_over(timeout_ms):
+            return found[:most]
+        raise NotYet(self._end(timeout_ms))
+
+    def _is_news(self, fd: int, interest: _Interest, ready: int) -> bool:
+        """Whether an edge came since the last time, where only edges count."""
+        connection = self._of(fd).connection
+        info = None if connection is None else connection.info
+        now = (ready, 0 if info is None else info.rcv_nxt, 0 if info is None else info.snd_una)
+        before, interest.seen = interest.seen, now
+        return not interest.events & _EDGE or before != now
+
+    # What code sees
+
+    def tcp_info(self, fd: int) -> Mapping[str, int]:
+        """See `Sockets.tcp_info`: the fields of which the engine has the equivalent."""
+        entry = self._of(fd)
+        if entry.connection is None:
+            return {"tcpi_state": 10 if entry.is_listening else 7, "tcpi_unacked": len(self._node.pool)}
+        info = entry.connection.info
+        flight = distance(info.snd_una, info.snd_nxt)
+        options = info.timestamps | info.sack << 1 | (info.snd_wscale is not None) << 2
+        options |= (info.ecn is not None) << 3
+        options |= (info.fast_open is not None and info.fast_open.syn_data_acked > 0) << 5
+        mss = max(info.snd_mss, 1)
+        return {
+            "tcpi_state": _LINUX_STATES[info.state],
+            "tcpi_ca_state": 0,
+            "tcpi_retransmits": info.retries,
+            "tcpi_backoff": info.retries,
+            "tcpi_options": options,
+            "tcpi_snd_wscale": info.snd_wscale or 0,
+            "tcpi_rcv_wscale": info.rcv_wscale or 0,
+            "tcpi_rto": round(info.rto_s * 1e6),
+            "tcpi_snd_mss": info.snd_mss,
+            "tcpi_rcv_mss": info.rcv_mss,
+            "tcpi_unacked": -(-flight // mss),
+            "tcpi_rtt": round((info.srtt_s or 0) * 1e6),
+            "tcpi_rttvar": round((info.rttvar_s or 0) * 1e6),
+            "tcpi_snd_ssthresh": 0x7FFFFFFF
+            if info.ssthresh in (None, inf)
+            else int(info.ssthresh or 0) // mss,
+            "tcpi_snd_cwnd": self._node.config.initial_cwnd if info.cwnd is None else info.cwnd // mss,
+            "tcpi_advmss": info.rcv_mss,
+            "tcpi_reordering": self._node.config.reordering,
+            "tcpi_notsent_bytes": max(0, info.unacknowledged - flight),
+            "tcpi_snd_wnd": info.snd_wnd,
+            "tcpi_rcv_wnd": info.rcv_wnd,
+        }
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+def _plain(address: Address) -> Address:
+    """Return an address without the prefix that maps IPv4 into IPv6."""
+    host, port = address
+    return host.removeprefix("::ffff:") if "." in host else host, port
+
+
+_IGNORED: Final = (
+    {(_SOL_SOCKET, each) for each in (1, 2, 5, 6, 10, 12, 13, 15, 18, 19, 20, 21, 29, 35, 36, 46, 47, 66, 67)}
+    | {(_SOL_TCP, each) for each in (3, 12, 13, 25, 27, 36)}
+    | {(_SOL_IP, 15), (_SOL_IPV6, 26), (_SOL_IP, 24)}
+)
+"""Options that are kept and change nothing on the wire, or whose effect the calls here have themselves."""
+_PER_CONNECTION: Final[dict[tuple[int, int], Callable[[int], dict[str, Any]]]] = {
+    (_SOL_TCP, 1): lambda value: {"nodelay": bool(value)},
+    (_SOL_SOCKET, 9): lambda value: {"keepalive": bool(value)},
+    (_SOL_TCP, 4): lambda value: {"keepalive_time_s": float(value)},
+    (_SOL_TCP, 5): lambda value: {"keepalive_intvl_s": float(value)},
+    (_SOL_TCP, 6): lambda value: {"keepalive_probes": value},
+    (_SOL_TCP, 8): lambda value: {"fin_timeout_s": float(max(value, 0))},
+    (_SOL_TCP, 18): lambda value: {"user_timeout_s": value / 1000},
+    (_SOL_IP, 1): lambda value: {"dscp": value >> 2},
+    (_SOL_IPV6, 67): lambda value: {"dscp": value >> 2},
+    (_SOL_IP, 2): lambda value: {"ttl": value},
+    (_SOL_IPV6, 16): lambda value: {"ttl": value},
+}
+_OPENING_OPTIONS: Final = frozenset(
+    {(_SOL_TCP, 7), (_SOL_TCP, 10), (_SOL_TCP, 23), (_SOL_SOCKET, 7), (_SOL_SOCKET, 8)}
+)
+_KNOWN_OPTIONS: Final = _IGNORED - {(_SOL_TCP, 3), (_SOL_TCP, 25)} | _PER_CONNECTION.keys() | _OPENING_OPTIONS
+
+
+def _rules_of(level: int, name: int, value: bytes) -> dict[str, Any]:
+    """Return the rules of one connection that an option stands for."""
+    make = _PER_CONNECTION.get((level, name))
+    return {} if make is None else make(_as_int(value))
+
+
+def _opening_rules_of(level: int, name: int, value: bytes, config: TcpConfig) -> dict[str, Any]:
+    """Return the rules that count when a connection is opened."""
+    number = _as_int(value)
+    match level, name:
+        case 6, 7:
+            return {"syn_retries": number}
+        case 6, 10:
+            return {"rmem": max(number, 2048)}
+        case 6, 23:
+            return {"fastopen_qlen": number, "fastopen": config.fastopen | (2 if number else 0)}
+        case 1, 7:
+            return {"wmem": max(2 * number, 4608)}
+        case 1, 8:
+            return {"rmem": max(number, 2304)}
+        case _:
+            return {}
+
+
+def _as_int(value: bytes) -> int:
+    return int.from_bytes(value[:4], "little", signed=True)

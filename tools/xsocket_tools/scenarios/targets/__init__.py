@@ -1,0 +1,1 @@
+"""Where a script can run: the engine in virtual time, the engine on a link, Linux."""

@@ -1,0 +1,124 @@
+"""What the kernel knows of the TCP connections of a namespace, through sock_diag(7)."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from xsocket.state import State
+
+if TYPE_CHECKING:
+    from xsocket import FourTuple
+    from xsocket_netns import Namespace
+
+_NETLINK_SOCK_DIAG: Final = 4
+_SOCK_DIAG_BY_FAMILY: Final = 20
+_SOCK_DESTROY: Final = 21
+_NLM_F_REQUEST: Final = 0x001
+_NLM_F_ACK: Final = 0x004
+_NLM_F_DUMP: Final = 0x300
+_NLMSG_ERROR: Final = 2
+_NLMSG_DONE: Final = 3
+_HEADER: Final = struct.Struct("=IHHII")
+_REQUEST: Final = struct.Struct("=BBBBI")
+_SOCKET_ID_OCTETS: Final = 48
+_ENTRY: Final = struct.Struct(f"=BBBB{_SOCKET_ID_OCTETS}sII")
+_ANY_SOCKET: Final = bytes(_SOCKET_ID_OCTETS)
+_NO_COOKIE: Final = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
+_EVERY_STATE: Final = 0xFFFFFFFF
+_LISTEN: Final = 10
+_STATES: Final = {
+    1: State.ESTABLISHED,
+    2: State.SYN_SENT,
+    3: State.SYN_RECEIVED,
+    4: State.FIN_WAIT_1,
+    5: State.FIN_WAIT_2,
+    6: State.TIME_WAIT,
+    8: State.CLOSE_WAIT,
+    9: State.LAST_ACK,
+    11: State.CLOSING,
+    12: State.SYN_RECEIVED,
+}
+"""Linux's numbers (include/net/tcp_states.h) without CLOSE and LISTEN, which are no connection; 12 is a
+request that has no socket yet."""
+
+
+class _Entry(NamedTuple):
+    """struct inet_diag_msg (linux/inet_diag.h) as far as it is read here."""
+
+    family: int
+    state: int
+    timer: int
+    retransmits: int
+    socket_id: bytes
+    expires_ms: int
+    receive_queue: int
+
+
+class SockDiag:
+    """Asks about *namespace*, and keeps it alive. One thread at a time may use it, from anywhere."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._socket = namespace.run(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG)
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._socket.close()
+
+    def state(self, four_tuple: FourTuple) -> State | None:
+        """Return the state of a connection, local end first; None where there is none.
+
+        It finds what has no socket, too: half-open, TIME-WAIT.
+        """
+        family = socket.AF_INET if four_tuple.family == 4 else socket.AF_INET6
+        local, remote = (
+            socket.inet_pton(family, address).ljust(16, b"\0")
+            for address in (four_tuple.local_address, four_tuple.remote_address)
+        )
+        ports = struct.pack("!HH", four_tuple.local_port, four_tuple.remote_port)
+        body = _request(family, ports + local + remote + _NO_COOKIE)
+        found = next(iter(self._ask(_SOCK_DIAG_BY_FAMILY, 0, body)), None)
+        return None if found is None else _STATES.get(found.state)
+
+    def waiting(self) -> int:
+        """Return how many connections wait to be accepted, all listeners together."""
+        return sum(entry.receive_queue for entry in self._every(1 << _LISTEN))
+
+    def destroy(self) -> None:
+        """Abort every connection and listener, as far as the kernel can (CONFIG_INET_DIAG_DESTROY).
+
+        What waits in a call on one of them gets ECONNABORTED. A connection that its user has closed keeps its
+        network namespace for as long as it goes on, which may be minutes.
+        """
+        for entry in self._every(_EVERY_STATE):
+            list(self._ask(_SOCK_DESTROY, _NLM_F_ACK, _request(entry.family, entry.socket_id)))
+
+    def _every(self, states: int) -> list[_Entry]:
+        return [
+            entry
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for entry in self._ask(_SOCK_DIAG_BY_FAMILY, _NLM_F_DUMP, _request(family, _ANY_SOCKET, states))
+        ]
+
+    def _ask(self, kind: int, flags: int, body: bytes) -> Iterator[_Entry]:
+        """Send one request; yield what the kernel has to say, nothing for an error such as ENOENT."""
+        header = _HEADER.pack(_HEADER.size + len(body), kind, _NLM_F_REQUEST | flags, 1, 0)
+        self._socket.send(header + body)
+        while True:
+            answer = self._socket.recv(1 << 18)
+            at = 0
+            while at < len(answer):
+                length, message, *_ = _HEADER.unpack_from(answer, at)
+                if message in (_NLMSG_DONE, _NLMSG_ERROR):
+                    return
+                yield _Entry._make(_ENTRY.unpack_from(answer, at + _HEADER.size))
+                at += length + 3 & ~3
+            if not flags & _NLM_F_DUMP:
+                return
+
+
+def _request(family: int, socket_id: bytes, states: int = _EVERY_STATE) -> bytes:
+    """Return struct inet_diag_req_v2 (linux/inet_diag.h)."""
+    return _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, states) + socket_id
