@@ -52,11 +52,12 @@ class WireTarget(EngineTarget):
             ours, theirs = lab.host("engine"), lab.host("script")
             cable = lab.link(ours, theirs, mtu=self.settings.mtu)
             self._host: Host = ours
-            self.node = Engine(
-                cable[ours.name].name, [self.interface_address], config=self.rules(), trace=self._trace
-            )
-            ours.run(self.node.start)
-            stack.callback(self.node.stop, linger=0)  # the script says no more, so nothing is to wait for it
+            with ours.enter():
+                self.node = Engine(
+                    cable[ours.name].name, [self.interface_address], config=self.rules(), trace=self._trace
+                )
+                self.node.start()
+            stack.callback(self.node.stop, linger=0)  # whoever is at the other end has gone
             self._link = theirs.run(PacketLink, cable[theirs.name].name, [self.settings.remote])
             stack.callback(self._link.close)
             mac = bytes.fromhex(cable[ours.name].mac.replace(":", ""))
