@@ -45,11 +45,13 @@ class Begun(NamedTuple):
         work: Makes it.
         verdict: Compares what it returned with the script; an empty tuple if all is as it says.
         returns: Makes of what it gave what the call returns: of an option's value, success.
+        opens: Whether what it returns is a descriptor, for which the script has a number of its own.
     """
 
     work: Callable[[], Any]
     verdict: Callable[[Returned], tuple[Difference, ...]]
     returns: Callable[[Returned], Returned] = lambda returned: returned
+    opens: bool = False
 
 
 class Calls:
@@ -207,7 +209,7 @@ class Calls:
                 return ()
             return tuple(self._result_differences(call, returned))
 
-        return Begun(work, verdict)
+        return Begun(work, verdict, opens=True)
 
     # The calls
 

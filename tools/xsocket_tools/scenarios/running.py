@@ -161,6 +161,7 @@ class _Blocked(NamedTuple):
     call: Call
     begun: Begun
     outcome: Callable[[float], Returned | None]
+    began_us: int
     until_us: int
 
 
@@ -472,7 +473,7 @@ class _Run:
         assert event.when is not None
         if event.when.kind is Kind.RELATIVE:
             until_us = start + call.until_us
-        self._blocked = _Blocked(event, call, begun, outcome, until_us)
+        self._blocked = _Blocked(event, call, begun, outcome, self._now_us(), until_us)
 
     def _blocked_for_good(self, call: Call) -> None:
         shown = action_text(call)
@@ -485,7 +486,7 @@ class _Run:
         if blocked is None:
             return
         line, self._line = self._line, blocked.event.line
-        tolerance = self._tolerance_us(blocked.until_us, self._last_us)
+        tolerance = self._tolerance_us(blocked.until_us, blocked.began_us)
         deadline = blocked.until_us + tolerance + _LATE_PATIENCE_US[self._target.name]
         returned = blocked.outcome(deadline / 1e6)
         if returned is None:
@@ -506,8 +507,9 @@ class _Run:
 
     def _verify(self, call: Call, begun: Begun, returned: Returned) -> None:
         differences = begun.verdict(returned)
-        result = result_text(begun.returns(returned))
-        shown = action_text(call).rpartition(") = ")[0] + f") = {result}"
+        before, _, wanted = action_text(call).rpartition(") = ")
+        as_wanted = begun.opens and not differences and returned.error is None
+        shown = f"{before}) = {wanted if as_wanted else result_text(begun.returns(returned))}"
         self._note(self._line, round(returned.at * 1e6), shown)
         if differences:
             names = ", ".join(difference.field for difference in differences)
