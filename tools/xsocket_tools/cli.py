@@ -37,6 +37,7 @@ SUBCOMMANDS = {
     "explore": Subcommand(
         "xsocket_tools.exploration.command:explore", "Try every interleaving of two ends, and check each."
     ),
+    "fmt": Subcommand("xsocket_tools.scenarios.fmt_command:fmt", "Format scenario scripts, or check them."),
     "grid": Subcommand(
         "xsocket_tools.grid.command:grid", "Show what each kind of segment does in each state."
     ),
