@@ -205,3 +205,20 @@ def test_strict_is_the_default_but_for_the_differences() -> None:
 
 def test_the_rules_of_one_connection_are_rules() -> None:
     assert set(RULES) >= PER_CONNECTION
+
+
+def test_sysctls_can_be_given() -> None:
+    values = {
+        "net.ipv4.tcp_syn_retries": "3",
+        "net/ipv4/tcp_rmem": "4096 131072 9000",
+        "net.core.somaxconn": "7",
+    }
+    config = TcpConfig.of_sysctls(values, sack=False)
+    assert (config.syn_retries, config.rmem, config.sack) == (3, 9000, False)
+    assert config == TcpConfig(syn_retries=3, rmem=9000, sack=False)
+
+
+@pytest.mark.parametrize("text", ["", "many", "1 2 x"])
+def test_a_sysctl_that_is_given_is_one(text: str) -> None:
+    with pytest.raises(BadConfigError, match="net/ipv4/tcp_rmem cannot be"):
+        TcpConfig.of_sysctls({"net.ipv4.tcp_rmem": text})

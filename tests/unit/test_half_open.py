@@ -41,3 +41,14 @@ def test_the_oldest_is_the_first_that_is_left() -> None:
     assert table.oldest() is first
     table.discard(first.four_tuple)
     assert table.oldest() is second
+
+
+def test_counting_can_begin_and_end_later() -> None:
+    table = HalfOpenTable(by_source=False)
+    first, second = tcb("10.0.0.1", 1), tcb("10.0.0.1", 2)
+    table.add(first)
+    table.count_sources(wanted=True)
+    table.add(second)
+    assert table.from_source(first.four_tuple) == 2
+    table.count_sources(wanted=False)
+    assert table.from_source(first.four_tuple) == 0

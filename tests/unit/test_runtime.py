@@ -342,3 +342,37 @@ def test_a_connection_is_configured_by_its_owner(ends: Ends) -> None:
     ends.near.sendall(b"a")
     ends.near.sendall(b"b")
     assert ends.far.recv(1) + ends.far.recv(1) == b"ab"
+
+
+# Changing while it runs
+
+
+def test_an_open_does_not_wait(engines: Engines) -> None:
+    with engines.left.open(RIGHT, 80) as near, engines.right.pool.claim(timeout=PATIENCE_S) as far:
+        near.settimeout(PATIENCE_S)
+        near.sendall(b"given before it was open, or after")
+        far.settimeout(PATIENCE_S)
+        assert far.recv(100).startswith(b"given")
+
+
+def test_rules_and_admission_change_in_a_running_engine(engines: Engines) -> None:
+    engines.right.set_config(TcpConfig(timestamps=False))
+    with open_pair(engines) as near:
+        assert not near.info.timestamps
+    assert not engines.right.config.timestamps
+    engines.right.set_admission(Admission(ports=()))
+    with pytest.raises(ConnectionRefusedError):
+        open_pair(engines)
+    with pytest.raises(BadConfigError, match="pool_capacity"):
+        engines.right.set_config(TcpConfig(pool_capacity=1))
+
+
+def test_an_engine_knows_the_cookies_it_was_given(engines: Engines) -> None:
+    for engine in engines:
+        engine.set_config(TcpConfig(fastopen=3, fastopen_qlen=16))
+    assert engines.left.fastopen_cookie(RIGHT) is None
+    with engines.left.connect(RIGHT, 80, timeout=PATIENCE_S, data=b""):
+        cookie = engines.left.fastopen_cookie(RIGHT)
+    assert cookie is not None
+    with pytest.raises(BadAddressError):
+        engines.left.fastopen_cookie("fd00::1")

@@ -128,6 +128,8 @@ class Calls:
         """Return a socket address; None for one of AF_UNSPEC."""
         if isinstance(expression, Dots):
             return default
+        if expression == Word("AF_UNSPEC"):
+            return None
         fields = _fields(expression)
         family = fields.get("sa_family", Word("AF_INET"))
         if family == Word("AF_UNSPEC"):
@@ -280,6 +282,8 @@ class Calls:
         )
         data = self._data(call.arguments[1], count)
         address = call.arguments[4]
+        if self._address(address, self._remote) is None:
+            raise UnsupportedError("sendto with AF_UNSPEC")
         given = isinstance(address, Dots) and not flags & _MSG_FASTOPEN
         to = None if given or address == Word("NULL") else self._address(address, self._remote)
         return self._begun(call, lambda: self._sockets.send(fd, data, flags, to))

@@ -64,6 +64,8 @@ PACKETDRILL_DEFAULTS: Final = tuple(
 
 _DEFAULTS_SCRIPT: Final = "defaults.sh"
 _SET_SYSCTLS_SCRIPT: Final = "set_sysctls.py"
+_OFFLOAD: Final = re.compile(r"-K \S+( (tso|gso|gro|lro|tx|rx) off)+")
+"""Targets leave nothing to their interface in any case: text that comes in several packets is joined."""
 _RESTORE_SCRIPT: Final = re.compile(r"sysctl_restore_\S*\.sh")
 """Written by set_sysctls.py to put back what it changed; what a target changes ends with the target."""
 
@@ -174,6 +176,8 @@ def _steps_of_command(words: list[str]) -> list[SysctlSet] | None:
         return list(PACKETDRILL_DEFAULTS)
     if program == _SET_SYSCTLS_SCRIPT:
         return _assigned(arguments, required=True)
+    if program == "ethtool" and _OFFLOAD.fullmatch(" ".join(arguments)):
+        return []
     return _sysctl(arguments) if program == "sysctl" else None
 
 

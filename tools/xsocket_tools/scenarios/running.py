@@ -279,7 +279,7 @@ class _Run:
         self._target.wait_until(at_us / 1e6)
         self._check_lateness(event, at_us)
         self._act(event, start, at_us)
-        self._last_us = at_us
+        self._last_us = self._now_us() if isinstance(action, Command) else at_us  # it takes its time
 
     def _check_lateness(self, event: Event, at_us: int) -> None:
         """Give up a run in which this machine did not manage to do its own part in time."""

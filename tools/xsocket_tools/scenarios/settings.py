@@ -148,8 +148,9 @@ def _define(settings: Settings, value: str) -> Settings:
     return replace(settings, definitions=(*settings.definitions, (name, meaning)))
 
 
-def _mss(settings: Settings, value: str) -> Settings:
-    return replace(settings, given_mtu=_number(value, 88, 65_000) + settings.header_octets)
+def _checked_mss(settings: Settings, value: str) -> Settings:
+    _number(value, 48, 65_495)  # how packetdrill cuts what it injects; here a packet is injected whole
+    return settings
 
 
 def _checked_gateway(settings: Settings, value: str) -> Settings:
@@ -171,7 +172,7 @@ _READERS: Final[dict[str, Callable[[Settings, str], Settings]]] = {
     "bind_port": lambda settings, value: replace(settings, bind_port=_number(value, 1, 65_535)),
     "connect_port": lambda settings, value: replace(settings, connect_port=_number(value, 1, 65_535)),
     "mtu": lambda settings, value: replace(settings, given_mtu=_number(value, 128, 65_535)),
-    "mss": _mss,
+    "mss": _checked_mss,
     "tolerance_usecs": lambda settings, value: replace(settings, tolerance_us=_number(value, 0, 10**9)),
     "tolerance_percent": lambda settings, value: replace(settings, tolerance_percent=float(value)),
     "tcp_ts_tick_usecs": lambda settings, value: replace(
