@@ -136,7 +136,7 @@ on wire: +0 state ESTABLISHED
 `false`
 """
 GAP = re.compile(r"(?<=,) ?|(?<=[a-z]\()|\n")
-GAPS = [(match.start(), match.end()) for match in GAP.finditer(SCRIPT, 1, len(SCRIPT) - 1)]
+GAPS = [(match.start(), match.end()) for match in GAP.finditer(SCRIPT, SCRIPT.index("on"), len(SCRIPT) - 1)]
 
 
 @settings(derandomize=True, database=None, deadline=None)
