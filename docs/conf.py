@@ -18,7 +18,7 @@ release = importlib.metadata.version("xsocket")
 
 extensions = [
     *("myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"),
-    *("from_code", "rules_from_code", "conformance"),
+    *("from_code", "rules_from_code", "conformance", "pkt"),
 ]
 exclude_patterns = ["_build", "extensions", "conformance"]
 
@@ -47,6 +47,7 @@ nitpick_ignore_regex = [
     (r"py:obj", r".*"),
     (r"py:.*", r"(?!xsocket).*"),
     (r"py:.*", r"xsocket(_netns)?\.[a-z_.]+\.(T|C|P)"),
+    (r"py:class", r"xsocket\.wire\.(codec|arp|icmp)\.\w+Packet"),  # what elements of a path look into
     (
         r"py:class",
         r"xsocket\.simulation\.port\.ImpairmentFields",

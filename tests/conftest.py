@@ -15,6 +15,8 @@ from xsocket_netns import LabError, Namespace, ensure_privileges, privileges, re
 
 REQUIRED = "XSOCKET_REQUIRE_NETNS"  # set to 1 where a skip for want of namespaces would be a lie
 
+collect_ignore = ["project"]  # a project of its own, which `netns/test_wheel.py` runs
+
 _refusal = pytest.StashKey[str | None]()
 
 

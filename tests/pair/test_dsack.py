@@ -128,3 +128,17 @@ def test_two_stacks_go_on_when_everything_comes_twice() -> None:
     assert pair.read(pair.server, SERVER) == text
     sent = sum(len(segment.payload) for segment in pair.client.segments())
     assert sent == len(text), "nothing was sent again"
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_text_makes_room_for_what_came_past_a_gap(timestamps: bool) -> None:
+    rules = TcpConfig(timestamps=timestamps)
+    options = for_syn(1000, None, True, (1, 0) if timestamps else None)
+    peer = Peer(End("server", rules), options=options).establish()
+    peer.send("P.", seq=21, text=b"x" * 10)
+    peer.end.perform(peer.end.stack.send(peer.now, peer.tcb, memoryview(bytes(3000)))[1])
+    assert reported(peer) == [(21, 31)]
+    sent = [segment for segment in peer.end.segments() if segment.payload]
+    room = 1000 - 12 - (12 if timestamps else 0)
+    assert [len(segment.payload) for segment in sent] == [room, room, room, 3000 - 3 * room]
+    assert all(20 + len(each.options) + len(each.payload) <= 1020 for each in sent)

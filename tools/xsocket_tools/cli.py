@@ -45,6 +45,9 @@ SUBCOMMANDS = {
     "rules": Subcommand(
         "xsocket_tools.rules.command:rules", "Explain the rules that the engine cites, section by section."
     ),
+    "run": Subcommand(
+        "xsocket_tools.scenarios.run_command:run", "Run scenario scripts on the engine and on Linux."
+    ),
 }
 
 

@@ -56,7 +56,8 @@ class LadderView:
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
         table.add_column("ms", width=TIME_WIDTH - 1, justify="right")
         table.add_column(self._peer_name, width=state_width - 1)
-        table.add_column(_endpoints(self._ladder.four_tuple, middle - 1), width=middle - 1)
+        endpoints = Text(_endpoints(self._ladder.four_tuple, middle - 1))  # brackets are no markup
+        table.add_column(endpoints, width=middle - 1)
         table.add_column(self._engine_name, width=state_width - 1)
         for row in self._ladder.rows:
             table.add_row(*drawing.cells(row))

@@ -273,7 +273,7 @@ def _next_size(tcb: Tcb) -> int | None:
     unsent = tcb.unsent
     if not unsent:
         return 0 if tcb.closing and not tcb.fin_sent else None
-    full = tcb.snd_mss if tcb.ecn is None else tcb.snd_mss - tcb.ecn.reserves
+    full = _full_size(tcb)
     size = min(unsent, full, tcb.snd_wnd - tcb.flight)
     if tcb.congestion is not None and tcb.retransmission is not None:
         size = min(size, tcb.congestion.cwnd - _in_network(tcb, tcb.retransmission))
@@ -285,6 +285,18 @@ def _next_size(tcb: Tcb) -> int | None:
     # Anything else waits for the persist timer.
     worthwhile = size == unsent or size * 2 >= tcb.max_snd_wnd
     return size if worthwhile and not _is_held_back(tcb) else None
+
+
+def _full_size(tcb: Tcb) -> int:
+    """How much text a segment holds beside the options that it has to carry (RFC 9293 section 3.7.1).
+
+    Blocks go with every segment that does not acknowledge all that came (RFC 2018 section 4).
+    """
+    full = tcb.snd_mss if tcb.ecn is None else tcb.snd_mss - tcb.ecn.reserves
+    if tcb.receiving is None or not tcb.receiving.has_gap:
+        return full
+    room = (MAX_OCTETS - option_octets(tcb) - 4) // 8
+    return max(1, full - _octets_of(_sack_blocks(tcb)[:room]))
 
 
 def _may_send_early(tcb: Tcb) -> bool:
@@ -331,7 +343,7 @@ def send_new(
         tcb.retransmission = RetransmissionQueue()
     tcb.retransmission.append(seq, tcb.snd_nxt)
     tcb.sent_at = now
-    if payload and len(payload) < tcb.snd_mss:
+    if payload and len(payload) < _full_size(tcb):
         tcb.short_right = tcb.snd_nxt
     if tcb.timed is None and not tcb.timestamps:
         tcb.timed = (tcb.snd_nxt, now)
@@ -347,8 +359,9 @@ def _again(tcb: Tcb, now: float, seq: int, most: int) -> Segment:
     """Return the segment at *seq* once more, with the FIN if it stands there."""
     sent = distance(seq, tcb.snd_nxt) - (1 if tcb.fin_sent else 0)
     payload = tcb.sending.peek(seq, min(most, sent)) if tcb.sending is not None and sent > 0 else b""
-    ends = len(payload) == sent
-    flags = (FIN if tcb.fin_sent and ends else 0) | (PSH if payload and ends else 0)
+    flags = FIN if tcb.fin_sent and len(payload) == sent else 0
+    if payload and tcb.sending is not None and add(seq, len(payload)) == tcb.sending.right:
+        flags |= PSH
     return segment_from(tcb, now, seq, flags, payload, Kind.SENT_AGAIN)
 
 

@@ -312,6 +312,15 @@ def test_a_wide_terminal_shows_a_move_in_one_line() -> None:
     assert "SYN-RECEIVED → ESTABLISHED" in drawing(120)
 
 
+def test_endpoints_of_ipv6_keep_their_brackets() -> None:
+    key = FourTuple("fd00::2", 80, "fd00::1", 40_000)
+    events = [event._replace(four_tuple=key) for event in HANDSHAKE]
+    with io.StringIO() as file:
+        Console(file=file, width=80).print(LadderView(ladder(events, key)))
+        assert "[fd00::1]:40000" in file.getvalue()
+        assert "[fd00::2]:80 engine" in file.getvalue()
+
+
 def test_colour_is_for_terminals() -> None:
     assert "\x1b" not in drawing(80)
     assert "\x1b[" in drawing(80, terminal=True)

@@ -29,7 +29,7 @@ from xsocket_tools.scenarios.script import (
     Text,
     Word,
 )
-from xsocket_tools.scenarios.settings import Settings
+from xsocket_tools.scenarios.settings import FIRST_REMOTE_PORT, Settings
 from xsocket_tools.scenarios.target import Address, Message, Returned, Sockets
 
 _MAX_CONTROL: Final = 4096
@@ -44,10 +44,14 @@ class Begun(NamedTuple):
     Attributes:
         work: Makes it.
         verdict: Compares what it returned with the script; an empty tuple if all is as it says.
+        returns: Makes of what it gave what the call returns: of an option's value, success.
+        opens: Whether what it returns is a descriptor, for which the script has a number of its own.
     """
 
     work: Callable[[], Any]
     verdict: Callable[[Returned], tuple[Difference, ...]]
+    returns: Callable[[Returned], Returned] = lambda returned: returned
+    opens: bool = False
 
 
 class Calls:
@@ -205,7 +209,7 @@ class Calls:
                 return ()
             return tuple(self._result_differences(call, returned))
 
-        return Begun(work, verdict)
+        return Begun(work, verdict, opens=True)
 
     # The calls
 
@@ -243,7 +247,11 @@ class Calls:
         local, remote = call.arguments
         if isinstance(local, Dots) and isinstance(remote, Dots):
             return self._new_descriptor(call, lambda: self._sockets.claim(None))
-        ends = (self._end(local, self._local), self._end(remote, self._remote))
+        settings = self._settings
+        ends = (
+            self._end(local, (settings.local, settings.bind_port)),
+            self._end(remote, (settings.remote, FIRST_REMOTE_PORT)),
+        )
         wanted = FourTuple(*ends[0], *ends[1])
         return self._new_descriptor(call, lambda: self._sockets.claim(wanted))
 
@@ -383,7 +391,7 @@ class Calls:
 
         def verdict(returned: Returned) -> tuple[Difference, ...]:
             value = returned.value
-            found = self._result_differences(call, returned._replace(value=None))
+            found = self._result_differences(call, _success(returned))
             if (
                 not found
                 and returned.error is None
@@ -393,7 +401,7 @@ class Calls:
                 found = [Difference("value", str(self._int(wanted)), str(value))]
             return tuple(found)
 
-        return Begun(lambda: self._sockets.ioctl(fd, request), verdict)
+        return Begun(lambda: self._sockets.ioctl(fd, request), verdict, _success)
 
     def _do_setsockopt(self, call: Call) -> Begun:
         fd, level, name = (self._option_argument(at, each) for at, each in enumerate(call.arguments[:3]))
@@ -426,12 +434,12 @@ class Calls:
         size = 256 if isinstance(wanted, Dots | Text) else max(8, 4 * len(_items(wanted)))
 
         def verdict(returned: Returned) -> tuple[Difference, ...]:
-            found = self._result_differences(call, returned._replace(value=None))
+            found = self._result_differences(call, _success(returned))
             if found or returned.error is not None or isinstance(wanted, Dots):
                 return tuple(found)
             return tuple(self._option_differences(wanted, returned.value))
 
-        return Begun(lambda: self._sockets.getsockopt(fd, level, name, size), verdict)
+        return Begun(lambda: self._sockets.getsockopt(fd, level, name, size), verdict, _success)
 
     def _option_differences(self, wanted: Expression, value: bytes) -> list[Difference]:
         if isinstance(wanted, Text):
@@ -455,8 +463,7 @@ class Calls:
         timeout_ms = self._int(call.arguments[2])
 
         def verdict(returned: Returned) -> tuple[Difference, ...]:
-            ready = returned if returned.error else returned._replace(value=sum(map(bool, returned.value)))
-            found = self._result_differences(call, ready)
+            found = self._result_differences(call, _ready(returned))
             if not found and returned.error is None:
                 for entry, events in zip(entries, returned.value, strict=True):
                     wanted = entry.get("revents")
@@ -464,7 +471,7 @@ class Calls:
                         found.append(Difference("revents", hex(self._int(wanted)), hex(events)))
             return tuple(found)
 
-        return Begun(lambda: self._sockets.poll(asked, timeout_ms), verdict)
+        return Begun(lambda: self._sockets.poll(asked, timeout_ms), verdict, _ready)
 
     def _do_epoll_create(self, call: Call) -> Begun:
         return self._new_descriptor(call, self._sockets.epoll_create, tested=False)
@@ -505,6 +512,15 @@ class Calls:
             return tuple(found)
 
         return Begun(lambda: self._sockets.epoll_wait(epfd, most, timeout_ms), verdict)
+
+
+def _success(returned: Returned) -> Returned:
+    return returned._replace(value=None)
+
+
+def _ready(returned: Returned) -> Returned:
+    """Return how many descriptors have events."""
+    return returned if returned.error else returned._replace(value=sum(map(bool, returned.value)))
 
 
 def result_text(returned: Returned) -> str:

@@ -444,7 +444,13 @@ class _Meaning(Transformer[Token, Any]):
         return Ports(_ranged(source, 0xFFFF), _ranged(destination, 0xFFFF))
 
     def number(self, token: Token) -> Number:
-        return ANYTHING if token in (_ANY, _DOTS) else _ranged(token, _WORD_LIMIT - 1)
+        return _number(token, _WORD_LIMIT - 1)
+
+    def short(self, token: Token) -> Number:
+        return _number(token, 0xFFFF)
+
+    def octet(self, token: Token) -> Number:
+        return _number(token, 0xFF)
 
     def ack(self, number: Number) -> Number:
         return number
@@ -711,6 +717,10 @@ def _ranged(token: Token, most: int) -> int:
     if not 0 <= value <= most:
         raise _Mistake(token, f"{token} is outside 0 to {most}")
     return value
+
+
+def _number(token: Token, most: int) -> Number:
+    return ANYTHING if token in (_ANY, _DOTS) else _ranged(token, most)
 
 
 def _blob(token: Token) -> bytes:

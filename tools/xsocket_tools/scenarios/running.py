@@ -18,7 +18,7 @@ from xsocket.seqnum import MASK
 from xsocket.wire.icmp import IcmpPacket
 from xsocket_tools.scenarios import packets, symbols
 from xsocket_tools.scenarios.calls import Begun, Calls, result_text
-from xsocket_tools.scenarios.errors import CommandError, ScriptError, UnsupportedError
+from xsocket_tools.scenarios.errors import ScriptError, UnsupportedError
 from xsocket_tools.scenarios.notation import action_text
 from xsocket_tools.scenarios.outcome import Difference, Failure, Outcome, Seen, Status
 from xsocket_tools.scenarios.packets import Live
@@ -161,6 +161,7 @@ class _Blocked(NamedTuple):
     call: Call
     begun: Begun
     outcome: Callable[[float], Returned | None]
+    began_us: int
     until_us: int
 
 
@@ -182,26 +183,11 @@ class _Run:
 
     def outcome(self) -> Outcome:
         """Run every event; return what became of it, and let the cleanup commands run in any case."""
-        failure: Failure | None = None
-        status, reason = Status.PASSED, ""
         try:
-            self._execute()
-        except _TooSlow:
-            raise
-        except _Failed as failed:
-            failure, status, reason = failed.failure, Status.FAILED, failed.failure.message
-        except CommandError as error:
-            status, reason = Status.ERROR, error.message
-            failure = Failure(self._line, error.message)
-        except UnsupportedError as error:
-            status, reason = Status.UNSUPPORTED, error.construct
-            failure = Failure(error.line or self._line, error.message)
-        except ScriptError as error:
-            status, reason = Status.ERROR, error.message
-            failure = Failure(self._line, error.message)
+            status, reason, failure = self._ended()
+            events, state = self._own_events(), self._state_now()
         finally:
             self._clean_up()
-        events = self._own_events()
         return Outcome(
             self._script,
             self._target.name,
@@ -212,10 +198,25 @@ class _Run:
             tuple(self._path),
             tuple(events),
             tuple(self._frames),
-            self._state_now(),
+            state,
             _last_rule(events),
             was_late=self._was_late,
         )
+
+    def _ended(self) -> tuple[Status, str, Failure | None]:
+        """Run every event; return how it ended, why and where."""
+        try:
+            self._execute()
+        except _TooSlow:
+            raise
+        except _Failed as failed:
+            return Status.FAILED, failed.failure.message, failed.failure
+        except UnsupportedError as error:
+            failure = Failure(error.line or self._line, error.message, self._target.now())
+            return Status.UNSUPPORTED, error.construct, failure
+        except ScriptError as error:
+            return Status.ERROR, error.message, Failure(self._line, error.message, self._target.now())
+        return Status.PASSED, "", None
 
     def _execute(self) -> None:
         events = self._script.events
@@ -472,7 +473,7 @@ class _Run:
         assert event.when is not None
         if event.when.kind is Kind.RELATIVE:
             until_us = start + call.until_us
-        self._blocked = _Blocked(event, call, begun, outcome, until_us)
+        self._blocked = _Blocked(event, call, begun, outcome, self._now_us(), until_us)
 
     def _blocked_for_good(self, call: Call) -> None:
         shown = action_text(call)
@@ -485,7 +486,7 @@ class _Run:
         if blocked is None:
             return
         line, self._line = self._line, blocked.event.line
-        tolerance = self._tolerance_us(blocked.until_us, self._last_us)
+        tolerance = self._tolerance_us(blocked.until_us, blocked.began_us)
         deadline = blocked.until_us + tolerance + _LATE_PATIENCE_US[self._target.name]
         returned = blocked.outcome(deadline / 1e6)
         if returned is None:
@@ -506,12 +507,19 @@ class _Run:
 
     def _verify(self, call: Call, begun: Begun, returned: Returned) -> None:
         differences = begun.verdict(returned)
-        shown = action_text(call).rpartition(") = ")[0] + f") = {result_text(returned)}"
+        before, _, wanted = action_text(call).rpartition(") = ")
+        as_wanted = begun.opens and not differences and returned.error is None
+        shown = f"{before}) = {wanted if as_wanted else result_text(begun.returns(returned))}"
         self._note(self._line, round(returned.at * 1e6), shown)
         if differences:
             names = ", ".join(difference.field for difference in differences)
             message = f"{call.name} did otherwise: {names} differs"
-            self._fail(message, action_text(call), shown, differences)
+            found = ", ".join(
+                f"{difference.field} {difference.actual}"
+                for difference in differences
+                if difference.field not in ("result", "errno")
+            )
+            self._fail(message, action_text(call), f"{shown} {found}".rstrip(), differences)
 
     # Checks
 

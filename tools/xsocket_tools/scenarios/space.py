@@ -83,7 +83,7 @@ class Flow:
         self._local_isn: int | None = None
         self._written_isn = 0
         self._remote_isn: int | None = None
-        self._remote_syn: int | None = None
+        self._is_synchronized = False
         self.is_over = False
 
     def begin(self, four_tuple: FourTuple) -> None:
@@ -93,25 +93,24 @@ class Flow:
         self.four_tuple = four_tuple
 
     def _forget(self) -> None:
-        self._local_isn = self._remote_isn = self._remote_syn = None
-        self.timestamps, self.is_over = Timestamps(), False
+        self._local_isn = self._remote_isn = None
+        self._is_synchronized = self.is_over = False
+        self.timestamps = Timestamps()
 
     def learn(self, spec: TcpSpec, segment: Segment) -> None:
         """Learn from a packet of the target's what the script calls *spec*."""
         if segment.flags & SYN and spec.seq is not ANYTHING and (self._local_isn is None or self.is_over):
-            remote = self._remote_syn
+            remote = self._remote_isn if segment.flags & ACK else None
             self._forget()
-            self._local_isn, self._written_isn = segment.seq, spec.seq
-            self._remote_isn = self._remote_syn = remote if segment.flags & ACK else None
+            self._local_isn, self._written_isn, self._remote_isn = segment.seq, spec.seq, remote
+        self._is_synchronized |= segment.flags & (ACK | RST) == ACK
         self._notice_end(segment)
         self._learn_options(spec.options or (), packets.option_specs(segment.options))
 
     def sends(self, segment: Segment) -> None:
-        """Notice a packet of the script's, as it is on the wire."""
-        if segment.flags & SYN:
-            self._remote_syn = segment.seq
-            if self._remote_isn is None:
-                self._remote_isn = segment.seq
+        """Notice a packet of the script's, as it is on the wire: until the target takes one SYN, the last."""
+        if segment.flags & SYN and (not self._is_synchronized or self.is_over):
+            self._remote_isn = segment.seq
         self._notice_end(segment)
 
     def _notice_end(self, segment: Segment) -> None:

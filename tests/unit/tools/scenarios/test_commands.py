@@ -97,8 +97,8 @@ def test_the_rest_is_for_one_shell(text: str) -> None:
 
 
 def test_steps_keep_their_order() -> None:
-    text = "sysctl net.ipv4.tcp_ecn=2\nethtool -K tun0 tso off\nip link\n\nsysctl net.ipv4.tcp_sack=0"
-    assert steps_of(text) == [ECN, Shell("ethtool -K tun0 tso off\nip link"), SACK]
+    text = "sysctl net.ipv4.tcp_ecn=2\nip addr\nip link\n\nsysctl net.ipv4.tcp_sack=0"
+    assert steps_of(text) == [ECN, Shell("ip addr\nip link"), SACK]
 
 
 def test_an_interface_with_a_dot_keeps_its_slashes() -> None:
@@ -121,3 +121,8 @@ def test_an_interface_with_a_dot_keeps_its_slashes() -> None:
 )
 def test_a_value_is_as_the_kernel_shows_it(value: str, shown: str) -> None:
     assert plain_value(value) == shown
+
+
+def test_offload_that_no_target_has_needs_no_program() -> None:
+    assert steps_of("ethtool -K tun0 tso off gso off") == []
+    assert steps_of("ethtool -K tun0 tso on") == [Shell("ethtool -K tun0 tso on")]

@@ -94,6 +94,7 @@ def or_anything(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:
 
 
 def options(number: st.SearchStrategy[Any], *, wildcards: bool) -> st.SearchStrategy[OptionSpec]:
+    half, octet = (or_anything(each) if wildcards else each for each in (HALVES, OCTETS))
     blob = st.binary(min_size=1, max_size=16)
     none: st.SearchStrategy[bytes | None] = st.none() if wildcards else st.nothing()
     counters = st.tuples(st.sampled_from(["e0b", "e1b", "ceb"]), number)
@@ -101,8 +102,8 @@ def options(number: st.SearchStrategy[Any], *, wildcards: bool) -> st.SearchStra
         st.just(NopSpec()),
         st.just(EndSpec()),
         st.just(SackPermittedSpec()),
-        st.builds(MssSpec, number),
-        st.builds(WindowScaleSpec, number),
+        st.builds(MssSpec, half),
+        st.builds(WindowScaleSpec, octet),
         st.builds(TimestampsSpec, number, number),
         st.builds(SackSpec, st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=4).map(tuple)),
         st.builds(FastOpenSpec, none | st.binary(max_size=16), st.booleans()),
@@ -122,7 +123,8 @@ def segments(draw: st.DrawFn, direction: Direction) -> TcpSpec:
     some_options = st.lists(options(number, wildcards=outbound), max_size=4).map(tuple)
     payload = draw(st.none() | st.binary(max_size=12))
     acks = number if "." in flags and not outbound else st.none() | number
-    windows = number if not outbound and "R" not in flags else st.none() | number
+    half = or_anything(HALVES) if outbound else HALVES
+    windows = half if not outbound and "R" not in flags else st.none() | half
     marks = ["noecn", "ect0", "ect1", "ce", *(["ect01"] if outbound else [])]
     ip = st.builds(
         IpFields,

@@ -53,14 +53,11 @@ class WireTarget(EngineTarget):
             cable = lab.link(ours, theirs, mtu=self.settings.mtu)
             self._host: Host = ours
             with ours.enter():
-                self.node = stack.enter_context(
-                    Engine(
-                        cable[ours.name].name,
-                        [self.interface_address],
-                        config=self.rules(),
-                        trace=self._trace,
-                    )
+                self.node = Engine(
+                    cable[ours.name].name, [self.interface_address], config=self.rules(), trace=self._trace
                 )
+                self.node.start()
+            stack.callback(self.node.stop, linger=0)  # whoever is at the other end has gone
             self._link = theirs.run(PacketLink, cable[theirs.name].name, [self.settings.remote])
             stack.callback(self._link.close)
             mac = bytes.fromhex(cable[ours.name].mac.replace(":", ""))
