@@ -29,8 +29,9 @@ def captured_packets(path: Path) -> list[Captured]:
     from scapy.error import Scapy_Exception  # a second to import, and few commands need it
     from scapy.utils import RawPcapReader
 
+    make: Any = RawPcapReader  # takes open files too, whatever its types say; one of pcapng, if the file is
     try:
-        with RawPcapReader(str(path)) as reader:  # one of pcapng, if the file is
+        with path.open("rb") as file, make(file) as reader:
             return list(_packets(reader, str(path)))
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}", remedy="Check the path.") from error
