@@ -1,7 +1,7 @@
 """The command `xsocket`: names its subcommands, loads the one asked for, turns errors into exit statuses.
 
 Exit statuses: 0 done, 1 refused (reason and remedy are on standard error), 2 wrong usage, 130 interrupted,
-143 terminated; `lab exec` has that of its command. The commands themselves live elsewhere.
+143 terminated; `lab exec` has that of its command, `run` has more. The commands themselves live elsewhere.
 """
 
 from __future__ import annotations
@@ -37,10 +37,14 @@ SUBCOMMANDS = {
     "explore": Subcommand(
         "xsocket_tools.exploration.command:explore", "Try every interleaving of two ends, and check each."
     ),
+    "fmt": Subcommand("xsocket_tools.scenarios.fmt_command:fmt", "Format scenario scripts, or check them."),
     "grid": Subcommand(
         "xsocket_tools.grid.command:grid", "Show what each kind of segment does in each state."
     ),
     "lab": Subcommand("xsocket_tools.lab_commands:lab", "Make, list, enter and remove labs."),
+    "record": Subcommand(
+        "xsocket_tools.scenarios.record_command:record", "Make a scenario script of a captured connection."
+    ),
     "rules": Subcommand(
         "xsocket_tools.rules.command:rules", "Explain the rules that the engine cites, section by section."
     ),
