@@ -10,7 +10,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -84,7 +84,7 @@ def outcomes(jobs: Sequence[Job], workers: int = 1, work: Work = perform) -> End
     """
     workers = min(workers, len(jobs))
     if workers > 1:
-        yield from _at_once(jobs, workers, work)
+        yield from _alone_if_late(jobs, _at_once(jobs, workers, work), work)
         return
     for place, job in enumerate(jobs):
         yield place, work(job)
@@ -182,6 +182,26 @@ def _at_once(jobs: Sequence[Job], workers: int, work: Work) -> Ended:
         yield from crew.finished()
     finally:
         crew.end()
+
+
+def _alone_if_late(jobs: Sequence[Job], ended: Ended, work: Work) -> Ended:
+    """Pass *ended* on, but do again what was late among the others: at the end, one by one."""
+    late: list[tuple[int, Outcome]] = []
+    with closing(ended):
+        for place, outcome in ended:
+            if outcome.was_late and not outcome.status.is_good:
+                late.append((place, outcome))
+            else:
+                yield place, outcome
+    again = [jobs[place] for place, _ in late]
+    with closing(_at_once(again, 1, work) if again else _nothing()) as repeated:
+        for which, outcome in repeated:
+            place, first = late[which]
+            yield place, replace(outcome, runs=first.runs + outcome.runs)
+
+
+def _nothing() -> Ended:
+    yield from ()
 
 
 def _error(job: Job, reason: str) -> Outcome:
