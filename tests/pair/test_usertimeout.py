@@ -232,3 +232,15 @@ def test_keep_alive_begins_after_it(time_s: float, first_probe: float) -> None:
     peer = with_peers(400, replace(IN_USE, keepalive=True, keepalive_time_s=time_s))
     assert peer.advance(first_probe - 0.1) == []
     assert peer.advance(first_probe) == [". seq 0 ack 1"]
+
+
+@pytest.mark.parametrize("user_timeout_s", [0.1, 0.3, 0.7, 1.1])
+def test_the_user_timeout_ends_at_its_instant_however_that_is_rounded(user_timeout_s: float) -> None:
+    """Else the same segment goes again at that instant, for ever."""
+    for number in range(200):
+        peer = Peer(End("end", TcpConfig(user_timeout_s=user_timeout_s))).establish()
+        peer.advance(number * 0.037)
+        peer.write(b"text")
+        sent = peer.advance(number * 0.037 + 10)
+        assert len(sent) <= 4
+        assert peer.state is State.CLOSED

@@ -255,8 +255,7 @@ def _keep_alive(tcb: Tcb, now: float, out: list[Action]) -> None:
         tcb.unanswered = 0
         tcb.start_timer(Timer.KEEP_ALIVE, tcb.heard_at, time_s)
         return
-    silent_s = now - tcb.heard_at
-    patience_over = rules.user_timeout_s and silent_s >= rules.user_timeout_s
+    patience_over = rules.user_timeout_s and now >= tcb.heard_at + rules.user_timeout_s
     if tcb.unanswered >= (1 if patience_over else rules.keepalive_probes):
         step = move(tcb, Trigger.KEEP_ALIVE_FAILED, out)
         out.append(output.reset(tcb, now, step.rule))
@@ -269,8 +268,7 @@ def _keep_alive(tcb: Tcb, now: float, out: list[Action]) -> None:
 
 def _retransmission_over(tcb: Tcb, now: float, out: list[Action]) -> None:
     timer = tcb.timer
-    user_timeout_s = tcb.user_timeout_s
-    if user_timeout_s and now - tcb.waiting_since >= user_timeout_s:
+    if now >= tcb.gives_up_at:
         move(tcb, Trigger.USER_TIMEOUT, out)
         delete(tcb, tcb.soft_error or TimeoutError, out)
     elif tcb.unanswered >= _retry_limit(tcb):

@@ -295,14 +295,22 @@ class Tcb:
         doublings = self.retries
         if self.state is State.SYN_SENT:
             doublings = max(0, doublings - self.config.syn_linear_timeouts)
-        after_s = backed_off(self.rto_s, doublings, self.config.max_rto_s)
-        user_timeout_s = self.user_timeout_s
-        if user_timeout_s:
-            after_s = min(after_s, max(0.0, self.waiting_since + user_timeout_s - now))
+        due = min(now + backed_off(self.rto_s, doublings, self.config.max_rto_s), self.gives_up_at)
         timer = Timer.PERSIST if shut else Timer.RETRANSMISSION
-        if timer is Timer.RETRANSMISSION and (probe_s := self._loss_probe_s()) < after_s:
-            timer, after_s = Timer.LOSS_PROBE, probe_s
-        self.start_timer(timer, now, after_s)
+        if timer is Timer.RETRANSMISSION and (probe_s := self._loss_probe_s()) < due - now:
+            self.start_timer(Timer.LOSS_PROBE, now, probe_s)
+        else:
+            self.timer, self.deadline = timer, max(now, due)
+
+    @property
+    def gives_up_at(self) -> float:
+        """When the user timeout ends the wait for an acknowledgment, infinite without one.
+
+        An instant, and the same number each time: of a difference rounding could make "not yet" at the very
+        instant for which the timer is set, over and over.
+        """
+        user_timeout_s = self.user_timeout_s
+        return self.waiting_since + user_timeout_s if user_timeout_s else inf
 
     def let_probe_come_first(self, now: float) -> None:
         """More text went: a tail loss probe may come before the retransmission timer that runs already."""
