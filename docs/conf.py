@@ -47,6 +47,7 @@ nitpick_ignore_regex = [
     (r"py:obj", r".*"),
     (r"py:.*", r"(?!xsocket).*"),
     (r"py:.*", r"xsocket(_netns)?\.[a-z_.]+\.(T|C|P)"),
+    (r"py:class", r"xsocket\.wire\.(codec|arp|icmp)\.\w+Packet"),  # what elements of a path look into
     (
         r"py:class",
         r"xsocket\.simulation\.port\.ImpairmentFields",

@@ -15,6 +15,7 @@ from xsocket_netns.errors import (
     LabWaitError,
     LinkTimeoutError,
     NamespaceError,
+    NetemUnavailableError,
     NetlinkRefusedError,
     NoSuchHostError,
     NoSuchLabError,
@@ -24,8 +25,9 @@ from xsocket_netns.errors import (
     TunError,
 )
 from xsocket_netns.host import Host, Interface
-from xsocket_netns.lab import Bridge, Lab, Link
+from xsocket_netns.lab import Bridge, Detour, Lab, Link
 from xsocket_netns.namespace import Namespace
+from xsocket_netns.netem import Netem
 from xsocket_netns.privileges import ensure_privileges
 from xsocket_netns.removal import Removed, clean
 from xsocket_netns.tun import Sent, Tun
@@ -34,6 +36,7 @@ __all__ = [
     "Bridge",
     "CommandFailedError",
     "CommandTimeoutError",
+    "Detour",
     "Host",
     "Interface",
     "Lab",
@@ -48,6 +51,8 @@ __all__ = [
     "LinkTimeoutError",
     "Namespace",
     "NamespaceError",
+    "Netem",
+    "NetemUnavailableError",
     "NetlinkRefusedError",
     "NoSuchHostError",
     "NoSuchLabError",

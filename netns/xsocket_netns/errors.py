@@ -98,6 +98,15 @@ class NetlinkRefusedError(LabRefusedError):
     )
 
 
+class NetemUnavailableError(LabRefusedError):
+    """The kernel does not have the queueing discipline netem, or may not load it from a user namespace."""
+
+    remedy = (
+        "Leave --netem away: user space impairs links as well, on every machine; or load the module: "
+        "modprobe sch_netem."
+    )
+
+
 class TunError(LabRefusedError):
     """The machine makes no tun interface."""
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 
+from xsocket_netns import netem as netems
 from xsocket_netns import netlink, registry, threads
 from xsocket_netns.errors import (
     CommandFailedError,
@@ -24,6 +25,7 @@ from xsocket_netns.errors import (
     SysctlError,
 )
 from xsocket_netns.namespace import Namespace
+from xsocket_netns.netem import Netem
 from xsocket_netns.processes import Process
 from xsocket_netns.registry import LabRecord
 
@@ -168,6 +170,17 @@ class Host:
         with threads.uninterrupted():
             return self.namespace.run(self._start, spawn)
 
+    def release(self, child: subprocess.Popen[Any]) -> Process:
+        """Let a program that `popen` started outlive this process; it ends with the lab, at the latest.
+
+        Its streams are left as they are, and nobody waits for it any more.
+        """
+        with self._starting:
+            (entry,) = (each for each in self._children if each[1] is child)
+            self._children.remove(entry)
+        child.returncode = 0  # unknown from now on; without any it would be an error that nobody waited
+        return entry[0]
+
     def _start(self, spawn: Callable[[], subprocess.Popen[Any]]) -> subprocess.Popen[Any]:
         """Start a child and remember it, in one step as seen by `end_processes`."""
         with self._starting:
@@ -228,6 +241,14 @@ class Host:
     def neighbour(self, interface: str, address: str, mac: str) -> None:
         """Tell the kernel which station on the link has *address*, such as an engine's: it will not ask."""
         netlink.add_neighbour(self.namespace, self.interface(interface).index, address, mac)
+
+    def impair(self, interface: str, netem: Netem) -> None:
+        """Let the kernel hurt what leaves by *interface*, if it has netem.
+
+        Raises:
+            NetemUnavailableError: It has not; `xsocket_tools.path` needs none.
+        """
+        netems.add(self.namespace, self.interface(interface).index, netem)
 
     def interface(self, name: str) -> Interface:
         """Return the interface *name*.

@@ -27,8 +27,9 @@ from xsocket_netns.errors import (
 )
 from xsocket_netns.host import Host, Interface
 from xsocket_netns.namespace import Namespace
+from xsocket_netns.offload import disable_offload
 from xsocket_netns.processes import Process
-from xsocket_netns.registry import InterfaceRecord, LabRecord
+from xsocket_netns.registry import CarrierRecord, InterfaceRecord, LabRecord
 
 MTU = 1500
 
@@ -71,6 +72,29 @@ class Bridge:
             return self.interfaces[host]
         except KeyError:
             raise NoSuchHostError(f"host {host} is not on bridge {self.switch.name}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """A link by way of a third host, `middle`, in which a program carries the frames; by itself nothing does.
+
+    Attributes:
+        middle: Has no addresses and answers nobody.
+        left: The end in one host.
+        right: The end in the other.
+        left_port: The interface of the middle that leads to the left end.
+        right_port: The one that leads to the right end.
+    """
+
+    middle: Host
+    left: Interface
+    right: Interface
+    left_port: Interface
+    right_port: Interface
+
+    def __getitem__(self, host: str) -> Interface:
+        """Return the end in *host*."""
+        return Link(self.left, self.right)[host]
 
 
 class Lab:
@@ -237,6 +261,48 @@ class Lab:
                 bridge.interfaces[host.name] = self._address(outer, own)
             self._note_link(list(bridge.interfaces.values()))
             return bridge
+
+    def detour(
+        self,
+        name: str,
+        left: Host,
+        right: Host,
+        *,
+        addresses: tuple[Sequence[str], Sequence[str]] = ((), ()),
+        names: tuple[str | None, str | None] = (None, None),
+        mtu: int = MTU,
+    ) -> Detour:
+        """Join two hosts by way of a third, in which the caller has something carry the frames.
+
+        The ends finish what they send: each frame has its checksums and is no longer than the MTU allows.
+
+        Args:
+            name: Of the host in the middle, among hosts and bridges.
+            left: One host.
+            right: The other.
+            addresses: As for `link`.
+            names: As for `link`.
+            mtu: Of all four interfaces, bytes.
+        """
+        if left is right:
+            raise LabUsageError(f"a detour from host {left.name} to itself", remedy="Join two hosts.")
+        with self._building, threads.uninterrupted():
+            middle = self._make_host(name, self.record.bridges)
+            self._switches[name] = middle
+            _silence(middle)
+            near, left_port = self._join(left, middle, (names[0], None), mtu)
+            far, right_port = self._join(right, middle, (names[1], None), mtu)
+            for host, end in ((left, near), (right, far)):
+                host.run(disable_offload, end.name)
+            ends = self._address(near, addresses[0]), self._address(far, addresses[1])
+            self._note_link(ends)
+            return Detour(middle, *ends, left_port, right_port)
+
+    def note_carrier(self, detour: Detour, process: Process, does: Sequence[str]) -> None:
+        """Let `xsocket lab list` know which process carries the frames of *detour*, and what it *does*."""
+        record = self.record
+        record.carriers[detour.middle.name] = CarrierRecord(process, list(does))
+        record.save()
 
     def _make_host(self, name: str, kind: dict[str, str]) -> Host:
         record = self.record

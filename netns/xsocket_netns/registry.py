@@ -52,6 +52,14 @@ class InterfaceRecord:
     addresses: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class CarrierRecord:
+    """The process that carries the frames of a detour, and what it does to them, in words."""
+
+    process: Process
+    does: Sequence[str] = ()
+
+
 @dataclass(slots=True)
 class LabRecord:
     """All that another process needs to enter or remove a lab.
@@ -65,6 +73,7 @@ class LabRecord:
         hosts: Host name to the path of its namespace.
         bridges: The same for the namespaces that bridges live in.
         links: The ends of each link; a bridge is a link with as many ends as it has hosts.
+        carriers: Name of the middle of a detour, which is among `bridges`, to the process that serves it.
     """
 
     name: str
@@ -75,6 +84,7 @@ class LabRecord:
     hosts: dict[str, str] = field(default_factory=dict)
     bridges: dict[str, str] = field(default_factory=dict)
     links: list[list[InterfaceRecord]] = field(default_factory=list)
+    carriers: dict[str, CarrierRecord] = field(default_factory=dict)
 
     @property
     def state(self) -> LabState:
@@ -128,6 +138,10 @@ def _decoded(fields: dict[str, Any]) -> LabRecord:
     if fields["owner"] is not None:
         fields["owner"] = Process(**fields["owner"])
     fields["links"] = [[InterfaceRecord(**end) for end in ends] for ends in fields["links"]]
+    fields["carriers"] = {
+        middle: CarrierRecord(Process(**carrier["process"]), carrier["does"])
+        for middle, carrier in fields["carriers"].items()
+    }
     return LabRecord(**fields)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from os import PathLike, fspath
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from xsocket.reasons import DropReason
 from xsocket.trace import Event, EventKind
@@ -20,7 +20,6 @@ INBOUND, OUTBOUND = 1, 2
 
 _ETHERNET = 1
 _RAW = 101
-"""Link types of a capture (draft-ietf-opsawg-pcaplinktype): Ethernet frames, and IP packets without any."""
 
 
 class CapturedFrame(NamedTuple):
@@ -37,6 +36,46 @@ def captured_frames(events: Iterable[Event]) -> list[CapturedFrame]:
     return sorted(_frames(steps(events)), key=lambda captured: captured.at_ns)
 
 
+class CaptureFile:
+    """A pcapng file that grows; to be used in a `with` block. Frames reach the disk as they are written.
+
+    Times are rounded down to microseconds, which is what Scapy writes.
+
+    Args:
+        path: The file; what it held is gone.
+        linktype: 1 for Ethernet frames, 101 for IP packets (draft-ietf-opsawg-pcaplinktype).
+
+    Raises:
+        OSError: It cannot be written.
+    """
+
+    def __init__(self, path: str | PathLike[str], linktype: int = _ETHERNET) -> None:
+        from scapy.packet import Raw  # more than a second to import, and only captures need it
+        from scapy.utils import PcapNgWriter
+
+        self._raw = Raw
+        self._writer = PcapNgWriter(fspath(path))
+        self._writer.linktype = linktype
+        self._writer.write_header(None)
+        self._writer.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def write(self, captured: CapturedFrame) -> None:
+        """Add a frame."""
+        packet = self._raw(captured.frame)
+        if captured.comment:
+            packet.comment = captured.comment.encode()
+        packet.direction = captured.direction
+        seconds = Fraction(captured.at_ns, 10**9)  # a float would be off by a microsecond
+        self._writer.write_packet(packet, sec=seconds)  # type: ignore[arg-type]
+        self._writer.flush()
+
+
 def write_capture(path: str | PathLike[str], events: Iterable[Event]) -> int:
     """Write *events* to the pcapng file *path*; return how many frames it holds.
 
@@ -46,8 +85,7 @@ def write_capture(path: str | PathLike[str], events: Iterable[Event]) -> int:
         OSError: The file cannot be written.
     """
     frames = captured_frames(events)
-    _write(path, _ETHERNET, frames)
-    return len(frames)
+    return _write(path, frames, _ETHERNET)
 
 
 def write_packets(path: str | PathLike[str], packets: Iterable[tuple[str, float, bytes]]) -> int:
@@ -64,24 +102,14 @@ def write_packets(path: str | PathLike[str], packets: Iterable[tuple[str, float,
         CapturedFrame(round(at * 10**9), octets, OUTBOUND if direction == ">" else INBOUND, "")
         for direction, at, octets in packets
     ]
-    _write(path, _RAW, frames)
-    return len(frames)
+    return _write(path, frames, _RAW)
 
 
-def _write(path: str | PathLike[str], linktype: int, frames: Iterable[CapturedFrame]) -> None:
-    from scapy.packet import Raw  # more than a second to import, and only captures need it
-    from scapy.utils import PcapNgWriter
-
-    with PcapNgWriter(fspath(path)) as writer:
-        writer.linktype = linktype
-        writer.write_header(None)
+def _write(path: str | PathLike[str], frames: list[CapturedFrame], linktype: int) -> int:
+    with CaptureFile(path, linktype) as file:
         for captured in frames:
-            packet = Raw(captured.frame)
-            if captured.comment:
-                packet.comment = captured.comment.encode()
-            packet.direction = captured.direction
-            seconds = Fraction(captured.at_ns, 10**9)  # a float would be off by a microsecond
-            writer.write_packet(packet, sec=seconds)  # type: ignore[arg-type]
+            file.write(captured)
+    return len(frames)
 
 
 def _frames(grouped: Iterable[Step]) -> Iterator[CapturedFrame]:
@@ -90,7 +118,7 @@ def _frames(grouped: Iterable[Step]) -> Iterator[CapturedFrame]:
         if event.frame is not None:
             direction = OUTBOUND if event.kind is EventKind.SENT else INBOUND
             yield CapturedFrame(
-                event.at_ns, _finished(event.frame, event.checksum_ready), direction, comment(step)
+                event.at_ns, finished(event.frame, event.checksum_ready), direction, comment(step)
             )
 
 
@@ -110,7 +138,7 @@ def comment(step: Step) -> str:
     return "; ".join(parts)
 
 
-def _finished(frame: bytes, checksum_ready: bool) -> bytes:
+def finished(frame: bytes, checksum_ready: bool) -> bytes:
     """Return *frame* with its checksum, where hardware was to fill it in and there is none."""
     if checksum_ready:
         return frame

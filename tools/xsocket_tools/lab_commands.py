@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from xsocket_netns import entry, holder, registry, removal
+from xsocket_tools.path import carrier
+from xsocket_tools.path.command import described, path_options, settings_of
+from xsocket_tools.path.live import NAME
+from xsocket_tools.path.settings import Settings
 
 if TYPE_CHECKING:
-    from xsocket_netns import Lab
+    from xsocket_netns import Host, Lab
     from xsocket_netns.registry import LabRecord
 
 _LARGEST = 200  # hosts; their addresses are 10.0.0.1 to 10.0.0.200
@@ -22,21 +27,66 @@ def lab() -> None:
     """Make, list, enter and remove labs: hosts in network namespaces, joined by links."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What `lab up` was asked for.
+
+    Attributes:
+        names: Of the hosts.
+        settings: Of the path between two of them.
+        netem: Whether the kernel does what it can of that.
+        captures: A directory for captures, or None.
+        does: The settings in words.
+    """
+
+    names: list[str]
+    settings: Settings
+    netem: bool
+    captures: Path | None
+    does: list[str]
+
+
 @lab.command()
 @click.option("--hosts", default="client,server", show_default=True, help="Names, separated by commas.")
 @click.option("--name", help="What to call the lab; made up when left out.")
+@path_options
+@click.option("--netem", is_flag=True, help="Let the kernel impair, if it has netem; not the same each time.")
+@click.option(
+    "--capture", type=click.Path(path_type=Path), metavar="DIR", help="Write HOST.pcapng of each host there."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the lab as JSON.")
-def up(hosts: str, name: str | None, as_json: bool) -> None:
+@click.pass_context
+def up(
+    context: click.Context,
+    /,
+    hosts: str,
+    name: str | None,
+    netem: bool,
+    capture: Path | None,
+    as_json: bool,
+    **path: object,
+) -> None:
     """Make a lab that stays until `xsocket lab clean`.
 
     Two hosts are joined by a link, more by a bridge. Host number N gets 10.0.0.N/24 and fd00::N/64.
+
+    With options that say what happens on the way, frames between two hosts are carried by a process, through
+    middleboxes near the first host and then over the long line to the second.
     """
     names = [host.strip() for host in hosts.split(",")]
     if len(names) > _LARGEST:
         raise click.BadParameter(f"at most {_LARGEST} hosts", param_hint="--hosts")
     if len(set(names)) != len(names):
         raise click.BadParameter("a name occurs twice", param_hint="--hosts")
-    record = holder.keep(name, lambda made: _build(made, names))
+    settings = settings_of(path)
+    if (netem or capture is not None or not settings.is_empty) and len(names) != 2:
+        raise click.BadParameter("what happens on the way is for labs of two hosts", param_hint="--hosts")
+    settings.elements()  # refuses what makes no sense before there is a lab
+    if netem:
+        settings.netem().parameters()
+    captures = None if capture is None else capture.absolute()
+    plan = _Plan(names, settings, netem, captures, described(context))
+    record = holder.keep(name, lambda made: _build(made, plan))
     if as_json:
         click.echo(json.dumps(_description(record), indent=2))
         return
@@ -45,13 +95,27 @@ def up(hosts: str, name: str | None, as_json: bool) -> None:
     click.echo(f"Remove it: xsocket lab clean {record.name}")
 
 
-def _build(made: Lab, names: list[str]) -> None:
-    hosts = [made.host(name) for name in names]
-    addresses = [[f"10.0.0.{number}/24", f"fd00::{number}/64"] for number in range(1, len(names) + 1)]
+def _build(made: Lab, plan: _Plan) -> None:
+    hosts = [made.host(name) for name in plan.names]
+    addresses = [[f"10.0.0.{number}/24", f"fd00::{number}/64"] for number in range(1, len(hosts) + 1)]
     if len(hosts) == 2:
-        made.link(*hosts, addresses=(addresses[0], addresses[1]))
+        _join(made, plan, (hosts[0], hosts[1]), (addresses[0], addresses[1]))
     elif len(hosts) > 2:
         made.bridge("lan", hosts, addresses=addresses)
+
+
+def _join(made: Lab, plan: _Plan, hosts: tuple[Host, Host], addresses: tuple[list[str], list[str]]) -> None:
+    rest = plan.settings.without_netem() if plan.netem else plan.settings
+    if rest.is_empty and plan.captures is None:
+        ends = made.link(*hosts, addresses=addresses)
+        interfaces = ends.left.name, ends.right.name
+    else:
+        detour = made.detour(NAME, *hosts, addresses=addresses)
+        interfaces = detour.left.name, detour.right.name
+        carrier.start(made, detour, rest, captures=plan.captures, does=plan.does)
+    if plan.netem:
+        for host, interface in zip(hosts, interfaces, strict=True):
+            host.impair(interface, plan.settings.netem())
 
 
 @lab.command("list")
@@ -105,6 +169,16 @@ def _description(record: LabRecord) -> dict[str, Any]:
             {"name": host, "namespace": path, "interfaces": _interfaces_of(record, host)}
             for host, path in record.hosts.items()
         ],
+        "paths": [
+            {
+                "name": middle,
+                "namespace": record.bridges[middle],
+                "process": found.process.pid,
+                "running": found.process.is_running(),
+                "does": list(found.does),
+            }
+            for middle, found in record.carriers.items()
+        ],
     }
 
 
@@ -132,8 +206,16 @@ def _print_hosts(record: LabRecord) -> None:
 def _print_labs(records: list[LabRecord]) -> None:
     from rich import console, table
 
-    view = table.Table("lab", "state", "owner", "hosts")
+    view = table.Table("lab", "state", "owner", "hosts", "path")
     for record in records:
         owner = "" if record.owner is None else str(record.owner.pid)
-        view.add_row(record.name, record.state.value, owner, " ".join(record.hosts))
+        view.add_row(record.name, record.state.value, owner, " ".join(record.hosts), _path_of(record))
     console.Console().print(view)
+
+
+def _path_of(record: LabRecord) -> str:
+    """Return what happens between the hosts, and whether whatever does it still runs."""
+    return "\n".join(
+        " ".join(found.does) or "carries" if found.process.is_running() else "ended: nothing gets through"
+        for found in record.carriers.values()
+    )

@@ -181,7 +181,7 @@ def _markers_of(job: Job) -> Iterator[str | pytest.MarkDecorator]:
 
 
 def _flags_of(config: pytest.Config) -> list[Flag]:
-    """Return the flags of the configuration file, with hyphens or underscores: ``--mss=1000``, ``-DA=1``."""
+    """Return the flags of the configuration file, with hyphens or underscores: ``--mtu=1400``, ``-DA=1``."""
     from xsocket_tools.scenarios.script import Flag
 
     flags = []

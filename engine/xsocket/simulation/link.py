@@ -11,6 +11,7 @@ from xsocket.errors import BadAddressError, BadConfigError
 from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
 from xsocket.segment import Segment
+from xsocket.simulation.box import Box, Driver, Leaving
 from xsocket.simulation.port import ImpairmentFields, Impairments, LinkCounts, Port
 from xsocket.simulation.script import Alter, Drop, Hold, Predicate, Script, Sent
 from xsocket.simulation.timeline import Timeline
@@ -53,6 +54,7 @@ class SimulatedLink:
         self._ports: dict[bytes, Port] = {}
         self._port_of: dict[SimulatedHost, Port] = {}
         self._scripts: list[Script] = []
+        self._box: Driver | None = None
         for host in hosts:
             port = Port(timeline, mtu, impairments, f"{seed} {host.name}", self._forward)
             port.arrive = host.join(mtu, partial(self._send, host, port))
@@ -160,6 +162,19 @@ class SimulatedLink:
                 return
         raise BadAddressError(f"no host on this link has the address {four_tuple.remote_address}")
 
+    def insert(self, box: Box) -> None:
+        """Let every frame pass *box*, behind the wire of its sender; there is one box at most.
+
+        Args:
+            box: Stands between the host that was named first and the second one.
+
+        Raises:
+            BadConfigError: The link has not two hosts, or it has a box already.
+        """
+        if len(self._ports) != 2 or self._box is not None:
+            raise BadConfigError("a box stands between two hosts, and alone")
+        self._box = Driver(self._timeline, box, self._leave_box)
+
     def _add(self, script: AnyScript) -> AnyScript:
         self._scripts.append(script)
         return script
@@ -195,6 +210,10 @@ class SimulatedLink:
             script.passed(sent)
 
     def _forward(self, port: Port, frame: bytes, at: float) -> None:
+        if self._box is not None:
+            first, _ = self._ports.values()
+            self._timeline.at(at, partial(self._box.take, port is first, frame))
+            return
         destination = frame[:6]
         target = self._ports.get(destination)
         if target is not None and target is not port:
@@ -205,6 +224,10 @@ class SimulatedLink:
                     other.deliver(frame, at)
         else:
             port.astray += 1
+
+    def _leave_box(self, leaving: Leaving) -> None:
+        first, second = self._ports.values()
+        (second if leaving.to_second else first).deliver(leaving.frame, self._timeline.now())
 
     def __repr__(self) -> str:
         return f"<xsocket.SimulatedLink between {', '.join(host.name for host in self._port_of)}>"

@@ -8,7 +8,7 @@ import pytest
 
 from xsocket_netns import LabNameError, NoSuchHostError, NoSuchLabError, RuntimeDirectoryError, registry
 from xsocket_netns.processes import Process
-from xsocket_netns.registry import InterfaceRecord, LabRecord, LabState
+from xsocket_netns.registry import CarrierRecord, InterfaceRecord, LabRecord, LabState
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +28,7 @@ def made(name: str = "some", **changes: object) -> LabRecord:
 def test_a_record_reads_back_as_it_was_written() -> None:
     record = made(hosts={"client": "/run/netns/xs-0123abcd-client"}, user_namespace=True)
     record.links.append([InterfaceRecord("client", "eth0", "02:00:00:00:01:00", ["10.0.0.1/24"])])
+    record.carriers["middle"] = CarrierRecord(Process.current(), ["--loss 5%"])
     record.save()
     assert LabRecord.load("some") == record
     assert registry.records() == [record]

@@ -128,7 +128,7 @@ def test_one_test_is_named_by_its_id_and_workers_share_tests(project: pytest.Pyt
 
 
 def test_the_configuration_file_sets_targets_and_flags(project: pytest.Pytester) -> None:
-    options = "xsocket_targets = sim\nxsocket_flags = --ip-version=ipv6 --mss=1000 -Dlast=`true`\n"
+    options = "xsocket_targets = sim\nxsocket_flags = --ip-version=ipv6 --mtu=1060 -Dlast=`true`\n"
     project.makeini(f"[pytest]\n{options}")
     source = HANDSHAKE.replace("win 65535 <mss 1460>", "win 65535 <mss 1000>")
     (project.path / "x.pkt").write_text(f"{source}+0 last\n")

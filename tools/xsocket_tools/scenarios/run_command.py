@@ -33,7 +33,7 @@ _FLAGS: Final = {
     "bind_port": ("PORT", "Local port where a call says '...'."),
     "connect_port": ("PORT", "Remote port where a call says '...'."),
     "mtu": ("OCTETS", "Of the target's interface."),
-    "mss": ("OCTETS", "The same, by what remains of it for text."),
+    "mss": ("OCTETS", "How packetdrill cuts what it injects; nothing here."),
     "tolerance_usecs": ("N", "How far from its time an event may come."),
     "tolerance_percent": ("N", "The same, of the time since the event before."),
     "tcp_ts_tick_usecs": ("N", "What a tick of the target's timestamps takes."),

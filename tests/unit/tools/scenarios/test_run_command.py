@@ -132,7 +132,7 @@ def test_flags_are_spelled_with_hyphens_or_underscores_and_reach_the_run(use: Us
     ]
     assert xsocket_run(str(scripts / "a.pkt"), *flags).exit_code == 0
     ipv4, ipv6 = (settings for _, _, settings, _ in calls)
-    assert (ipv4.tolerance_us, ipv4.bind_port, ipv4.mtu, ipv6.mtu) == (7, 9, 1040, 1060)
+    assert (ipv4.tolerance_us, ipv4.bind_port, ipv4.mtu, ipv6.mtu) == (7, 9, 1500, 1520)
     assert ipv4.definitions == (("more", "`true`"),)
     assert {directory for _, _, _, directory in calls} == {str(scripts)}
 
