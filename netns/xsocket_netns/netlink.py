@@ -28,6 +28,7 @@ NAME_LIMIT = 15  # IFNAMSIZ of linux/if.h, less the final zero
 
 _NO_DAD = 0x02  # IFA_F_NODAD, linux/if_addr.h
 _NUD_PERMANENT = 0x80  # linux/neighbour.h
+_RTN_LOCAL = 2  # linux/rtnetlink.h
 _UNUSABLE = 0x08 | 0x40  # IFA_F_DADFAILED, IFA_F_TENTATIVE
 _PATIENCE_S = 5.0
 
@@ -130,6 +131,9 @@ def add_addresses(namespace: Namespace, index: int, addresses: Sequence[str]) ->
         for interface in interfaces:
             _add_address(route, index, interface)
         _wait_until_usable(route, index)
+        for interface in interfaces:
+            if interface.version == 6:
+                _wait_for_local_route(route, str(interface.ip))
 
     with _naming(f"the addresses {', '.join(addresses)}"):
         on(namespace, action)
@@ -208,6 +212,16 @@ def _wait_until_usable(route: IPRoute, index: int) -> None:
     deadline = time.monotonic() + _PATIENCE_S
     while any(_flags(entry) & _UNUSABLE for entry in route.get_addr(index=index, family=socket.AF_INET6)):
         _check_patience(deadline, f"an address of interface {index} is still tentative")
+
+
+def _wait_for_local_route(route: IPRoute, address: str) -> None:
+    """Wait until the kernel takes packets for *address*: its route comes a moment after the address is usable.
+
+    A packet that comes in between is counted as one with a wrong address, and lost.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while not any(entry["type"] == _RTN_LOCAL for entry in route.route("get", dst=address)):
+        _check_patience(deadline, f"{address} has no local route")
 
 
 def _flags(entry: Any) -> int:  # noqa: ANN401 - pyroute2's messages have no type

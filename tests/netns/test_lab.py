@@ -429,3 +429,21 @@ def test_an_engines_rules_are_read_from_a_host(lab: Lab) -> None:
     host.sysctl("net.ipv4.tcp_sack", 0)
     config = TcpConfig.linux(host, timestamps=False)
     assert (config.retries2, config.sack, config.timestamps) == (7, False, False)
+
+
+def test_packets_for_a_new_address_are_taken_at_once(lab: Lab) -> None:
+    """The kernel makes the route to an IPv6 address of its own a moment after the address is usable."""
+    host, other = lab.host("one"), lab.host("two")
+    lab.link(host, other)
+
+    def kind_of_route(address: str) -> int:
+        from pyroute2 import IPRoute
+
+        with IPRoute() as route:
+            [entry] = route.route("get", dst=address)
+            return int(entry["type"])
+
+    for number in range(1, 21):
+        address = f"fd00::{number:x}"
+        host.address("eth0", f"{address}/64")
+        assert host.run(kind_of_route, address) == 2  # RTN_LOCAL

@@ -76,6 +76,18 @@ def test_an_answer_begins_the_silence_anew() -> None:
     assert peer.state is State.ESTABLISHED
 
 
+def test_probes_that_are_answered_end_nothing_however_seldom_they_are() -> None:
+    """The time between probes may be longer than the silence before the first."""
+    rules = TcpConfig(keepalive=True, keepalive_time_s=50, keepalive_intvl_s=75, keepalive_probes=2)
+    pair = Pair(End("client", rules), End("server", rules))
+    pair.connect()
+    pair.advance(DAY_S)
+    assert pair.tcb(pair.client, CLIENT).state is State.ESTABLISHED
+    pair.lose = lambda *_: True
+    pair.advance(DAY_S + 50 + 2 * 75)
+    assert pair.client.deleted() == [TimeoutError]
+
+
 def test_text_in_flight_is_watched_by_its_own_timer() -> None:
     peer = Peer(End("end", KEPT)).establish()
     peer.advance(7200 + 3 * 75)

@@ -359,8 +359,9 @@ def _again(tcb: Tcb, now: float, seq: int, most: int) -> Segment:
     """Return the segment at *seq* once more, with the FIN if it stands there."""
     sent = distance(seq, tcb.snd_nxt) - (1 if tcb.fin_sent else 0)
     payload = tcb.sending.peek(seq, min(most, sent)) if tcb.sending is not None and sent > 0 else b""
-    ends = len(payload) == sent
-    flags = (FIN if tcb.fin_sent and ends else 0) | (PSH if payload and ends else 0)
+    flags = FIN if tcb.fin_sent and len(payload) == sent else 0
+    if payload and tcb.sending is not None and add(seq, len(payload)) == tcb.sending.right:
+        flags |= PSH
     return segment_from(tcb, now, seq, flags, payload, Kind.SENT_AGAIN)
 
 

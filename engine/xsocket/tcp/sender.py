@@ -25,6 +25,8 @@ def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: li
     note_timestamp(tcb, now, segment, options)
     note_user_timeout(tcb, segment)
     tcb.heard_at, tcb.soft_error = now, None  # the path works again
+    if tcb.timer is Timer.KEEP_ALIVE:
+        tcb.unanswered = 0  # the probes were answered, if there were any
     ack = segment.acknowledgment
     was, is_new = tcb.snd_wnd, precedes(tcb.snd_una, ack)
     flight, arrived = tcb.flight, _arrived(tcb)

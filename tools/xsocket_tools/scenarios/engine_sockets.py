@@ -16,6 +16,8 @@ from math import inf
 from typing import Any, Final, Protocol
 
 from xsocket import (
+    AddressInUseError,
+    BadAddressError,
     ClaimTimeout,
     Connection,
     ConnectionPool,
@@ -288,9 +290,14 @@ class EngineSockets(Sockets):
     def _open(self, entry: _Socket, address: Address, data: bytes | None) -> None:
         self._apply_to_all(entry)
         local, port = entry.bound or ("", 0)
-        entry.connection = self._node.open(
-            *address, local_address=local or None, local_port=port or None, data=data
-        )
+        try:
+            entry.connection = self._node.open(
+                *address, local_address=local or None, local_port=port or None, data=data
+            )
+        except AddressInUseError:
+            raise _error(errno.EADDRNOTAVAIL) from None
+        except BadAddressError as error:
+            raise UnsupportedError(f"connect to such an address: {error.args[0]}") from None
         entry.connection.settimeout(0)
         entry.opening = entry.started = True
 
