@@ -215,7 +215,7 @@ def _wait_until_usable(route: IPRoute, index: int) -> None:
 
 
 def _wait_for_local_route(route: IPRoute, address: str) -> None:
-    """Wait until the kernel takes packets for *address*: its route comes a moment after the address is usable.
+    """Wait until the kernel takes packets for *address*: its route comes a moment after the address.
 
     A packet that comes in between is counted as one with a wrong address, and lost.
     """

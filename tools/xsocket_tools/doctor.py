@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import click
 
-from xsocket_netns import Lab, LabError, Namespace, netlink, privileges
+from xsocket_netns import Lab, LabError, Namespace, Tun, netlink, privileges
 
 _OLDEST_PYTHON = (3, 11)
 _ETH_P_ALL = 0x0003  # linux/if_ether.h
@@ -177,6 +177,12 @@ def _raw_socket(ether_type: int) -> socket.socket:
     return socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ether_type))
 
 
+def _tun() -> str:
+    with Lab() as lab:
+        Tun(lab.host("linux"), addresses=["10.0.0.1/24"]).close()
+    return "made and removed one"
+
+
 def _packet_ring() -> str:
     with Namespace.create() as namespace:
         return namespace.run(_map_a_ring)
@@ -249,6 +255,13 @@ WITH_PRIVILEGES = (
     Check("packet-socket", True, _packet_socket, "Use a kernel with CONFIG_PACKET, or modprobe af_packet."),
     Check(
         "packet-ring", True, _packet_ring, "The engine reads frames from one: use a kernel with packet_mmap."
+    ),
+    Check(
+        "tun",
+        False,
+        _tun,
+        "modprobe tun, and chmod 666 /dev/net/tun for users without root. "
+        "Only scripts on Linux itself need it: xsocket run --on kernel.",
     ),
     Check(
         "nftables",

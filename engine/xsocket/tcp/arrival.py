@@ -54,6 +54,8 @@ def receive_segment(tcb: Tcb, now: float, segment: Segment) -> list[Action]:
         receiver.note_marks(tcb, segment)
         sender.process_ack(tcb, now, segment, options, out)
         receiver.process_text(tcb, now, segment, out)
+        if tcb.state is not State.CLOSED:
+            sender.send_what_fits(tcb, now, out)
         if tcb.ecn is not None and tcb.ecn.unreported >= MAX_UNREPORTED and tcb.ack_due is not None:
             out.append(output.ack(tcb, now, COUNTED))
     else:

@@ -21,7 +21,7 @@ _TEXT_GOES: Final = frozenset(
 
 
 def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: list[Action]) -> None:
-    """Fifth, for an acceptable ACK: forget what is acknowledged, update the window, send what now fits."""
+    """Fifth, for an acceptable ACK: forget what is acknowledged, update the window; see `send_what_fits`."""
     note_timestamp(tcb, now, segment, options)
     note_user_timeout(tcb, segment)
     tcb.heard_at, tcb.soft_error = now, None  # the path works again
@@ -49,6 +49,10 @@ def process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: li
         packets = tcb.retransmission.arrived - arrived
         if tcb.ecn.says_marked(segment, options.acc_ecn, packets, tcb.snd_mss):
             tcb.congestion.marked(flight, tcb.snd_nxt, cwnd, tcb.retransmission.next_place)
+
+
+def send_what_fits(tcb: Tcb, now: float, out: list[Action]) -> None:
+    """Send what an acknowledgment let go, once the text that came with it is taken, and acknowledge that."""
     output.transmit(tcb, now, out)
     watch_closed_window(tcb, now)
 

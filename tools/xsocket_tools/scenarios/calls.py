@@ -34,6 +34,7 @@ from xsocket_tools.scenarios.target import Address, Message, Returned, Sockets
 
 _MAX_CONTROL: Final = 4096
 _DOTS: Final = Dots()
+_OPENS: Final = ("connect", "sendto", "sendmsg", "listen")
 _MSG_FASTOPEN: Final = 0x20000000
 _TIMEVAL_OPTIONS: Final = {(1, 20), (1, 21), (1, 66), (1, 67)}
 
@@ -69,6 +70,7 @@ class Calls:
         self._sockets = sockets
         self._settings = settings
         self._fds: dict[int, int] = {}
+        self._opened: set[int] = set()
         self.under_test: int | None = None
 
     def begin(self, call: Call) -> Begun:
@@ -86,6 +88,24 @@ class Calls:
             raise UnsupportedError(f"{call.name} with these arguments ({error})") from error
         assert isinstance(begun, Begun)
         return begun
+
+    def opens(self, call: Call) -> bool:
+        """Whether *call* may go on to another connection; asked before each, for a socket opens but one."""
+        if call.name not in _OPENS or not call.arguments:
+            return False
+        fd = self._fd(call.arguments[0])
+        if call.name == "listen":
+            return True
+        if call.name == "connect":
+            begins = self._address(call.arguments[1], self._remote) is not None
+        else:
+            begins = _MSG_FASTOPEN & self._int(call.arguments[2 if call.name == "sendmsg" else 3]) != 0
+        if not begins:
+            self._opened.discard(fd)
+            return False
+        is_new = fd not in self._opened
+        self._opened.add(fd)
+        return is_new
 
     def close_all(self) -> None:
         """Give up every descriptor that the script left."""
@@ -378,6 +398,7 @@ class Calls:
     def _do_close(self, call: Call) -> Begun:
         script_fd = self._int(call.arguments[0])
         fd = self._fds.pop(script_fd, -1)
+        self._opened.discard(fd)
         return self._begun(call, lambda: self._sockets.close(fd))
 
     def _do_fcntl(self, call: Call) -> Begun:

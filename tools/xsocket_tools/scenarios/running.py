@@ -52,8 +52,6 @@ _ANY_PATIENCE_US: Final = {"sim": 600_000_000, "wire": 30_000_000, "kernel": 30_
 """How long an event waits that may come at any time."""
 _LATE_PATIENCE_US: Final = {"sim": 300_000_000, "wire": 1_000_000, "kernel": 1_000_000}
 """How long beyond its time a packet is waited for, so that a report can say when it came."""
-_OPENS: Final = ("connect", "sendto", "sendmsg", "listen")
-"""Calls with which a script may go on to another connection."""
 _COMPARISONS: Final[dict[str, Callable[[int, int], bool]]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -455,11 +453,11 @@ class _Run:
     # System calls
 
     def _call(self, event: Event, call: Call, start: int) -> None:
+        begun = self._calls.begin(call)
         if call.name == "close":
             self._space.close()
-        elif call.name in _OPENS:
+        elif self._calls.opens(call):
             self._space.open()
-        begun = self._calls.begin(call)
         outcome = self._target.call(begun.work)
         if call.until_us is None:
             patience_us = max(self._tolerance_us(0, 0), 100_000) if self._target.name != "sim" else 0

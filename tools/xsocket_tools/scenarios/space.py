@@ -10,7 +10,7 @@ from typing import Final
 
 from xsocket import FourTuple, Segment
 from xsocket.segment import ACK, FIN, RST, SYN
-from xsocket.seqnum import MASK
+from xsocket.seqnum import MASK, distance
 from xsocket.wire.ip import Ipv4
 from xsocket_tools.scenarios import packets
 from xsocket_tools.scenarios.outcome import Difference
@@ -32,6 +32,7 @@ from xsocket_tools.scenarios.script import (
 from xsocket_tools.scenarios.settings import FIRST_REMOTE_PORT, Settings
 
 _BARE: Final = IpFields()
+_MOST_TEXT: Final = 65_535
 
 
 class Timestamps:
@@ -83,6 +84,7 @@ class Flow:
         self._local_isn: int | None = None
         self._written_isn = 0
         self._remote_isn: int | None = None
+        self._remote_syn: int | None = None
         self._is_synchronized = False
         self.is_over = False
 
@@ -100,18 +102,32 @@ class Flow:
     def learn(self, spec: TcpSpec, segment: Segment) -> None:
         """Learn from a packet of the target's what the script calls *spec*."""
         if segment.flags & SYN and spec.seq is not ANYTHING and (self._local_isn is None or self.is_over):
-            remote = self._remote_isn if segment.flags & ACK else None
             self._forget()
-            self._local_isn, self._written_isn, self._remote_isn = segment.seq, spec.seq, remote
+            self._local_isn, self._written_isn = segment.seq, spec.seq
+        if self._takes_syn(segment):
+            self._remote_isn = self._remote_syn
         self._is_synchronized |= segment.flags & (ACK | RST) == ACK
         self._notice_end(segment)
         self._learn_options(spec.options or (), packets.option_specs(segment.options))
 
     def sends(self, segment: Segment) -> None:
-        """Notice a packet of the script's, as it is on the wire: until the target takes one SYN, the last."""
-        if segment.flags & SYN and (not self._is_synchronized or self.is_over):
-            self._remote_isn = segment.seq
+        """Notice a packet of the script's, as it is on the wire.
+
+        Until the target takes one SYN the last one counts; afterwards one that it answers by SYN+ACK, or by
+        the reset of a stranger.
+        """
+        if segment.flags & SYN:
+            self._remote_syn = segment.seq
+            if not self._is_synchronized:
+                self._remote_isn = segment.seq
         self._notice_end(segment)
+
+    def _takes_syn(self, segment: Segment) -> bool:
+        """Whether a packet of the target's answers the last SYN of the script's as one that opens."""
+        if self._remote_syn is None or segment.ack is None:
+            return False
+        answers = segment.flags & SYN or (segment.flags & RST and segment.seq == 0)
+        return bool(answers) and 1 <= distance(self._remote_syn, segment.ack) <= _MOST_TEXT + 1
 
     def _notice_end(self, segment: Segment) -> None:
         """Notice that a connection ends."""
@@ -189,8 +205,12 @@ class Space:
             self._flows[None] = Flow()
 
     def is_retired(self, live: Live) -> bool:
-        """Whether a packet belongs to a connection that another has taken the place of."""
-        return live.four_tuple in self._retired and live.four_tuple not in self.four_tuples()
+        """Whether a packet belongs to a connection that another has taken the place of.
+
+        A SYN does not: it opens the next connection of the same name.
+        """
+        opens = live.segment.flags & (SYN | ACK) == SYN
+        return live.four_tuple in self._retired and not opens and live.four_tuple not in self.four_tuples()
 
     def four_tuples(self) -> list[FourTuple]:
         """Return every connection there is, as on the wire."""
