@@ -110,7 +110,7 @@ class HostCalls(ABC):
             if source not in host.ingress.addresses:
                 raise BadAddressError(f"{source} is not one of the engine's addresses")
             candidates = (local_port,) if local_port is not None else self._ephemeral_ports()
-            chosen = host.free_port(source, remote, port, candidates)
+            chosen = host.free_port(now, source, remote, port, candidates)
             return host.connect(now, FourTuple(source, chosen, remote, port), data)
 
         return self._call(call)

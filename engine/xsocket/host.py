@@ -238,14 +238,16 @@ class Host:
             raise BadAddressError(f"the engine has no address of the version of {remote}")
         return local
 
-    def free_port(self, local: str, remote: str, remote_port: int, candidates: Iterable[int]) -> int:
-        """Return the first of *candidates* that no connection between these ends uses.
+    def free_port(
+        self, now: float, local: str, remote: str, remote_port: int, candidates: Iterable[int]
+    ) -> int:
+        """Return the first of *candidates* that an active open between these ends may use.
 
         Raises:
             AddressInUseError: All are in use.
         """
         for port in candidates:
-            if FourTuple.trusted(local, port, remote, remote_port) not in self.stack:
+            if self.stack.is_free(now, FourTuple.trusted(local, port, remote, remote_port)):
                 return port
         raise AddressInUseError(f"no local port is free towards {remote} port {remote_port}")
 

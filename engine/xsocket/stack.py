@@ -452,7 +452,7 @@ class Stack:
         old = self._tcbs.get(four_tuple)
         out: list[Action] = []
         if old is not None:
-            if not self._may_reuse(now, old):
+            if not self.is_free(now, four_tuple):
                 raise AddressInUseError(f"{four_tuple} exists already")
             out += self.abort(now, old)
         tcb = self._new(now, four_tuple, opened_by=None, reopened=old)
@@ -461,6 +461,11 @@ class Stack:
         out += machine.open_active(tcb, now, text or b"")
         self._schedule(tcb)
         return out
+
+    def is_free(self, now: float, four_tuple: FourTuple) -> bool:
+        """Whether `connect` would open *four_tuple*."""
+        old = self._tcbs.get(four_tuple)
+        return old is None or self._may_reuse(now, old)
 
     def _may_reuse(self, now: float, old: Tcb) -> bool:
         """RFC 6191 section 2 from the other side: our SYN's timestamp will show that it is a new one."""

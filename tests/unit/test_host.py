@@ -199,10 +199,10 @@ def test_a_neighbour_that_does_not_answer_ends_an_active_open(station: MakeStati
 def test_free_port_skips_what_is_in_use(station: MakeStation) -> None:
     made = station()
     made.host.connect(made.now, FourTuple(OURS, 50_000, THEIRS, 80))
-    assert made.host.free_port(OURS, THEIRS, 80, [50_000, 50_001]) == 50_001
-    assert made.host.free_port(OURS, THEIRS, 81, [50_000]) == 50_000
+    assert made.host.free_port(made.now, OURS, THEIRS, 80, [50_000, 50_001]) == 50_001
+    assert made.host.free_port(made.now, OURS, THEIRS, 81, [50_000]) == 50_000
     with pytest.raises(AddressInUseError):
-        made.host.free_port(OURS, THEIRS, 80, [50_000])
+        made.host.free_port(made.now, OURS, THEIRS, 80, [50_000])
 
 
 def test_refusing_all(station: MakeStation) -> None:

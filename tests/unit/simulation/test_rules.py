@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from support.virtual import DAY_S, FAR, PORT, world
-from xsocket import Admission, BadConfigError, TcpConfig
+from xsocket import AddressInUseError, Admission, BadConfigError, State, TcpConfig
 
 
 def test_other_rules_hold_for_connections_that_are_opened_later() -> None:
@@ -87,3 +87,17 @@ def test_what_a_connection_will_raise_is_seen_before() -> None:
     with pytest.raises(ConnectionResetError):
         ours.recv(1)
     assert ours.info.error is None
+
+
+def test_an_active_open_may_take_over_time_wait_when_its_timestamps_tell_it_apart() -> None:
+    """RFC 6191 section 2, and only where the rule allows it."""
+    made = world(config=TcpConfig(tw_reuse=True))
+    ours = made.near.connect(FAR, PORT, timeout=DAY_S, local_port=4000)
+    theirs = made.far.pool.claim(timeout=DAY_S)
+    ours.close()
+    theirs.close()
+    made.sim.run(for_s=0.5)
+    with pytest.raises(AddressInUseError):
+        made.near.connect(FAR, PORT, timeout=DAY_S, local_port=4000)
+    made.sim.run(for_s=1.0)
+    assert made.near.connect(FAR, PORT, timeout=DAY_S, local_port=4000).state is State.ESTABLISHED
