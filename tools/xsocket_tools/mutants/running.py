@@ -144,7 +144,7 @@ def attempt(mutant: Mutant, scripts: Library, *, limit_s: float) -> Result:
         path.write_text(mutated(mutant, place / PACKAGE.name), encoding="utf-8")
         for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
             compiled.unlink()
-        return Result(mutant, _try(place, scripts, limit_s, mutant.name))
+        return Result(mutant, _try(place, scripts, limit_s, mutant.name, mutant.rule))
 
 
 @contextmanager
@@ -155,10 +155,12 @@ def _copy() -> Iterator[Path]:
         yield Path(place)
 
 
-def _try(place: Path, scripts: Library, limit_s: float | None, name: str = "the engine") -> Verdict:
-    """Run the scripts on the engine in *place*."""
+def _try(
+    place: Path, scripts: Library, limit_s: float | None, name: str = "the engine", rule: str = ""
+) -> Verdict:
+    """Run the scripts on the engine in *place*, those of *rule* first."""
     path = os.pathsep.join([str(place), *filter(None, sys.path)])
-    command = [sys.executable, "-P", "-m", _TRIAL]
+    command = [sys.executable, "-P", "-m", _TRIAL, rule]
     environment = {**os.environ, "PYTHONPATH": path}
     try:
         ended = subprocess.run(  # noqa: S603  # this interpreter, and a module of ours

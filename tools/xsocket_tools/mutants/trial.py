@@ -1,7 +1,8 @@
 """One trial, in a process of its own: runs scripts on the engine that is first on the path, up to a failure.
 
-Reads a pickled list of jobs from standard input. Writes an object of JSON on each line of standard output:
-which engine it has, which script comes next, and what became of them.
+Reads a pickled list of jobs from standard input. Its argument is a rule; scripts of that rule come first: they are
+the likeliest to fail, and say most when they do. Writes an object of JSON on each line of standard output: which
+engine it has, which script comes next, and what became of them.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import resource
 import sys
 from collections.abc import Callable, Iterable
+from itertools import takewhile
+from pathlib import Path
 from typing import Any, Final
 
 import xsocket
@@ -20,6 +24,8 @@ from xsocket_tools.scenarios.plan import Job
 
 _MOST_MEMORY: Final = 2 << 30
 """A mutant that never ends may ask for more and more."""
+
+_PART: Final = re.compile(r"[-. ]")
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -41,6 +47,22 @@ def try_all(jobs: Iterable[Job], tell: Tell) -> None:
     tell({"failed": None})
 
 
+def nearest_first(jobs: Iterable[Job], rule: str) -> list[Job]:
+    """Return *jobs*, those first whose directory is called after the section of *rule*, or one close to it.
+
+    Args:
+        jobs: Of directories such as ``rfc9293-3.6.1-time-wait``.
+        rule: Such as ``RFC 9293 3.6.1``.
+    """
+    parts = _PART.split(rule.lower().replace("rfc ", "rfc"))
+
+    def distance(job: Job) -> int:
+        pairs = zip(_PART.split(Path(job.directory).name), parts, strict=False)
+        return -len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+
+    return sorted(jobs, key=distance)
+
+
 def main() -> None:
     """Do what the module says."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[1]
@@ -53,7 +75,8 @@ def main() -> None:
             print(json.dumps(line), file=report, flush=True)
 
         tell({"engine": xsocket.__file__})
-        try_all(pickle.load(sys.stdin.buffer), tell)  # noqa: S301  # our parent wrote it
+        jobs = pickle.load(sys.stdin.buffer)  # noqa: S301  # our parent wrote it
+        try_all(nearest_first(jobs, sys.argv[1]), tell)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,11 @@ from xsocket_tools.mutants.running import (
     results,
     time_limit,
 )
+from xsocket_tools.mutants.trial import nearest_first
 from xsocket_tools.scenarios.errors import ScriptSyntaxError
+from xsocket_tools.scenarios.plan import Job
+from xsocket_tools.scenarios.reading import read
+from xsocket_tools.scenarios.settings import Settings
 
 LISTEN = """0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 bind(3, ..., ...) = 0
@@ -159,3 +163,23 @@ def test_a_library_that_fails_without_a_bug_is_an_error(tmp_path: Path) -> None:
 def test_a_result_without_a_script_has_survived() -> None:
     assert Result(SLOW_CLOCK, Verdict()).survived
     assert not Result(SLOW_CLOCK, Verdict("a.pkt", 3, "no packet came")).survived
+
+
+def test_scripts_of_the_rule_come_first() -> None:
+    directories = [
+        "tests/rfc2018-sack",
+        "tests/rfc9293-3.10.7.4-acceptability",
+        "tests/rfc9293-3.6-closing",
+        "tests/rfc9293-3.6.1-time-wait",
+        "tests/rfc9293-3.10.7.3-syn-sent",
+        "elsewhere",
+    ]
+    jobs = [Job(read(HANDSHAKE), "sim", Settings(), directory) for directory in directories]
+
+    def ordered(rule: str) -> list[int]:
+        return [directories.index(job.directory) for job in nearest_first(jobs, rule)]
+
+    assert ordered("RFC 9293 3.6.1") == [3, 2, 1, 4, 0, 5]
+    assert ordered("RFC 9293 3.10.7.3 second") == [4, 1, 2, 3, 0, 5]
+    assert ordered("RFC 2018 3") == [0, 1, 2, 3, 4, 5]
+    assert ordered("") == [0, 1, 2, 3, 4, 5]
