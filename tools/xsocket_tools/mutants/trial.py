@@ -1,8 +1,8 @@
 """One trial, in a process of its own: runs scripts on the engine that is first on the path, up to a failure.
 
-Reads a pickled list of jobs from standard input. Its argument is a rule; scripts of that rule come first: they are
-the likeliest to fail, and say most when they do. Writes an object of JSON on each line of standard output: which
-engine it has, which script comes next, and what became of them.
+Reads a pickled list of jobs from standard input. Its argument is a rule; the scripts of that rule come first,
+which are the likeliest to fail, and say most when they do. Writes an object of JSON on each line of standard
+output: which engine it has, which script comes next, and what became of them.
 """
 
 from __future__ import annotations
