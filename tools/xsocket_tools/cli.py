@@ -1,7 +1,7 @@
 """The command `xsocket`: names its subcommands, loads the one asked for, turns errors into exit statuses.
 
 Exit statuses: 0 done, 1 refused (reason and remedy are on standard error), 2 wrong usage, 130 interrupted,
-143 terminated; `lab exec` has that of its command. The commands themselves live elsewhere.
+143 terminated; `lab exec` has that of its command, `run` has more. The commands themselves live elsewhere.
 """
 
 from __future__ import annotations

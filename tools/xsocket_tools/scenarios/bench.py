@@ -52,8 +52,8 @@ class Round:
 def scripts(paths: tuple[Path, ...], rounds: int, as_json: bool) -> None:
     """Measure how many scripts run in virtual time per second of one core.
 
-    PATHS are scripts, or directories with scripts. Each round reads them anew and runs each with every IP version
-    that it is for.
+    PATHS are scripts, or directories with scripts. Each round reads them anew and runs each with every IP
+    version that it is for.
     """
     files = [file for path in paths for file in (sorted(path.rglob("*.pkt")) if path.is_dir() else [path])]
     if not files:

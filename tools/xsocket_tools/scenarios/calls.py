@@ -438,6 +438,8 @@ class Calls:
                 return value
             case Struct():
                 fields = _fields(expression)
+                if {"tv_sec", "tv_usec"} <= fields.keys():
+                    return struct.pack("=qq", self._int(fields["tv_sec"]), self._int(fields["tv_usec"]))
                 if {"onoff", "linger"} <= fields.keys():
                     return struct.pack("=ii", self._int(fields["onoff"]), self._int(fields["linger"]))
                 return b"".join(struct.pack("=I", self._int(each)) for each in _items(expression))

@@ -40,6 +40,7 @@ _DONTWAIT, _PEEK, _WAITALL, _TRUNC, _FASTOPEN, _OOB, _ERRQUEUE = 0x40, 2, 0x100,
 _POLLIN, _POLLOUT, _POLLERR, _POLLHUP, _POLLRDHUP, _POLLNVAL = 1, 4, 8, 0x10, 0x2000, 0x20
 _POLLRDNORM, _POLLWRNORM = 0x40, 0x100
 _EDGE, _ONESHOT = 1 << 31, 1 << 30
+_RCVTIMEO, _SNDTIMEO = 20, 21
 _FIRST_FD: Final = 3
 _NO_BACKLOG: Final = 4096
 
@@ -196,7 +197,7 @@ class EngineSockets(Sockets):
             raise _error(errno.EBADF)
         return entry
 
-    def _wait(self, entry: _Socket, flags: int = 0, *, option: int = 20) -> NotYet | OSError:
+    def _wait(self, entry: _Socket, flags: int = 0, *, option: int = _RCVTIMEO) -> NotYet | OSError:
         """Return what a call does that cannot go on: wait, or fail at once, or when its time is over."""
         if entry.flags & _NONBLOCK or flags & _DONTWAIT:
             return _error(errno.EAGAIN)
@@ -312,7 +313,8 @@ class EngineSockets(Sockets):
         if connection.state in _OPENING:
             if entry.flags & _NONBLOCK:
                 raise _error(errno.EALREADY)
-            raise NotYet()
+            waits = self._wait(entry, option=_SNDTIMEO)
+            raise waits if isinstance(waits, NotYet) else _error(errno.EINPROGRESS)
         entry.opening = False
 
     def _dissolve(self, entry: _Socket) -> None:
@@ -348,7 +350,7 @@ class EngineSockets(Sockets):
             return self._send_fast(entry, data, to)
         connection = self._connected(entry, errno.EPIPE)
         if entry.opening and connection.state in _OPENING:
-            raise self._wait(entry, flags, option=21)
+            raise self._wait(entry, flags, option=_SNDTIMEO)
         entry.opening = False
         if not data:
             connection.send(data)
@@ -359,7 +361,7 @@ class EngineSockets(Sockets):
             while entry.sent < len(data):
                 entry.sent += connection.send(data[entry.sent :])
         except BlockingIOError:
-            waits = self._wait(entry, flags, option=21)
+            waits = self._wait(entry, flags, option=_SNDTIMEO)
             if isinstance(waits, NotYet):
                 raise waits from None
             if not entry.sent:
@@ -684,9 +686,7 @@ class EngineSockets(Sockets):
             "tcpi_unacked": -(-flight // mss),
             "tcpi_rtt": round((info.srtt_s or 0) * 1e6),
             "tcpi_rttvar": round((info.rttvar_s or 0) * 1e6),
-            "tcpi_snd_ssthresh": 0x7FFFFFFF
-            if info.ssthresh in (None, inf)
-            else int(info.ssthresh or 0) // mss,
+            "tcpi_snd_ssthresh": _ssthresh(info.ssthresh, mss),
             "tcpi_snd_cwnd": self._node.config.initial_cwnd if info.cwnd is None else info.cwnd // mss,
             "tcpi_advmss": info.rcv_mss,
             "tcpi_reordering": self._node.config.reordering,
@@ -694,6 +694,11 @@ class EngineSockets(Sockets):
             "tcpi_snd_wnd": info.snd_wnd,
             "tcpi_rcv_wnd": info.rcv_wnd,
         }
+
+
+def _ssthresh(octets: int | None, mss: int) -> int:
+    """Return the slow start threshold in segments; Linux has a number that none reaches before any loss."""
+    return 0x7FFFFFFF if octets is None or octets >= 1 << 30 else octets // mss
 
 
 def _error(number: int) -> OSError:

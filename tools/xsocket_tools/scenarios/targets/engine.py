@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from math import inf
 from typing import Any, Final
 
@@ -62,6 +63,12 @@ class EngineTarget(Target):
     def rules(self) -> TcpConfig:
         """Return the rules by the sysctls that were set."""
         return TcpConfig.of_sysctls(self.sysctls)
+
+    @staticmethod
+    def rule_names() -> frozenset[str]:
+        """Return the names of the sysctls that set a rule of the engine, with dots."""
+        sysctls = (each.metadata["rule"].sysctl for each in fields(TcpConfig))
+        return frozenset(f"net.{each.path.replace('/', '.')}" for each in sysctls if each is not None)
 
     def sysctl(self, name: str, value: str) -> None:
         """See `Target.sysctl`."""

@@ -136,7 +136,8 @@ class WireTarget(EngineTarget):
 
     def sysctl(self, name: str, value: str) -> None:
         """See `Target.sysctl`: the namespace has it, too, for what a shell reads."""
-        set_sysctl(self._host, SysctlSet(name, plain_value(value)))
+        required = name not in self.rule_names()  # of its own rules the engine knows more than some kernels
+        set_sysctl(self._host, SysctlSet(name, plain_value(value), required))
         super().sysctl(name, value)
 
     def command(self, text: str, directory: str, environment: Mapping[str, str]) -> None:
@@ -144,8 +145,7 @@ class WireTarget(EngineTarget):
         for step in steps_of(text):
             match step:
                 case SysctlSet(name, value):
-                    set_sysctl(self._host, step)
-                    super().sysctl(name, value)
+                    self.sysctl(name, value)
                 case Shell(lines):
                     run_shell(self._host, lines, directory, environment)
 
