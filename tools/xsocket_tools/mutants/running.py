@@ -124,8 +124,7 @@ def results(
         MutantError: A mutant cannot be put into the engine, which is found out before any is tried, or the
             engine cannot be imported with it.
     """
-    for mutant in mutants:
-        mutated(mutant, PACKAGE)
+    check(mutants)
     pool = ThreadPoolExecutor(workers)
     try:
         waiting: dict[Future[Result], int] = {
@@ -135,6 +134,23 @@ def results(
             yield waiting[future], future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def check(mutants: Sequence[Mutant]) -> None:
+    """Find out whether every mutant can be put into the engine.
+
+    Raises:
+        MutantError: One or several cannot; the message is about all of them.
+    """
+    problems: list[MutantError] = []
+    for mutant in mutants:
+        try:
+            mutated(mutant, PACKAGE)
+        except MutantError as error:
+            problems.append(error)
+    if problems:
+        messages = "\n".join(problem.message for problem in problems)
+        raise MutantError(messages, remedy=problems[0].remedy)
 
 
 def attempt(mutant: Mutant, scripts: Library, *, limit_s: float) -> Result:
