@@ -21,6 +21,26 @@ class CommandNotFoundError(LabRefusedError):
     exit_status = 127  # as a shell says it
 
 
+def host_namespace(record: LabRecord, host: str) -> Namespace:
+    """Return the namespace of *host*, held open, and this process where it may enter it.
+
+    For a lab in a user namespace this process, which must have one thread, moves into it.
+
+    Raises:
+        NoSuchHostError: The lab has no such host.
+        NamespaceError: The host's namespace is gone.
+        PrivilegeError: The lab is another user's.
+    """
+    path = record.host_namespace(host)
+    if (
+        record.user_namespace
+        and record.owner is not None
+        and not privileges.shares_mounts_with(record.owner.pid)
+    ):
+        privileges.join_user_namespace(record.owner.pid)
+    return Namespace.open(path)
+
+
 def become(record: LabRecord, host: str, argv: Sequence[str]) -> NoReturn:
     """Replace this process, which must have one thread, by the command *argv* in *host*.
 
@@ -31,14 +51,7 @@ def become(record: LabRecord, host: str, argv: Sequence[str]) -> NoReturn:
         NoSuchHostError: The lab has no such host.
         NamespaceError: The host's namespace is gone.
     """
-    path = record.host_namespace(host)
-    if (
-        record.user_namespace
-        and record.owner is not None
-        and not privileges.shares_mounts_with(record.owner.pid)
-    ):
-        privileges.join_user_namespace(record.owner.pid)
-    with Namespace.open(path) as namespace:
+    with host_namespace(record, host) as namespace:
         try:
             kernel.setns(namespace.fileno(), kernel.CLONE_NEWNET)
         except OSError as error:

@@ -28,7 +28,7 @@ Start = Callable[[str], "subprocess.Popen[str]"]
 def test_the_same_script_runs_on_every_target(xsocket: Run, parsed: Parsed, tmp_path: Path) -> None:
     path, captures = tmp_path / "handshake.pkt", tmp_path / "captures"
     path.write_text(HANDSHAKE.replace(WINDOW, "<mss 1460>"))
-    arguments = ("--on=sim,wire,kernel", "-j4", "--json", f"--capture={captures}")
+    arguments = ("--on=sim,wire,kernel", "-j2", "--json", f"--capture={captures}")
     told = parsed(xsocket("run", str(path), *arguments))
     assert (told["runs"], told["passed"]) == (6, 6)
     runs = [(each["target"], each["ip_version"]) for each in told["outcomes"]]

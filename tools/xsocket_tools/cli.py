@@ -37,12 +37,16 @@ SUBCOMMANDS = {
     "explore": Subcommand(
         "xsocket_tools.exploration.command:explore", "Try every interleaving of two ends, and check each."
     ),
+    "fmt": Subcommand("xsocket_tools.scenarios.fmt_command:fmt", "Format scenario scripts, or check them."),
     "grid": Subcommand(
         "xsocket_tools.grid.command:grid", "Show what each kind of segment does in each state."
     ),
     "lab": Subcommand("xsocket_tools.lab_commands:lab", "Make, list, enter and remove labs."),
     "mutants": Subcommand(
         "xsocket_tools.mutants.command:mutants", "Plant bugs in the engine, and see which the scenarios find."
+    ),
+    "record": Subcommand(
+        "xsocket_tools.scenarios.record_command:record", "Make a scenario script of a captured connection."
     ),
     "rules": Subcommand(
         "xsocket_tools.rules.command:rules", "Explain the rules that the engine cites, section by section."

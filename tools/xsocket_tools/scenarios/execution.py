@@ -9,8 +9,8 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -30,6 +30,8 @@ Ended = Generator[tuple[int, Outcome]]
 
 MOST_WAITING: Final = 8
 """Runs at once where they mostly wait for real time to pass."""
+PATIENCE_S: Final = 10.0
+"""How long a worker may take to remove what it made before it is told again."""
 
 
 def workers_for(targets: Sequence[str]) -> int:
@@ -82,7 +84,7 @@ def outcomes(jobs: Sequence[Job], workers: int = 1, work: Work = perform) -> End
     """
     workers = min(workers, len(jobs))
     if workers > 1:
-        yield from _at_once(jobs, workers, work)
+        yield from _alone_if_late(jobs, _at_once(jobs, workers, work), work)
         return
     for place, job in enumerate(jobs):
         yield place, work(job)
@@ -94,11 +96,22 @@ class _Worker(NamedTuple):
     process: BaseProcess
     pipe: Connection
 
-    def end(self) -> None:
-        """Have it leave whatever it is doing, and wait until it has removed what it made."""
-        self.process.terminate()
-        self.process.join()
+    def dismiss(self) -> None:
+        """End it, who has nothing to do."""
         self.pipe.close()
+        self.end()
+
+    def interrupt(self) -> None:
+        """Have it leave whatever it is doing; it removes what it made."""
+        self.pipe.close()
+        self.process.terminate()
+
+    def end(self) -> None:
+        """Wait for its end; tell it once more where Python lost the exception, as it does in a destructor."""
+        self.process.join(PATIENCE_S)
+        while self.process.exitcode is None:
+            self.process.terminate()
+            self.process.join(PATIENCE_S)
 
 
 class _Crew:
@@ -106,7 +119,7 @@ class _Crew:
 
     def __init__(self, jobs: Sequence[Job], work: Work) -> None:
         self._context = multiprocessing.get_context("forkserver")  # a fork of this process would have threads
-        self._context.set_forkserver_preload([work.__module__, "xsocket_tools.scenarios.running"])
+        self._context.set_forkserver_preload([work.__module__, *_modules_for(jobs)])
         self._jobs, self._work = jobs, work
         self._next = 0
         self._busy: dict[Connection, tuple[_Worker, int]] = {}
@@ -127,7 +140,7 @@ class _Crew:
                 try:
                     outcome = worker.pipe.recv()
                 except (EOFError, ConnectionError):
-                    worker.end()
+                    worker.dismiss()
                     status = worker.process.exitcode
                     reason = f"the process of this run ended by itself, with status {status}"
                     outcome = _error(self._jobs[place], reason)
@@ -140,7 +153,7 @@ class _Crew:
     def _give(self, worker: _Worker) -> None:
         """Have *worker* do the next job, or end it where there is none."""
         if self._next == len(self._jobs):
-            worker.end()
+            worker.dismiss()
             return
         self._busy[worker.pipe] = worker, self._next
         self._next += 1
@@ -150,9 +163,15 @@ class _Crew:
     def end(self) -> None:
         """End everything that still runs; all are told before any is waited for."""
         for worker, _ in self._busy.values():
-            worker.process.terminate()
+            worker.interrupt()
         for worker, _ in self._busy.values():
             worker.end()
+
+
+def _modules_for(jobs: Iterable[Job]) -> list[str]:
+    """Return what runs import, and what takes long to import: once is enough for all workers."""
+    real = [f"xsocket_tools.scenarios.targets.{job.target}" for job in jobs if job.target != "sim"]
+    return ["xsocket_tools.scenarios.running", *dict.fromkeys(real), *(["pyroute2"] if real else [])]
 
 
 def _at_once(jobs: Sequence[Job], workers: int, work: Work) -> Ended:
@@ -163,6 +182,26 @@ def _at_once(jobs: Sequence[Job], workers: int, work: Work) -> Ended:
         yield from crew.finished()
     finally:
         crew.end()
+
+
+def _alone_if_late(jobs: Sequence[Job], ended: Ended, work: Work) -> Ended:
+    """Pass *ended* on, but do again what was late among the others: at the end, one by one."""
+    late: list[tuple[int, Outcome]] = []
+    with closing(ended):
+        for place, outcome in ended:
+            if outcome.was_late and not outcome.status.is_good:
+                late.append((place, outcome))
+            else:
+                yield place, outcome
+    again = [jobs[place] for place, _ in late]
+    with closing(_at_once(again, 1, work) if again else _nothing()) as repeated:
+        for which, outcome in repeated:
+            place, first = late[which]
+            yield place, replace(outcome, runs=first.runs + outcome.runs)
+
+
+def _nothing() -> Ended:
+    yield from ()
 
 
 def _error(job: Job, reason: str) -> Outcome:

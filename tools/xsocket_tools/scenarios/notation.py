@@ -92,15 +92,21 @@ def verdict_text(verdict: Verdict) -> str:
 
 def event_text(event: Event, column: int = 0) -> str:
     """Return an event: guard, time and what happens, which begins at *column* if there is room."""
-    action = action_text(event.action)
+    action = event.action
     if event.when is None:
-        return action
+        return action_text(action)
+    if isinstance(action, Call):
+        action = action._replace(until_us=None)
+    return f"{start_text(event).ljust(column - 1)} {action_text(action)}"
+
+
+def start_text(event: Event) -> str:
+    """Return what stands in front of what happens: the guard, the time, the end of a call that blocks."""
+    if event.when is None:
+        return ""
     guard = f"{guard_text(event.targets)} " if event.targets else ""
-    start = guard + time_text(event.when)
-    if action.startswith("..."):  # the end of a blocking call belongs to its time
-        end, _, action = action.partition(" ")
-        start += end
-    return f"{start.ljust(column - 1)} {action}"
+    until_us = event.action.until_us if isinstance(event.action, Call) else None
+    return guard + time_text(event.when) + _until(until_us)
 
 
 def guard_text(targets: frozenset[str]) -> str:
@@ -263,13 +269,17 @@ def damage_text(damage: Damage) -> str:
 def call_text(call: Call) -> str:
     """Return a system call; the end of one that blocks stands in front: ``...0.2 connect(3) = 0``."""
     return _joined(
-        "" if call.until_us is None else f"...{seconds_text(call.until_us)}",
+        _until(call.until_us),
         f"{call.name}({_listed(call.arguments)})",
         "=",
         expression_text(call.result),
         call.errno,
         f"({call.note})" if call.note else "",
     )
+
+
+def _until(until_us: int | None) -> str:
+    return "" if until_us is None else f"...{seconds_text(until_us)}"
 
 
 def expression_text(expression: Expression) -> str:

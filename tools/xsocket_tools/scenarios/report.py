@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from io import StringIO
 from itertools import groupby, zip_longest
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -53,6 +52,8 @@ Span = tuple[int, int]
 
 _NOTHING: Final = "nothing"
 _TOKEN: Final = re.compile(r"\s+|\w+|[^\w\s]")
+_RANDOM: Final = re.compile(r"\b(TS val|FO|FOEXP|md5) [0-9a-f]+")
+"""What each run draws anew, or computes from that."""
 _STATION: Final = bytes(6)
 _WORST_FIRST: Final = (
     Status.ERROR,
@@ -377,16 +378,18 @@ class Parting(NamedTuple):
         ip_version: Of the runs.
         last: The last thing that all of them did; None where they differ from the start.
         branches: What each of them did then.
+        is_good: Whether the runs ended well nevertheless.
     """
 
     script: str
     ip_version: str
     last: Seen | None
     branches: tuple[Branch, ...]
+    is_good: bool = True
 
 
 def partings(outcomes: Iterable[Outcome]) -> list[Parting]:
-    """Return where the paths of the same script on different targets part; times do not count.
+    """Return where the paths of the same script on different targets part; times do not count, nor chance.
 
     Of repeated runs the first counts. A run without a path (skipped, for instance) is left out.
     """
@@ -420,16 +423,17 @@ def _parting(name: str, version: str, runs: dict[str, Outcome]) -> Parting | Non
         (Branch(tuple(sorted(targets, key=order.index)), rest[targets[0]]) for targets in same),
         key=lambda branch: order.index(branch.targets[0]),
     )
-    return Parting(name, version, first[common - 1] if common else None, tuple(branches))
+    is_good = all(outcome.status.is_good for outcome in runs.values())
+    return Parting(name, version, first[common - 1] if common else None, tuple(branches), is_good)
 
 
 def _end_alike(ways: Iterable[Sequence[Seen]]) -> bool:
     """Whether there is more than one step, and the last is the same."""
-    return all(len(steps) > 1 for steps in ways) and len({steps[-1].text for steps in ways}) == 1
+    return all(len(steps) > 1 for steps in ways) and len({_texts(steps[-1:])[0] for steps in ways}) == 1
 
 
 def _texts(steps: Iterable[Seen]) -> list[str]:
-    return list(map(attrgetter("text"), steps))
+    return [_RANDOM.sub(r"\1 *", step.text) for step in steps]
 
 
 class PartingView:
@@ -440,7 +444,7 @@ class PartingView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it."""
-        name, version, last, branches = self._parting
+        name, version, last, branches, _ = self._parting
         after = "from the start" if last is None else "after"
         yield Text(f"{name}, {version}: the paths part {after}", style="bold")
         table = Table.grid(padding=(0, 2))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED: Final = 130
 MOST_WORKERS: Final = 64
+MOST_PARTINGS: Final = 10
+"""Of paths that part where all is well: more than these are counted only."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -112,7 +114,7 @@ class Wanted(NamedTuple):
 )
 @click.option("--repeat", metavar="N", type=click.IntRange(1), default=1, help="How often to do each run.")
 @click.option("-x", "--exitfirst", "first_only", is_flag=True, help="Stop at the first failure.")
-@click.option("-v", "--verbose", is_flag=True, help="A line for every run.")
+@click.option("-v", "--verbose", is_flag=True, help="A line for every run, and every place where paths part.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
 @click.option("--tap", "as_tap", is_flag=True, help="Print TAP version 14.")
 @click.option(
@@ -269,7 +271,7 @@ def _tell(results: Results, wanted: Wanted) -> None:
     elif wanted.as_tap:
         click.echo("\n".join(tap(results)))
     else:
-        _show(results)
+        _show(results, whole=wanted.verbose)
     if wanted.junit is not None:
         try:
             write_junit(wanted.junit, results)
@@ -277,18 +279,31 @@ def _tell(results: Results, wanted: Wanted) -> None:
             raise click.FileError(str(wanted.junit), error.strerror) from error
 
 
-def _show(results: Results) -> None:
+def _show(results: Results, *, whole: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from xsocket_tools.scenarios.report import PartingView, partings, targets_table
+    from xsocket_tools.scenarios.report import targets_table
 
     console = Console(highlight=False)
     if len({outcome.target for outcome in results.outcomes}) > 1:
         console.print(targets_table(results.outcomes))
-        for parting in partings(results.outcomes):
-            console.print()
-            console.print(PartingView(parting))
+        _show_partings(results, console, whole=whole)
         console.print()
     style = "bold red" if results.exit_status == 1 else "" if results.exit_status else "green"
     console.print(Text(results.in_words(), style=style))
+
+
+def _show_partings(results: Results, console: Console, *, whole: bool) -> None:
+    """Show where the paths of targets part; of many that are well only how many there are."""
+    from xsocket_tools.scenarios.report import PartingView, partings
+
+    found = partings(results.outcomes)
+    well = [parting for parting in found if parting.is_good]
+    few = whole or len(well) <= MOST_PARTINGS
+    for parting in found:
+        if few or not parting.is_good:
+            console.print()
+            console.print(PartingView(parting))
+    if not few:
+        console.print(f"\n{len(well)} more paths part where all is well; -v shows where.")

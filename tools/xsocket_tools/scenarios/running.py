@@ -103,7 +103,14 @@ def _run_until_in_time(script: Script, name: str, settings: Settings, directory:
             continue
         return replace(outcome, runs=runs)
     return Outcome(
-        script, name, settings.ip_version, Status.ERROR, failure.message, failure=failure, runs=MOST_RUNS
+        script,
+        name,
+        settings.ip_version,
+        Status.ERROR,
+        failure.message,
+        failure=failure,
+        runs=MOST_RUNS,
+        was_late=True,
     )
 
 

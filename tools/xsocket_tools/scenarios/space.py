@@ -126,7 +126,8 @@ class Flow:
         """Whether a packet of the target's answers the last SYN of the script's as one that opens."""
         if self._remote_syn is None or segment.ack is None:
             return False
-        answers = segment.flags & SYN or (segment.flags & RST and segment.seq == 0)
+        is_stranger = self.is_over or not self._is_synchronized
+        answers = segment.flags & SYN or (is_stranger and segment.flags & RST and segment.seq == 0)
         return bool(answers) and 1 <= distance(self._remote_syn, segment.ack) <= _MOST_TEXT + 1
 
     def _notice_end(self, segment: Segment) -> None:

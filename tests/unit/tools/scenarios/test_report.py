@@ -222,3 +222,19 @@ def test_times_versions_and_runs_without_a_path_make_no_difference() -> None:
         outcome(target="kernel", ip_version="ipv6", path=seen("> R")),
     ]
     assert partings(runs) == []
+
+
+def test_what_is_drawn_at_random_makes_no_difference() -> None:
+    syns = [f"> S 0:0(0) <TS val {value} ecr 0,FO {cookie}>" for value, cookie in ((7, "ab"), (8, "cd"))]
+    runs = [outcome(path=seen(syns[0])), outcome(target="kernel", path=seen(syns[1]))]
+    assert partings(runs) == []
+    runs = [outcome(path=seen(syns[0], "> .")), outcome(target="kernel", path=seen(syns[1], "> R"))]
+    (parting,) = partings(runs)
+    assert parting.last is not None
+    assert parting.last.text == syns[0]
+
+
+@pytest.mark.parametrize("status", [Status.PASSED, Status.FAILED], ids=["well", "not well"])
+def test_a_parting_knows_whether_all_is_well(status: Status) -> None:
+    runs = [outcome(path=seen("> S")), outcome(status, target="kernel", path=seen("> R"))]
+    assert [parting.is_good for parting in partings(runs)] == [status.is_good]

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -23,6 +24,7 @@ from support.scenarios import (
     passes,
     runner,
     script,
+    seen,
     waits_for_ever_on_kernel,
 )
 from xsocket_tools.cli import main
@@ -40,11 +42,11 @@ Use = Callable[[Run], None]
 def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     """Have the command use another runner."""
 
-    def replace(run: Run) -> None:
+    def use_instead(run: Run) -> None:
         monkeypatch.setattr("xsocket_tools.scenarios.running.run", run)
 
-    replace(runner())
-    return replace
+    use_instead(runner())
+    return use_instead
 
 
 @pytest.fixture(autouse=True)
@@ -252,6 +254,32 @@ def test_several_targets_are_put_side_by_side(use: Use) -> None:
     assert ["script", "ipv4", "ipv4"] in lines
     assert ["a.pkt", "ok", "ok"] in lines
     assert ["b.pkt", "ok", "FAIL"] in lines
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        pytest.param(["--ip-version=ipv4"], 11, id="few"),
+        pytest.param([], 1, id="many"),
+        pytest.param(["-v"], 22, id="many and verbose"),
+    ],
+)
+def test_paths_that_part_are_shown_unless_they_are_many_and_well(
+    use: Use, scripts: Path, arguments: list[str], shown: int
+) -> None:
+    def run(script: Any, target: str, settings: Settings, *, directory: str = ".") -> Outcome:  # noqa: ANN401
+        bad = target == "kernel" and script.name == "many/0.pkt" and settings.ip_version == "ipv4"
+        done = runner({"many": Status.FAILED} if bad else {})(script, target, settings, directory=directory)
+        return replace(done, path=seen("< S", target))
+
+    use(run)
+    (scripts / "many").mkdir()
+    for number in range(11):
+        (scripts / "many" / f"{number}.pkt").write_text(HANDSHAKE)
+    text = xsocket_run("many", "--on=sim,kernel", "-j1", *arguments).stdout
+    assert text.count("the paths part after") == shown
+    assert ("21 more paths part where all is well; -v shows where." in text) is (shown == 1)
 
 
 def test_json_has_the_counts_and_every_outcome(use: Use) -> None:

@@ -1,0 +1,87 @@
+"""Captures from a lab that is running: a packet socket in one of its hosts."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from typing import Final
+
+from xsocket_netns import registry
+from xsocket_netns.entry import host_namespace
+from xsocket_tools.scenarios.conversations import Captured, RecordingError
+
+_EVERYTHING: Final = 3  # linux/if_ether.h: ETH_P_ALL
+_OUTGOING: Final = 4  # linux/if_packet.h: PACKET_OUTGOING
+_IP: Final = (0x0800, 0x86DD)
+_TIMESTAMP_NS: Final = 35  # asm-generic/socket.h: SO_TIMESTAMPNS
+_TIMESPEC: Final = struct.Struct("=qq")
+_LONGEST: Final = 1 << 16
+_BUFFER_OCTETS: Final = 1 << 23
+
+
+class LiveCapture:
+    """What goes through a host's interfaces, from now on. A context manager.
+
+    Args:
+        lab: The lab's name.
+        host: The host's.
+        interface: The interface to listen at; every one of the host if None.
+
+    Raises:
+        LabError: There is no such lab or host, or this process may not enter it.
+        RecordingError: There is no such interface.
+    """
+
+    def __init__(self, lab: str, host: str, interface: str | None = None) -> None:
+        record = registry.LabRecord.load(lab)
+        with host_namespace(record, host) as namespace:
+            self._socket = namespace.run(_packet_socket, interface)
+
+    def __enter__(self) -> LiveCapture:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def packets(self, duration_s: float | None = None) -> list[Captured]:
+        """Return the IP packets that come within a time, or until Ctrl-C."""
+        found: list[Captured] = []
+        deadline = None if duration_s is None else time.monotonic() + duration_s
+        try:
+            while deadline is None or (left_s := deadline - time.monotonic()) > 0:
+                self._socket.settimeout(None if deadline is None else left_s)
+                self._take(found)
+        except (KeyboardInterrupt, TimeoutError):
+            pass
+        return found
+
+    def _take(self, found: list[Captured]) -> None:
+        octets, ancillary, _, address = self._socket.recvmsg(_LONGEST, 64)
+        _, protocol, kind, *_ = address
+        if protocol in _IP:
+            found.append(Captured(_at_us(ancillary), octets, kind == _OUTGOING))
+
+
+def _packet_socket(interface: str | None) -> socket.socket:
+    made = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_EVERYTHING))
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_OCTETS)
+        made.setsockopt(socket.SOL_SOCKET, _TIMESTAMP_NS, 1)
+        if interface is not None:
+            made.bind((interface, _EVERYTHING))
+    except OSError as error:
+        made.close()
+        raise RecordingError(
+            f"cannot capture on {interface}: {error.strerror}",
+            remedy="`xsocket lab list --json` has the interfaces.",
+        ) from error
+    return made
+
+
+def _at_us(ancillary: list[tuple[int, int, bytes]]) -> int:
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, _TIMESTAMP_NS):
+            seconds, nanoseconds = _TIMESPEC.unpack(data)
+            return int(seconds * 1_000_000 + nanoseconds // 1000)
+    return time.time_ns() // 1000
