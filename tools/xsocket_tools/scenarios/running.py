@@ -407,7 +407,9 @@ class _Run:
 
         Linux hands large segments to its interface, which cuts them; a script may have them either way.
         """
-        while actual.length < spec.length and actual.seq == spec.seq and not set("SR") & set(actual.flags):
+        while (
+            0 < actual.length < spec.length and actual.seq == spec.seq and not set("SR") & set(actual.flags)
+        ):
             sniffed = self._next_packet(self._target.now())
             live = None if sniffed is None else packets.parse(sniffed.packet)
             if sniffed is None or not isinstance(live, Live):

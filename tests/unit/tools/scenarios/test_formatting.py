@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.markdown import ROOT
 from xsocket_tools.cli import main
 from xsocket_tools.scenarios.errors import BROKEN_STATUS, ScriptSyntaxError
 from xsocket_tools.scenarios.formatting import formatted
@@ -150,6 +151,14 @@ def test_comments_and_blanks_anywhere_survive_and_change_nothing(
     result = after(source)
     comments = re.compile(r"(?<![\"/])//[^\n]*|/\* d")
     assert len(comments.findall(result)) == len(comments.findall(source))
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "tests" / "scenarios").iterdir()))
+def test_scripts_of_the_library_can_be_formatted(name: str) -> None:
+    scripts = [path.read_text() for path in (ROOT / "tests" / "scenarios" / name).rglob("*.pkt")]
+    assert [len(read(after(script)).events) for script in scripts] == [
+        len(read(each).events) for each in scripts
+    ]
 
 
 def test_a_broken_script_is_named_with_line_and_column() -> None:
