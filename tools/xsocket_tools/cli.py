@@ -42,6 +42,9 @@ SUBCOMMANDS = {
         "xsocket_tools.grid.command:grid", "Show what each kind of segment does in each state."
     ),
     "lab": Subcommand("xsocket_tools.lab_commands:lab", "Make, list, enter and remove labs."),
+    "mutants": Subcommand(
+        "xsocket_tools.mutants.command:mutants", "Plant bugs in the engine, and see which the scenarios find."
+    ),
     "record": Subcommand(
         "xsocket_tools.scenarios.record_command:record", "Make a scenario script of a captured connection."
     ),

@@ -1,0 +1,130 @@
+"""`xsocket mutants`: plant bugs in copies of the engine, and say which of them the scenario library finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from xsocket_tools.mutants.mutant import Mutant, read_all
+from xsocket_tools.mutants.running import Library, Result, Verdict, library, results, time_limit
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option(
+    "--mutants",
+    "directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    default=Path("tests/mutants"),
+    show_default=True,
+    help="Where they are.",
+)
+@click.option(
+    "--scenarios",
+    "paths",
+    metavar="PATH",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    default=[Path("tests/scenarios")],
+    show_default=True,
+    help="Scripts, or directories of scripts; may be given several times.",
+)
+@click.option(
+    "-j",
+    "--jobs",
+    "workers",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    help="How many at once; by itself one for each core.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
+def mutants(
+    names: tuple[str, ...], directory: Path, paths: tuple[Path, ...], workers: int | None, as_json: bool
+) -> int:
+    """Plant bugs in copies of the engine, and see whether the scenario library finds them.
+
+    Every script runs in virtual time on a copy of the engine that has one bug, until one of them fails: that
+    one has killed the mutant. A mutant that never ends is killed by a time limit. Exit status: 0 if all were
+    killed, 1 if one survived, 3 if a mutant cannot be tried, or a script fails without any bug.
+    """
+    began = time.perf_counter()
+    wanted = read_all(directory, names)
+    scripts = library(paths)
+    found = _try_all(wanted, scripts, workers or len(os.sched_getaffinity(0)))
+    seconds = time.perf_counter() - began
+    survived = sum(result.survived for result in found)
+    if as_json:
+        summary = {
+            "mutants": len(found),
+            "killed": len(found) - survived,
+            "survived": survived,
+            "scripts": scripts.scripts,
+            "seconds": round(seconds, 1),
+            "results": [result.as_dict() for result in found],
+        }
+        click.echo(json.dumps(summary, indent=2))
+    else:
+        _print(found, scripts.scripts, seconds)
+    return int(survived > 0)
+
+
+def _try_all(wanted: Sequence[Mutant], scripts: Library, workers: int) -> list[Result]:
+    """Return what becomes of the mutants, in their order; a bar says how far it is, on a terminal only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    errors = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    found: dict[int, Result] = {}
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        task = progress.add_task("without a bug", total=len(wanted))
+        limit_s = time_limit(scripts)
+        progress.update(task, description="mutants")
+        with closing(results(wanted, scripts, limit_s=limit_s, workers=workers)) as coming:
+            for place, result in coming:
+                found[place] = result
+                progress.advance(task)
+    return [found[place] for place in sorted(found)]
+
+
+def _killer(verdict: Verdict) -> Text:
+    """Return script and line; of the script's path, directory and name, which no other has in a library."""
+    from rich.text import Text
+
+    if verdict.script is None:
+        return Text("SURVIVED", "bold red")
+    script = Path(verdict.script)
+    place = str(Path(script.parent.name, script.name))
+    return Text(f"{place}:{verdict.line}" if verdict.line else f"{place}: {verdict.message}")
+
+
+def _print(found: Sequence[Result], scripts: int, seconds: float) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+    for heading in ("mutant", "rule", "killed by"):
+        table.add_column(heading, overflow="fold")
+    for mutant, verdict in found:
+        table.add_row(mutant.name, mutant.rule, _killer(verdict))
+    console.print(table)
+    survivors = [mutant for mutant, verdict in found if verdict.script is None]
+    for mutant in survivors:
+        console.print(Text.assemble((mutant.name, "red"), f" ({mutant.file}): {mutant.what}"))
+    counts = f"{len(found)} mutants: {len(found) - len(survivors)} killed, {len(survivors)} survived"
+    style = "bold red" if survivors else "green"
+    console.print(Text(f"{counts}, by {scripts} scripts in {seconds:.1f} s", style))

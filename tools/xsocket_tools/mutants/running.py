@@ -1,0 +1,202 @@
+"""Trying mutants: each in a copy of the engine, in a process of its own, with every script of the library."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import xsocket
+from xsocket_tools.mutants.mutant import Mutant, MutantError, mutated
+from xsocket_tools.scenarios.plan import files_in, jobs_for, read_all
+
+PACKAGE: Final = Path(xsocket.__file__).parent
+"""The engine that mutants are put into a copy of."""
+LEAST_LIMIT_S: Final = 10.0
+SLOWNESS: Final = 10
+"""How many times as long as the engine without a bug a mutant may take: then it is held never to end."""
+
+_TRIAL: Final = "xsocket_tools.mutants.trial"
+
+
+class Library(NamedTuple):
+    """Scripts to try engines with.
+
+    Attributes:
+        scripts: How many they are.
+        jobs: Their runs in virtual time, pickled once for all trials.
+    """
+
+    scripts: int
+    jobs: bytes
+
+
+class Verdict(NamedTuple):
+    """What became of one trial.
+
+    Attributes:
+        script: The one that failed; None if all are well.
+        line: Of that script; 0 where no line can be named.
+        message: Why it failed; empty if it did not.
+    """
+
+    script: str | None = None
+    line: int = 0
+    message: str = ""
+
+
+class Result(NamedTuple):
+    """A mutant, and what became of it: the verdict of the script that killed it, or none."""
+
+    mutant: Mutant
+    verdict: Verdict
+
+    @property
+    def survived(self) -> bool:
+        """Whether no script noticed."""
+        return self.verdict.script is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        mutant, verdict = self
+        return {
+            "name": mutant.name,
+            "file": mutant.file,
+            "rule": mutant.rule,
+            "what": mutant.what,
+            "killed_by": verdict.script,
+            "line": verdict.line,
+            "message": verdict.message,
+        }
+
+
+def library(paths: Sequence[Path]) -> Library:
+    """Return the scripts that *paths* name, read and with their runs planned.
+
+    Raises:
+        ScriptError: A path leads nowhere, or a file is no script.
+    """
+    reading = read_all(files_in(paths))
+    for error in reading.broken.values():
+        raise error
+    return Library(len(reading.scripts), pickle.dumps(jobs_for(reading.scripts, ["sim"])))
+
+
+def time_limit(scripts: Library) -> float:
+    """Try the engine as it is; return how long a mutant may take, seconds.
+
+    Raises:
+        MutantError: A script fails, so that it could not tell a mutant.
+    """
+    began = time.perf_counter()
+    with _copy() as place:
+        verdict = _try(place, scripts, limit_s=None)
+    if verdict.script is not None:
+        raise MutantError(
+            f"the engine without a bug fails {verdict.script}:{verdict.line}: {verdict.message}",
+            remedy=f"See `xsocket run {verdict.script}`; scripts that pass are needed to tell mutants.",
+        )
+    return max(LEAST_LIMIT_S, SLOWNESS * (time.perf_counter() - began))
+
+
+def results(
+    mutants: Sequence[Mutant], scripts: Library, *, limit_s: float, workers: int = 1
+) -> Generator[tuple[int, Result]]:
+    """Try every mutant; yield the place of each in the list with its result, in the order in which they end.
+
+    Args:
+        mutants: What to try.
+        scripts: What to try them with.
+        limit_s: How long one may take, seconds; one that takes longer is killed by the script it was in.
+        workers: How many at once.
+
+    Raises:
+        MutantError: A mutant cannot be put into the engine, which is found out before any is tried, or the
+            engine cannot be imported with it.
+    """
+    check(mutants)
+    pool = ThreadPoolExecutor(workers)
+    try:
+        waiting: dict[Future[Result], int] = {
+            pool.submit(attempt, mutant, scripts, limit_s=limit_s): at for at, mutant in enumerate(mutants)
+        }
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def check(mutants: Sequence[Mutant]) -> None:
+    """Find out whether every mutant can be put into the engine.
+
+    Raises:
+        MutantError: One or several cannot; the message is about all of them.
+    """
+    problems: list[MutantError] = []
+    for mutant in mutants:
+        try:
+            mutated(mutant, PACKAGE)
+        except MutantError as error:
+            problems.append(error)
+    if problems:
+        messages = "\n".join(problem.message for problem in problems)
+        raise MutantError(messages, remedy=problems[0].remedy)
+
+
+def attempt(mutant: Mutant, scripts: Library, *, limit_s: float) -> Result:
+    """Try one mutant; see `results`."""
+    with _copy() as place:
+        path = place / mutant.file
+        path.write_text(mutated(mutant, place / PACKAGE.name), encoding="utf-8")
+        for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+            compiled.unlink()
+        return Result(mutant, _try(place, scripts, limit_s, mutant.name, mutant.rule))
+
+
+@contextmanager
+def _copy() -> Iterator[Path]:
+    """Make a copy of the engine, with what is compiled of it; give the directory that it lies in."""
+    with tempfile.TemporaryDirectory(prefix="xsocket-mutant-") as place:
+        shutil.copytree(PACKAGE, Path(place, PACKAGE.name))
+        yield Path(place)
+
+
+def _try(
+    place: Path, scripts: Library, limit_s: float | None, name: str = "the engine", rule: str = ""
+) -> Verdict:
+    """Run the scripts on the engine in *place*, those of *rule* first."""
+    path = os.pathsep.join([str(place), *filter(None, sys.path)])
+    command = [sys.executable, "-P", "-m", _TRIAL, rule]
+    environment = {**os.environ, "PYTHONPATH": path}
+    try:
+        ended = subprocess.run(  # noqa: S603  # this interpreter, and a module of ours
+            command, input=scripts.jobs, env=environment, capture_output=True, timeout=limit_s, check=False
+        )
+    except subprocess.TimeoutExpired as late:
+        *_, last = _lines(late.stdout or b"") or [{}]
+        if "script" not in last:
+            raise MutantError(f"{name}: nothing ran within {limit_s:.0f} s") from None
+        return Verdict(last["script"], 0, f"time limit: it had not ended after {limit_s:.0f} s")
+    told = _lines(ended.stdout)
+    if not told or "failed" not in told[-1]:
+        reason = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise MutantError(f"{name} cannot be tried: {reason or f'exit status {ended.returncode}'}")
+    engine = Path(told[0]["engine"])
+    assert engine.is_relative_to(place), f"the engine that was tried is {engine}, not the copy"
+    end = told[-1]
+    return Verdict() if end["failed"] is None else Verdict(end["failed"], end["line"], end["message"])
+
+
+def _lines(output: bytes) -> list[dict[str, Any]]:
+    """Return the whole lines that a trial wrote."""
+    return [json.loads(line) for line in output.splitlines(keepends=True) if line.endswith(b"\n")]
