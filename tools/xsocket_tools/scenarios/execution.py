@@ -38,7 +38,7 @@ def workers_for(targets: Sequence[str]) -> int:
     """Return how many runs at once suit *targets*: virtual time takes a core, real time is spent waiting."""
     if set(targets) <= {"sim"}:
         return 1
-    return min(2 * len(os.sched_getaffinity(0)), MOST_WAITING)
+    return min(3 * len(os.sched_getaffinity(0)), MOST_WAITING)
 
 
 def perform(job: Job) -> Outcome:
