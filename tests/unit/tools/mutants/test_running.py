@@ -133,7 +133,7 @@ def test_what_does_not_fit_is_found_before_anything_is_tried(
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: tried.append(1))
     wrong = SLOW_CLOCK._replace(name="wrong", before="nothing that is there")
     other = SLOW_CLOCK._replace(name="other", file="xsocket/nowhere.py")
-    with pytest.raises(MutantError, match="wrong: `before` occurs 0 times .*\nother: there is no file"):
+    with pytest.raises(MutantError, match=r"wrong: `before` occurs 0 times .*\nother: there is no file"):
         next(results([WRONG_RESET, wrong, other], scripts, limit_s=60))
     assert tried == []
 
