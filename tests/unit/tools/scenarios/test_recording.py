@@ -396,6 +396,7 @@ ENDS: dict[str, str] = {
     "server-answers": SERVER_SCRIPT
     + """
 +0.02   < P. 1:101(100) ack 1 win 500
++0      > . 1:1(0) ack 101 <...>
 +0      read(4, ..., 100) = 100
 +0      write(4, ..., 3000) = 3000
 *       > . 1:1449(1448) ack 101 <...>
