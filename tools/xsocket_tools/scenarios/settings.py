@@ -38,7 +38,7 @@ class Settings:
         tolerance_us: How far from its time an event may come; None for the target's own.
         tolerance_percent: The same as a share of the time since the event before; the larger counts.
         tcp_ts_tick_usecs: Microseconds a tick of the target's timestamps takes; 0 checks none.
-        tcp_ts_ecr_scaled: Whether echoed timestamps in the script count in those ticks.
+        tcp_ts_ecr_scaled: Whether the script may echo what the target has not sent; counts from its first.
         strict_segments: Whether an outbound packet of the script is one on the wire; else text that follows
             without a gap in several packets may be one of the script's.
         definitions: Names and what stands for them.

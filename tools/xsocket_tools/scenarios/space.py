@@ -13,6 +13,7 @@ from xsocket.segment import ACK, FIN, RST, SYN
 from xsocket.seqnum import MASK, distance
 from xsocket.wire.ip import Ipv4
 from xsocket_tools.scenarios import packets
+from xsocket_tools.scenarios.errors import ScriptError
 from xsocket_tools.scenarios.outcome import Difference
 from xsocket_tools.scenarios.packets import Live
 from xsocket_tools.scenarios.script import (
@@ -48,10 +49,21 @@ class Timestamps:
         if self._first is None:
             self._first = (script, live)
 
-    def to_live(self, script: int) -> int:
-        """Return what stands for *script*: what was seen, else as far from the first as the script is."""
-        if script in self._live or self._first is None:
-            return self._live.get(script, script)
+    def to_live(self, script: int, *, scaled: bool) -> int:
+        """Return what an echo of *script* is on the wire.
+
+        Args:
+            script: What the script has.
+            scaled: Whether one that was not seen is as far from the first as it is in the script.
+
+        Raises:
+            ScriptError: The target has sent none that the script calls so.
+        """
+        if script in self._live:
+            return self._live[script]
+        if self._first is None or not scaled:
+            message = f"the target has sent no timestamp {script} that could be echoed"
+            raise ScriptError(f"{message}; --tcp_ts_ecr_scaled counts it from the first that was seen")
         first_script, first_live = self._first
         return (first_live + script - first_script) & MASK
 
@@ -228,7 +240,8 @@ class Space:
         assert spec.seq is not ANYTHING
         assert spec.ack is not ANYTHING
         assert spec.window is not ANYTHING
-        options = tuple(self._inbound_option(flow, option) for option in spec.options or ())
+        echoes = "." in spec.flags  # else the field means nothing (RFC 7323 section 3.2)
+        options = tuple(self._inbound_option(flow, option, echoes=echoes) for option in spec.options or ())
         ack, syn = 0 if spec.ack is None else spec.ack, "S" in spec.flags
         segment = Segment(
             seq=flow.remote_to_live(spec.seq, syn=syn),
@@ -251,10 +264,11 @@ class Space:
         remote_port = FIRST_REMOTE_PORT + len(self._retired) if ports is None else ports.source
         return FourTuple(self._settings.local, local_port, self._settings.remote, remote_port)
 
-    def _inbound_option(self, flow: Flow, option: OptionSpec) -> OptionSpec:
+    def _inbound_option(self, flow: Flow, option: OptionSpec, *, echoes: bool) -> OptionSpec:
         match option:
-            case TimestampsSpec(value, echo) if echo is not ANYTHING:
-                return TimestampsSpec(value, flow.timestamps.to_live(echo) if echo else 0)
+            case TimestampsSpec(value, echo) if echoes and echo is not ANYTHING and echo:
+                scaled = self._settings.tcp_ts_ecr_scaled
+                return TimestampsSpec(value, flow.timestamps.to_live(echo, scaled=scaled))
             case SackSpec(blocks):
                 return SackSpec(
                     tuple((flow.local_to_live(left), flow.local_to_live(right)) for left, right in blocks)

@@ -330,6 +330,41 @@ def test_options_that_do_not_fit() -> None:
     assert ran(LISTEN + "+0 < S 0:0(0) win 1 <raw 1e2b" + "00" * 41 + ">\n").status is Status.ERROR
 
 
+TIMESTAMPS = """
+0   socket(..., SOCK_STREAM|SOCK_NONBLOCK, IPPROTO_TCP) = 3
++0  connect(3, ..., ...) = -1 EINPROGRESS
++0  > S 0:0(0) <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>
+"""
+
+
+def test_an_echo_of_a_timestamp_that_the_target_never_sent() -> None:
+    script = (
+        TIMESTAMPS + "+.1 < S. 0:0(0) ack 1 win 1000 <mss 1000,sackOK,TS val 9 ecr 99>\n+0 state SYN_SENT\n"
+    )
+    outcome = ran(script)
+    assert outcome.status is Status.ERROR
+    assert outcome.failure is not None
+    assert outcome.failure.line == 5
+    assert outcome.failure.message == (
+        "the target has sent no timestamp 99 that could be echoed; "
+        "--tcp_ts_ecr_scaled counts it from the first that was seen"
+    )
+    assert ran("--tcp_ts_ecr_scaled\n" + script).status is not Status.ERROR
+    assert ran("--tcp_ts_ecr_scaled\n" + LISTEN + "+0 < . 1:1(0) ack 1 win 1 <TS val 9 ecr 99>\n").status is (
+        Status.ERROR
+    )
+
+
+def test_an_echo_without_an_acknowledgment_means_nothing_and_stands_as_it_is() -> None:
+    passed(
+        LISTEN
+        + """
++0  < S 0:0(0) win 1000 <mss 1000,sackOK,TS val 9 ecr 99>
++0  > S. 0:0(0) ack 1 <mss 1460,sackOK,TS val 100 ecr 9>
+"""
+    )
+
+
 # Whole runs
 
 
