@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ import click
 
 from xsocket_netns import ensure_privileges
 from xsocket_tools.clients import MOST
+from xsocket_tools.progress import progress_bar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,13 +73,13 @@ def demo(clients: int, consumers: int, as_json: bool, capture: Path | None) -> i
     console = Console()
     if not as_json:
         console.print(_OPENING.format(clients=clients, consumers=consumers), highlight=False)
-    with _progress(clients) as on_done:
+    with progress_bar("clients served", clients) as bar:
         outcome = demonstrate(
             clients,
             consumers,
             patience_s=30.0 + clients / 200,
             whole_trace=capture is not None,
-            on_done=on_done,
+            on_done=bar.advance,
         )
     if capture is not None:
         frames = _write(capture, outcome)
@@ -110,19 +109,6 @@ def _allow_open_files(needed: int) -> None:
         )
     if soft != resource.RLIM_INFINITY and needed > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-
-
-@contextmanager
-def _progress(clients: int) -> Iterator[Callable[[], object]]:
-    """Show a bar on standard error while the block runs, if that is a terminal; give what moves it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    errors = Console(stderr=True)
-    columns = (TextColumn("clients served"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        task = progress.add_task("clients", total=clients)
-        yield lambda: progress.advance(task)
 
 
 def _write(capture: Path, outcome: Outcome) -> int:

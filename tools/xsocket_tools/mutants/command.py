@@ -14,6 +14,7 @@ import click
 
 from xsocket_tools.mutants.mutant import Mutant, read_all
 from xsocket_tools.mutants.running import Library, Result, Verdict, library, results, time_limit
+from xsocket_tools.progress import progress_bar
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -81,20 +82,14 @@ def mutants(
 
 def _try_all(wanted: Sequence[Mutant], scripts: Library, workers: int) -> list[Result]:
     """Return what becomes of the mutants, in their order; a bar says how far it is, on a terminal only."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    errors = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     found: dict[int, Result] = {}
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        task = progress.add_task("without a bug", total=len(wanted))
+    with progress_bar("without a bug", len(wanted)) as bar:
         limit_s = time_limit(scripts)
-        progress.update(task, description="mutants")
+        bar.describe("mutants")
         with closing(results(wanted, scripts, limit_s=limit_s, workers=workers)) as coming:
             for place, result in coming:
                 found[place] = result
-                progress.advance(task)
+                bar.advance()
     return [found[place] for place in sorted(found)]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
+from xsocket_tools.progress import progress_bar
 from xsocket_tools.scenarios.errors import ScriptUsageError
 from xsocket_tools.scenarios.execution import outcomes, perform, workers_for
 from xsocket_tools.scenarios.outcome import Outcome, Status
@@ -210,10 +211,10 @@ def _carry_out(results: Results, jobs: Sequence[Job], workers: int, first_only: 
     waiting: dict[int, Outcome] = {}
     begun = time.monotonic()
     try:
-        with _progress(len(jobs)) as advance, closing(outcomes(jobs, workers, perform)) as coming:
+        with progress_bar("runs", len(jobs)) as bar, closing(outcomes(jobs, workers, perform)) as coming:
             for place, outcome in coming:
                 waiting[place] = outcome
-                advance()
+                bar.advance()
                 while len(results.runs) in waiting:
                     _take(results, jobs[len(results.runs)], waiting.pop(len(results.runs)), screen, wanted)
                 if first_only and outcome.status in BAD:
@@ -244,19 +245,6 @@ def _take(results: Results, job: Job, outcome: Outcome, screen: Console, wanted:
         word, style = WORDS[outcome.status]
         why = told(outcome)
         screen.print(Text.assemble((f"{word:<5}", style), f" {job.name}", f": {why}" if why else ""))
-
-
-@contextmanager
-def _progress(runs: int) -> Iterator[Callable[[], object]]:
-    """Show a bar on standard error while the block runs, if that is a terminal; give what moves it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    errors = Console(stderr=True)
-    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        task = progress.add_task("runs", total=runs)
-        yield lambda: progress.advance(task)
 
 
 def _tell(results: Results, wanted: Wanted) -> None:
