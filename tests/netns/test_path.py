@@ -9,11 +9,12 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from support.live import ADDRESSES, FAMILY, PATIENCE_S, Task, engine_in, send_checksums, text_of
+from support.live import ADDRESSES, FAMILY, PATIENCE_S, Task, engine_in, text_of
 from xsocket import Engine
 from xsocket.errors import HostUnreachableError, NetworkUnreachableError
 from xsocket.reasons import DropReason
 from xsocket_netns import Host, Lab
+from xsocket_netns.offload import disable_offload
 
 pytestmark = pytest.mark.netns
 
@@ -42,7 +43,7 @@ def routed(mtu: int = 1500) -> Iterator[Routed]:
         router.sysctl("net.ipv6.conf.all.forwarding", 1)
         far.route("10.0.0.0/24", via="10.9.0.1")
         far.route("fd00::/64", via="fd09::1")
-        far.run(send_checksums, "eth0")
+        far.run(disable_offload, "eth0")
         with engine_in(home, addresses=ADDRESSES, gateway=GATEWAYS) as engine:
             yield Routed(engine, far)
 

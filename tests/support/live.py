@@ -1,13 +1,10 @@
 """A kernel and an engine on one cable, each in a namespace of its own."""
 
-import array
-import fcntl
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from struct import pack
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from xsocket import Engine
@@ -15,6 +12,7 @@ from xsocket.wire.faults import FaultRates
 from xsocket.wire.faulty_link import FaultyLink
 from xsocket.wire.packet_link import PacketLink
 from xsocket_netns import Host, Lab
+from xsocket_netns.offload import disable_offload
 
 T = TypeVar("T")
 
@@ -27,8 +25,6 @@ PEER_ADDRESSES: Final = ("10.0.0.1/24", "fd00::1/64")
 INTERFACE: Final = "eth0"
 FAMILY: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
-_SIOCETHTOOL: Final = 0x8946
-_ETHTOOL_STXCSUM: Final = 0x17
 _SNMP: Final = Path("/proc/thread-self/net/snmp")
 _NETSTAT: Final = Path("/proc/thread-self/net/netstat")
 
@@ -53,16 +49,8 @@ def network(*, offload: bool = True) -> Iterator[Network]:
         peer, home = lab.host("peer"), lab.host("home")
         lab.link(peer, home, addresses=(PEER_ADDRESSES, ()))
         if not offload:
-            peer.run(send_checksums, INTERFACE)
+            peer.run(disable_offload, INTERFACE)
         yield Network(lab, peer, home)
-
-
-def send_checksums(interface: str) -> None:
-    """Have the kernel compute TCP checksums itself, and with them cut segments to the MTU."""
-    value = array.array("B", pack("II", _ETHTOOL_STXCSUM, 0))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        request = pack("16sP16x", interface.encode(), value.buffer_info()[0])
-        fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
 
 
 @contextmanager
