@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import tempfile
@@ -11,44 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from xsocket_netns import LabError, Namespace, ensure_privileges, privileges, registry
-
-REQUIRED = "XSOCKET_REQUIRE_NETNS"  # set to 1 where a skip for want of namespaces would be a lie
+from xsocket_netns import registry
+from xsocket_tools.pytest_plugin import namespaces_refused, require_namespaces
 
 collect_ignore = ["project"]  # a project of its own, which `netns/test_wheel.py` runs
-
-_refusal = pytest.StashKey[str | None]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Enter a user namespace where that is needed: now, while there is one thread and no worker process."""
-    config.stash[_refusal] = _refusal_of_this_machine()
+    namespaces_refused(config)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # So a shell starts what it puts into the background. Tests interrupt themselves and their programs.
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _refusal_of_this_machine() -> str | None:
-    try:
-        if privileges.missing_capabilities():
-            refusal = privileges.user_namespace_refusal()
-            if refusal is not None:
-                return str(refusal)
-            ensure_privileges(restart=False)
-        Namespace.create().close()
-    except LabError as error:
-        return str(error)
-    return None
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that needs namespaces where there are none, or fail it where they are required."""
-    refusal = item.config.stash[_refusal]
-    if refusal is None or item.get_closest_marker("netns") is None:
-        return
-    if os.environ.get(REQUIRED) == "1":
-        pytest.fail(f"{REQUIRED}=1, and this machine makes no namespaces: {refusal}", pytrace=False)
-    pytest.skip(f"no namespaces here: {refusal}")
+    if item.get_closest_marker("netns") is not None:
+        require_namespaces(item.config)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-REQUIRED = "XSOCKET_REQUIRE_NETNS"  # set to 1 where a skip for want of a program would be a lie
+from xsocket_tools.pytest_plugin import REQUIRED
+
 _SYSTEM = os.pathsep.join(["/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from support.live import INTERFACE, PATIENCE_S
-from support.programs import REQUIRED, found, needed
+from support.programs import found, needed
 from xsocket_netns import Host
+from xsocket_tools.pytest_plugin import REQUIRED
 
 _MARKER: Final = b"the end of this capture"
 _NOBODY: Final = b"\x02\xff\xff\xff\xff\xff"

@@ -104,9 +104,13 @@ def namespaces_refused(config: pytest.Config) -> str | None:
 
 
 def _refusal_of_this_machine() -> str | None:
-    from xsocket_netns import LabError, Namespace, ensure_privileges
+    from xsocket_netns import LabError, Namespace, ensure_privileges, privileges
 
     try:
+        if privileges.missing_capabilities():  # a child asks first: a process that is refused must not go on
+            refusal = privileges.user_namespace_refusal()
+            if refusal is not None:
+                return str(refusal)
         ensure_privileges(restart=False)
         Namespace.create().close()
     except LabError as error:
