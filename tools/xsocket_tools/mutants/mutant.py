@@ -7,33 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from xsocket_tools.errors import ToolError
+
 SUFFIX: Final = ".toml"
 _FIELDS: Final = ("file", "rule", "what", "before", "after")
 
 
-class MutantError(Exception):
-    """Mutants cannot be read, put into the engine or tried.
+class MutantError(ToolError):
+    """Mutants cannot be read, put into the engine or tried."""
 
-    Args:
-        message: What is wrong, without advice.
-        remedy: What to do about it; the class's own remedy when left out.
-    """
-
-    remedy: str = "docs/how-to/mutants.md says what a mutant has to have; correct the file."
-    exit_status: int = 3
-
-    def __init__(self, message: str, *, remedy: str | None = None) -> None:
-        super().__init__(message)
-        if remedy is not None:
-            self.remedy = remedy
-
-    @property
-    def message(self) -> str:
-        """What happened, without the remedy."""
-        return str(self.args[0])
-
-    def __str__(self) -> str:
-        return f"{self.message} ({self.remedy})"
+    remedy = "docs/how-to/mutants.md says what a mutant has to have; correct the file."
+    exit_status = 3
 
 
 class Mutant(NamedTuple):

@@ -4,35 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from xsocket_tools.errors import ToolError
+
 BROKEN_STATUS: Final = 3
 """Exit status for a script that cannot be read."""
 UNSUPPORTED_STATUS: Final = 4
 """Exit status for one that has something in it that a target cannot do."""
 
 
-class ScriptError(Exception):
-    """Base of the errors about scripts.
-
-    Args:
-        message: What is wrong, without advice.
-        remedy: What to do about it; the class's own remedy when left out.
-    """
-
-    remedy: str = "Report this as a bug."
-    exit_status: int = 1
-
-    def __init__(self, message: str, *, remedy: str | None = None) -> None:
-        super().__init__(message)
-        if remedy is not None:
-            self.remedy = remedy
-
-    @property
-    def message(self) -> str:
-        """What happened, without the remedy."""
-        return str(self.args[0])
-
-    def __str__(self) -> str:
-        return f"{self.message} ({self.remedy})"
+class ScriptError(ToolError):
+    """Base of the errors about scripts."""
 
 
 class ScriptSyntaxError(ScriptError):
