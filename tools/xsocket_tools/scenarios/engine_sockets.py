@@ -127,8 +127,6 @@ class _Socket:
     backlog: int | None = None
     connection: Connection | None = None
     opening: bool = False
-    started: bool = False
-    reported: bool = False
     options: dict[tuple[int, int], bytes] = field(default_factory=dict)
     unsent: bytes = b""
     sent: int = 0
@@ -262,7 +260,7 @@ class EngineSockets(Sockets):
 
     def _adopt(self, connection: Connection, listener: _Socket | None, flags: int) -> int:
         family = 2 if listener is None else listener.family
-        entry = _Socket(family, flags=2 | flags & _NONBLOCK, connection=connection, started=True)
+        entry = _Socket(family, flags=2 | flags & _NONBLOCK, connection=connection)
         connection.settimeout(0)
         if listener is not None:
             entry.options = dict(listener.options)
@@ -300,7 +298,7 @@ class EngineSockets(Sockets):
         except BadAddressError as error:
             raise UnsupportedError(f"connect to such an address: {error.args[0]}") from None
         entry.connection.settimeout(0)
-        entry.opening = entry.started = True
+        entry.opening = True
 
     def _finish_opening(self, entry: _Socket) -> None:
         connection = entry.connection
@@ -322,7 +320,7 @@ class EngineSockets(Sockets):
             self._stop_listening(entry)
         if entry.connection is not None:
             entry.connection.abort()
-        entry.connection, entry.opening, entry.started = None, False, False
+        entry.connection, entry.opening = None, False
 
     def _taken_error(self, connection: Connection) -> OSError | None:
         """Return what ended a connection, which is told once."""
@@ -362,9 +360,7 @@ class EngineSockets(Sockets):
                 entry.sent += connection.send(data[entry.sent :])
         except BlockingIOError:
             waits = self._wait(entry, flags, option=_SNDTIMEO)
-            if isinstance(waits, NotYet):
-                raise waits from None
-            if not entry.sent:
+            if isinstance(waits, NotYet) or not entry.sent:
                 raise waits from None
         except OSError:
             if not entry.sent:

@@ -54,7 +54,6 @@ _BITS: Final = {letter: bit for bit, letter in LETTERS} | {".": ACK}
 _MARKS: Final = {"noecn": 0, "ect1": 1, "ect0": 2, "ce": 3}
 MARK_NAMES: Final = {value: name for name, value in _MARKS.items()}
 _COUNTERS: Final = (("e0b", "ceb", "e1b"), ("e1b", "ceb", "e0b"))
-_PORTS: Final = Struct("!HH")
 _QUOTED_TCP: Final = Struct("!HHIIHHHH")
 
 
@@ -243,11 +242,6 @@ def parse(packet: bytes) -> Live | IcmpPacket | None:
     if isinstance(decoded, TcpPacket):
         return Live(decoded.four_tuple.reversed, decoded.segment, decoded.ip)
     return decoded if isinstance(decoded, IcmpPacket) else None
-
-
-def is_icmp_error(packet: IcmpPacket) -> bool:
-    """Whether it is an error, and not an echo or a neighbour's business."""
-    return packet.is_error
 
 
 # ICMP

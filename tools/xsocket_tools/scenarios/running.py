@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from textwrap import dedent
 from typing import Final, NamedTuple
 
 from xsocket import Event as TraceEvent
@@ -317,7 +318,7 @@ class _Run:
             case Code(text):
                 self._code(event, text)
             case StateCheck() as check:
-                self._check_state(event, check)
+                self._check_state(check)
             case PoolCheck(comparison, number):
                 waiting = self._target.waiting()
                 if not _COMPARISONS[comparison](waiting, number):
@@ -547,8 +548,7 @@ class _Run:
         except Exception as error:
             self._fail(f"code failed: {type(error).__name__}: {error}")
 
-    def _check_state(self, event: Event, check: StateCheck) -> None:
-        del event
+    def _check_state(self, check: StateCheck) -> None:
         key = self._space.named(check.ports).four_tuple
         state = None if key is None else self._target.state(key)
         found = (state or State.CLOSED).name
@@ -608,7 +608,5 @@ def _seconds(microseconds: int) -> str:
 
 
 def _unindented(text: str) -> str:
-    from textwrap import dedent
-
     lines = text.strip(" \t\n").splitlines()
     return "\n".join([lines[0], *dedent("\n".join(lines[1:])).splitlines()]) if lines else ""

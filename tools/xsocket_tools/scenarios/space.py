@@ -14,6 +14,7 @@ from xsocket.seqnum import MASK, distance
 from xsocket.wire.ip import Ipv4
 from xsocket_tools.scenarios import packets
 from xsocket_tools.scenarios.errors import ScriptError
+from xsocket_tools.scenarios.notation import option_text
 from xsocket_tools.scenarios.outcome import Difference
 from xsocket_tools.scenarios.packets import Live
 from xsocket_tools.scenarios.script import (
@@ -361,8 +362,6 @@ class Space:
     def _option_differences(
         self, expected: tuple[OptionSpec, ...], actual: tuple[OptionSpec, ...]
     ) -> list[Difference]:
-        from xsocket_tools.scenarios.notation import option_text
-
         if [type(each) for each in expected] != [type(each) for each in actual]:
             return [
                 Difference(

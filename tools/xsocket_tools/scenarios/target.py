@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
+from xsocket_tools.scenarios.errors import UnsupportedError
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -151,8 +153,6 @@ class Sockets(ABC):
 
     def claim(self, wanted: FourTuple | None) -> int:
         """Claim a connection from the pool and return a descriptor of it. The engine only."""
-        from xsocket_tools.scenarios.errors import UnsupportedError
-
         del wanted
         raise UnsupportedError("claim: Linux has no pool")
 
