@@ -313,6 +313,20 @@ def test_a_descriptor_that_is_none_is_refused(peer: Peer, name: str) -> None:
     peer.fails(errno.EBADF, getattr(peer.sockets, name), 1 << 20, *arguments)
 
 
+@pytest.mark.parametrize("name", ["fcntl", "ioctl"])
+def test_no_descriptor_at_all_is_refused_as_well(peer: Peer, name: str) -> None:
+    arguments = (-1, termios.FIONREAD, 0)[: 3 if name == "fcntl" else 2]
+    error = peer.outcome(getattr(peer.sockets, name), *arguments).error
+    assert error is not None
+    assert error.errno == errno.EBADF
+
+
+def test_a_number_that_python_does_not_pass_on_is_unsupported(peer: Peer) -> None:
+    made = peer.socket()
+    with pytest.raises(UnsupportedError, match="a call with these arguments"):
+        peer.outcome(peer.sockets.listen, made, 1 << 40)
+
+
 def test_a_socket_is_no_epoll_nor_the_other_way_round(peer: Peer) -> None:
     peer.fails(errno.EINVAL, peer.sockets.epoll_wait, peer.socket(), 1, 0)
     peer.fails(errno.ENOTSOCK, peer.sockets.recv, peer.does(peer.sockets.epoll_create), 1)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import socket as constants
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from xsocket import FourTuple
@@ -33,10 +34,12 @@ from xsocket_tools.scenarios.settings import FIRST_REMOTE_PORT, Settings
 from xsocket_tools.scenarios.target import Address, Message, Returned, Sockets
 
 _MAX_CONTROL: Final = 4096
+_MOST_OCTETS: Final = 1 << 26
+"""Of one call."""
 _DOTS: Final = Dots()
 _OPENS: Final = ("connect", "sendto", "sendmsg", "listen")
 _MSG_FASTOPEN: Final = 0x20000000
-_TIMEVAL_OPTIONS: Final = {(1, 20), (1, 21), (1, 66), (1, 67)}
+_TIMEVAL_OPTIONS: Final = {(1, 20), (1, 21), (1, 66), (1, 67)}  # SO_RCVTIMEO, SO_SNDTIMEO, and the new ones
 
 
 class Begun(NamedTuple):
@@ -82,12 +85,15 @@ class Calls:
         make = getattr(self, f"_do_{call.name}", None)
         if make is None:
             raise UnsupportedError(f"system call {call.name}")
-        try:
+        with _understood(call):
             begun = make(call)
-        except (IndexError, ValueError, TypeError) as error:
-            raise UnsupportedError(f"{call.name} with these arguments ({error})") from error
         assert isinstance(begun, Begun)
-        return begun
+
+        def verdict(returned: Returned) -> tuple[Difference, ...]:
+            with _understood(call):
+                return begun.verdict(returned)
+
+        return begun._replace(verdict=verdict)
 
     def opens(self, call: Call) -> bool:
         """Whether *call* may go on to another connection; asked before each, for a socket opens but one."""
@@ -179,8 +185,16 @@ class Calls:
     def _mapped(self, address: str) -> str:
         return f"::ffff:{address}" if self._settings.ip_version == "ipv4-mapped-ipv6" else address
 
-    def _data(self, buffer: Expression, count: int) -> bytes:
+    def _size(self, expression: Expression) -> int:
+        """Return how many octets a call is about."""
+        size = self._int(expression)
+        if not 0 <= size <= _MOST_OCTETS:
+            raise ValueError(f"{size} octets: 0 to {_MOST_OCTETS} are possible")
+        return size
+
+    def _data(self, buffer: Expression, length: Expression) -> bytes:
         """Return the text to send: the script's own, else letters."""
+        count = self._size(length)
         if isinstance(buffer, Text):
             return buffer.value.ljust(count, b"\0")[:count]
         return (b"abcdefghijklmnopqrstuvwxyz" * (count // 26 + 1))[:count]
@@ -285,8 +299,7 @@ class Calls:
         return default[0], self._int(expression)
 
     def _do_write(self, call: Call) -> Begun:
-        fd, count = self._fd(call.arguments[0]), self._int(call.arguments[2])
-        data = self._data(call.arguments[1], count)
+        fd, data = self._fd(call.arguments[0]), self._data(call.arguments[1], call.arguments[2])
         return self._begun(call, lambda: self._sockets.send(fd, data))
 
     def _do_writev(self, call: Call) -> Begun:
@@ -294,21 +307,13 @@ class Calls:
         return self._begun(call, lambda: self._sockets.send(fd, data))
 
     def _do_send(self, call: Call) -> Begun:
-        fd, count, flags = (
-            self._fd(call.arguments[0]),
-            self._int(call.arguments[2]),
-            self._int(call.arguments[3]),
-        )
-        data = self._data(call.arguments[1], count)
+        fd, data = self._fd(call.arguments[0]), self._data(call.arguments[1], call.arguments[2])
+        flags = self._int(call.arguments[3])
         return self._begun(call, lambda: self._sockets.send(fd, data, flags))
 
     def _do_sendto(self, call: Call) -> Begun:
-        fd, count, flags = (
-            self._fd(call.arguments[0]),
-            self._int(call.arguments[2]),
-            self._int(call.arguments[3]),
-        )
-        data = self._data(call.arguments[1], count)
+        fd, data = self._fd(call.arguments[0]), self._data(call.arguments[1], call.arguments[2])
+        flags = self._int(call.arguments[3])
         address = call.arguments[4]
         if self._address(address, self._remote) is None:
             raise UnsupportedError("sendto with AF_UNSPEC")
@@ -332,7 +337,7 @@ class Calls:
         parts = []
         for vector in _items(vectors):
             base, length = _items(vector)
-            parts.append(self._data(base, self._int(length)))
+            parts.append(self._data(base, length))
         return b"".join(parts)
 
     def _control(self, expression: Expression) -> tuple[int, int, bytes]:
@@ -351,7 +356,7 @@ class Calls:
         return self._receive(call, self._int(call.arguments[3]))
 
     def _receive(self, call: Call, flags: int) -> Begun:
-        fd, buffer, size = self._fd(call.arguments[0]), call.arguments[1], self._int(call.arguments[2])
+        fd, buffer, size = self._fd(call.arguments[0]), call.arguments[1], self._size(call.arguments[2])
 
         def outputs(data: bytes) -> list[Difference]:
             if not isinstance(buffer, Text):
@@ -366,7 +371,7 @@ class Calls:
         return self._begun(call, lambda: self._sockets.recv(fd, size))
 
     def _room(self, vectors: Expression) -> int:
-        return sum(self._int(_items(vector)[1]) for vector in _items(vectors))
+        return sum(self._size(_items(vector)[1]) for vector in _items(vectors))
 
     def _do_recvmsg(self, call: Call) -> Begun:
         fd, header, flags = (
@@ -454,31 +459,27 @@ class Calls:
     def _do_getsockopt(self, call: Call) -> Begun:
         fd, level, name = (self._option_argument(at, each) for at, each in enumerate(call.arguments[:3]))
         wanted = call.arguments[3]
-        size = 256 if isinstance(wanted, Dots | Text) else max(8, 4 * len(_items(wanted)))
+        size = 256 if isinstance(wanted, Dots | Text) else len(self._option_value(wanted, level, name))
 
         def verdict(returned: Returned) -> tuple[Difference, ...]:
             found = self._result_differences(call, _success(returned))
             if found or returned.error is not None or isinstance(wanted, Dots):
                 return tuple(found)
-            return tuple(self._option_differences(wanted, returned.value))
+            return tuple(self._option_differences(wanted, level, name, returned.value))
 
         return Begun(lambda: self._sockets.getsockopt(fd, level, name, size), verdict, _success)
 
-    def _option_differences(self, wanted: Expression, value: bytes) -> list[Difference]:
+    def _option_differences(
+        self, wanted: Expression, level: int, name: int, value: bytes
+    ) -> list[Difference]:
         if isinstance(wanted, Text):
             found = value.rstrip(b"\0")
             return [] if found == wanted.value else [Difference("value", repr(wanted.value), repr(found))]
-        if isinstance(wanted, Struct) and "onoff" in _fields(wanted):
-            fields = _fields(wanted)
-            pair = (self._int(fields["onoff"]), self._int(fields["linger"]))
-            return (
-                []
-                if struct.unpack_from("=ii", value) == pair
-                else [Difference("value", str(pair), value.hex())]
-            )
-        numbers = [self._int(each) for each in _items(wanted)]
-        got = [each[0] for each in struct.iter_unpack("=i", value[: len(value) // 4 * 4])][: len(numbers)]
-        return [] if got == numbers else [Difference("value", str(numbers), str(got))]
+        octets = self._option_value(wanted, level, name)
+        if value == octets:
+            return []
+        form = "=q" if (level, name) in _TIMEVAL_OPTIONS else "=i"
+        return [Difference("value", _numbers(form, octets), _numbers(form, value))]
 
     def _do_poll(self, call: Call) -> Begun:
         entries = [_fields(each) for each in _items(call.arguments[0])]
@@ -537,6 +538,15 @@ class Calls:
         return Begun(lambda: self._sockets.epoll_wait(epfd, most, timeout_ms), verdict)
 
 
+@contextmanager
+def _understood(call: Call) -> Iterator[None]:
+    """Say that the call is not supported, where its arguments or its outputs are not what it has."""
+    try:
+        yield
+    except (LookupError, ValueError, TypeError, OverflowError, struct.error) as error:
+        raise UnsupportedError(f"{call.name} with these arguments ({error})") from error
+
+
 def _success(returned: Returned) -> Returned:
     return returned._replace(value=None)
 
@@ -567,6 +577,12 @@ def as_number(value: object) -> int:
             return len(value)
         case _:
             raise ScriptUsageError(f"a call returned {value!r}", remedy="Report this as a bug.")
+
+
+def _numbers(form: str, octets: bytes) -> str:
+    """Return the numbers of an option's value as scripts write them."""
+    whole = octets[: len(octets) // struct.calcsize(form) * struct.calcsize(form)]
+    return str([number for (number,) in struct.iter_unpack(form, whole)])
 
 
 def _signed(value: int) -> int:

@@ -11,13 +11,14 @@ import errno
 import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from xsocket import (
     AddressInUseError,
     BadAddressError,
+    BadConfigError,
     ClaimTimeout,
     Connection,
     ConnectionPool,
@@ -31,16 +32,16 @@ from xsocket import (
 from xsocket.admission import AdmissionPolicy
 from xsocket.connection import SHUT_RDWR
 from xsocket.seqnum import distance
+from xsocket_tools.scenarios import engine_options as options
+from xsocket_tools.scenarios import symbols, tcpinfo
 from xsocket_tools.scenarios.errors import UnsupportedError
 from xsocket_tools.scenarios.target import Address, Message, Sockets
 
 _NONBLOCK: Final = 0x800
-_SOL_SOCKET, _SOL_IP, _SOL_TCP, _SOL_IPV6 = 1, 0, 6, 41
 _DONTWAIT, _PEEK, _WAITALL, _TRUNC, _FASTOPEN, _OOB, _ERRQUEUE = 0x40, 2, 0x100, 0x20, 0x20000000, 1, 0x2000
 _POLLIN, _POLLOUT, _POLLERR, _POLLHUP, _POLLRDHUP, _POLLNVAL = 1, 4, 8, 0x10, 0x2000, 0x20
 _POLLRDNORM, _POLLWRNORM = 0x40, 0x100
 _EDGE, _ONESHOT = 1 << 31, 1 << 30
-_RCVTIMEO, _SNDTIMEO = 20, 21
 _FIRST_FD: Final = 3
 _NO_BACKLOG: Final = 4096
 
@@ -48,19 +49,6 @@ _PEER_FINISHED: Final = frozenset(
     {State.CLOSE_WAIT, State.CLOSING, State.LAST_ACK, State.TIME_WAIT, State.CLOSED}
 )
 _OPENING: Final = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
-_LINUX_STATES: Final = {
-    State.ESTABLISHED: 1,
-    State.SYN_SENT: 2,
-    State.SYN_RECEIVED: 3,
-    State.FIN_WAIT_1: 4,
-    State.FIN_WAIT_2: 5,
-    State.TIME_WAIT: 6,
-    State.CLOSED: 7,
-    State.CLOSE_WAIT: 8,
-    State.LAST_ACK: 9,
-    State.LISTEN: 10,
-    State.CLOSING: 11,
-}
 
 
 class NotYet(Exception):  # noqa: N818  # no error: the call goes on later
@@ -127,7 +115,7 @@ class _Socket:
     backlog: int | None = None
     connection: Connection | None = None
     opening: bool = False
-    options: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    options: dict[options.Option, bytes] = field(default_factory=dict)
     unsent: bytes = b""
     sent: int = 0
 
@@ -195,12 +183,14 @@ class EngineSockets(Sockets):
             raise _error(errno.EBADF)
         return entry
 
-    def _wait(self, entry: _Socket, flags: int = 0, *, option: int = _RCVTIMEO) -> NotYet | OSError:
+    def _wait(
+        self, entry: _Socket, flags: int = 0, *, option: options.Option = options.SO_RCVTIMEO
+    ) -> NotYet | OSError:
         """Return what a call does that cannot go on: wait, or fail at once, or when its time is over."""
         if entry.flags & _NONBLOCK or flags & _DONTWAIT:
             return _error(errno.EAGAIN)
-        raw = entry.options.get((_SOL_SOCKET, option))
-        if raw is None or len(raw) < 16:
+        raw = entry.options.get(option)
+        if raw is None:
             return NotYet()
         seconds, micros = struct.unpack_from("=qq", raw)
         until = self.began + seconds + micros / 1e6
@@ -223,7 +213,7 @@ class EngineSockets(Sockets):
             other.bound is not None and other.bound[1] == address[1] and other.is_listening
             for other in self._sockets.values()
         )
-        if taken and not entry.options.get((_SOL_SOCKET, 15)):
+        if taken and not entry.options.get(options.SO_REUSEPORT):
             raise _error(errno.EADDRINUSE)
         entry.bound = address
 
@@ -264,8 +254,8 @@ class EngineSockets(Sockets):
         connection.settimeout(0)
         if listener is not None:
             entry.options = dict(listener.options)
-            for (level, name), value in listener.options.items():
-                rules = _rules_of(level, name, value)
+            for which, value in listener.options.items():
+                rules = options.rules_of(which, value, self._node.config)
                 if rules:
                     connection.configure(**rules)
         return self._new(entry)
@@ -311,7 +301,7 @@ class EngineSockets(Sockets):
         if connection.state in _OPENING:
             if entry.flags & _NONBLOCK:
                 raise _error(errno.EALREADY)
-            waits = self._wait(entry, option=_SNDTIMEO)
+            waits = self._wait(entry, option=options.SO_SNDTIMEO)
             raise waits if isinstance(waits, NotYet) else _error(errno.EINPROGRESS)
         entry.opening = False
 
@@ -348,7 +338,7 @@ class EngineSockets(Sockets):
             return self._send_fast(entry, data, to)
         connection = self._connected(entry, errno.EPIPE)
         if entry.opening and connection.state in _OPENING:
-            raise self._wait(entry, flags, option=_SNDTIMEO)
+            raise self._wait(entry, flags, option=options.SO_SNDTIMEO)
         entry.opening = False
         if not data:
             connection.send(data)
@@ -359,7 +349,7 @@ class EngineSockets(Sockets):
             while entry.sent < len(data):
                 entry.sent += connection.send(data[entry.sent :])
         except BlockingIOError:
-            waits = self._wait(entry, flags, option=_SNDTIMEO)
+            waits = self._wait(entry, flags, option=options.SO_SNDTIMEO)
             if isinstance(waits, NotYet) or not entry.sent:
                 raise waits from None
         except OSError:
@@ -423,10 +413,10 @@ class EngineSockets(Sockets):
         entry = self._of(fd)
         data = self.recv(fd, size, flags)
         ancillary: tuple[tuple[int, int, bytes], ...] = ()
-        if entry.options.get((_SOL_TCP, 36), b"\0").strip(b"\0"):
+        if entry.options.get(options.TCP_INQ, b"\0").strip(b"\0"):
             connection = self._connected(entry, errno.ENOTCONN)
             left = connection.info.unread or int(connection.state in _PEER_FINISHED)
-            ancillary = ((_SOL_TCP, 36, struct.pack("=i", left)),)
+            ancillary = ((*options.TCP_INQ, struct.pack("=i", left)),)
         return Message(data, ancillary, 0)
 
     # Ending
@@ -459,7 +449,7 @@ class EngineSockets(Sockets):
         connection = entry.connection
         if connection is None:
             return
-        linger = entry.options.get((_SOL_SOCKET, 13), bytes(8))
+        linger = entry.options.get(options.SO_LINGER, bytes(8))
         onoff, seconds = struct.unpack_from("=ii", linger)
         if onoff and not seconds:
             connection.abort()
@@ -508,66 +498,51 @@ class EngineSockets(Sockets):
 
     def getsockopt(self, fd: int, level: int, name: int, size: int) -> bytes:
         """See `Sockets.getsockopt`."""
-        entry = self._of(fd)
-        if (level, name) in entry.options:
-            return entry.options[level, name][:size]
-        return struct.pack("=i", self._option(entry, level, name))
-
-    def _option(self, entry: _Socket, level: int, name: int) -> int:
-        connection = entry.connection
-        config = self._node.config
-        match level, name:
-            case 1, 4:  # SO_ERROR
-                error = None if connection is None else self._taken_error(connection)
-                return 0 if error is None else error.errno or 0
-            case 1, 3:  # SO_TYPE
-                return 1
-            case 1, 30:  # SO_ACCEPTCONN
-                return int(entry.is_listening)
-            case 6, 2:  # TCP_MAXSEG
-                return 536 if connection is None else connection.info.snd_mss
-            case 6, 4:
-                return int(config.keepalive_time_s)
-            case 6, 5:
-                return int(config.keepalive_intvl_s)
-            case 6, 6:
-                return config.keepalive_probes
-            case 6, 7:
-                return config.syn_retries
-            case 6, 18:
-                return int(config.user_timeout_s * 1000)
-            case 6, 11:
+        entry, which = self._of(fd), (level, name)
+        match which:
+            case options.SO_ERROR:
+                error = None if entry.connection is None else self._taken_error(entry.connection)
+                number = 0 if error is None else error.errno or 0
+            case options.SO_TYPE:
+                number = 1
+            case options.SO_ACCEPTCONN:
+                number = int(entry.is_listening)
+            case options.TCP_MAXSEG:
+                number = 536 if entry.connection is None else entry.connection.info.snd_mss
+            case options.TCP_INFO:
                 raise UnsupportedError("getsockopt TCP_INFO: use %{ } with its fields")
-            case 0, 1:
-                return config.dscp << 2
-            case 0, 2:
-                return config.ttl
-            case _ if (level, name) in _KNOWN_OPTIONS:
-                return 0
+            case _ if options.is_known(which):
+                return options.value_of(which, entry.options, self._node.config)[:size]
             case _:
-                raise UnsupportedError(f"getsockopt level {level} option {name}")
+                raise UnsupportedError(f"getsockopt {symbols.option_name(level, name)}")
+        return struct.pack("=i", number)
 
     def setsockopt(self, fd: int, level: int, name: int, value: bytes) -> None:
         """See `Sockets.setsockopt`."""
-        entry = self._of(fd)
-        if (level, name) not in _KNOWN_OPTIONS:
-            raise UnsupportedError(f"setsockopt level {level} option {name}")
-        if (level, name) == (_SOL_TCP, 13) and value.rstrip(b"\0") not in (b"reno", b"newreno"):
+        entry, which = self._of(fd), (level, name)
+        if not options.is_known(which):
+            raise UnsupportedError(f"setsockopt {symbols.option_name(level, name)}")
+        if which == options.TCP_CONGESTION and value.rstrip(b"\0") not in (b"reno", b"newreno"):
             raise UnsupportedError(f"congestion control {value.rstrip(bytes(1)).decode(errors='replace')}")
-        entry.options[level, name] = value
-        rules = _rules_of(level, name, value)
-        if rules and entry.connection is not None:
-            entry.connection.configure(**rules)
-        elif entry.is_listening:
-            self._apply_to_all(entry)
+        if not options.is_long_enough(which, value):
+            raise _error(errno.EINVAL)
+        given = {**entry.options, which: value}
+        config = self._node.config
+        try:
+            rules = options.rules_of(which, value, config)
+            opening = options.opening_rules(given, config)
+            if rules and entry.connection is not None:
+                entry.connection.configure(**rules)
+        except BadConfigError:
+            raise _error(errno.EINVAL) from None
+        entry.options = given
+        if entry.is_listening:
+            self._node.set_config(opening)
 
     def _apply_to_all(self, entry: _Socket) -> None:
         """Let the engine open connections by the options of the socket that is going to."""
-        rules: dict[str, Any] = {}
-        for (level, name), value in entry.options.items():
-            rules |= _rules_of(level, name, value) | _opening_rules_of(level, name, value, self._node.config)
-        if rules:
-            self._node.set_config(replace(self._node.config, **rules))
+        if entry.options:
+            self._node.set_config(options.opening_rules(entry.options, self._node.config))
 
     # Waiting for several
 
@@ -662,39 +637,7 @@ class EngineSockets(Sockets):
         entry = self._of(fd)
         if entry.connection is None:
             return {"tcpi_state": 10 if entry.is_listening else 7, "tcpi_unacked": len(self._node.pool)}
-        info = entry.connection.info
-        flight = distance(info.snd_una, info.snd_nxt)
-        options = info.timestamps | info.sack << 1 | (info.snd_wscale is not None) << 2
-        options |= (info.ecn is not None) << 3
-        options |= (info.fast_open is not None and info.fast_open.syn_data_acked > 0) << 5
-        mss = max(info.snd_mss, 1)
-        return {
-            "tcpi_state": _LINUX_STATES[info.state],
-            "tcpi_ca_state": 0,
-            "tcpi_retransmits": info.retries,
-            "tcpi_backoff": info.retries,
-            "tcpi_options": options,
-            "tcpi_snd_wscale": info.snd_wscale or 0,
-            "tcpi_rcv_wscale": info.rcv_wscale or 0,
-            "tcpi_rto": round(info.rto_s * 1e6),
-            "tcpi_snd_mss": info.snd_mss,
-            "tcpi_rcv_mss": info.rcv_mss,
-            "tcpi_unacked": -(-flight // mss),
-            "tcpi_rtt": round((info.srtt_s or 0) * 1e6),
-            "tcpi_rttvar": round((info.rttvar_s or 0) * 1e6),
-            "tcpi_snd_ssthresh": _ssthresh(info.ssthresh, mss),
-            "tcpi_snd_cwnd": self._node.config.initial_cwnd if info.cwnd is None else info.cwnd // mss,
-            "tcpi_advmss": info.rcv_mss,
-            "tcpi_reordering": self._node.config.reordering,
-            "tcpi_notsent_bytes": max(0, info.unacknowledged - flight),
-            "tcpi_snd_wnd": info.snd_wnd,
-            "tcpi_rcv_wnd": info.rcv_wnd,
-        }
-
-
-def _ssthresh(octets: int | None, mss: int) -> int:
-    """Return the slow start threshold in segments; Linux has a number that none reaches before any loss."""
-    return 0x7FFFFFFF if octets is None or octets >= 1 << 30 else octets // mss
+        return tcpinfo.of_engine(entry.connection.info, self._node.config)
 
 
 def _error(number: int) -> OSError:
@@ -705,56 +648,3 @@ def _plain(address: Address) -> Address:
     """Return an address without the prefix that maps IPv4 into IPv6."""
     host, port = address
     return host.removeprefix("::ffff:") if "." in host else host, port
-
-
-_IGNORED: Final = (
-    {(_SOL_SOCKET, each) for each in (1, 2, 5, 6, 10, 12, 13, 15, 18, 19, 20, 21, 29, 35, 36, 46, 47, 66, 67)}
-    | {(_SOL_TCP, each) for each in (3, 12, 13, 25, 27, 36)}
-    | {(_SOL_IP, 15), (_SOL_IPV6, 26), (_SOL_IP, 24)}
-)
-"""Options that are kept and change nothing on the wire, or whose effect the calls here have themselves."""
-_PER_CONNECTION: Final[dict[tuple[int, int], Callable[[int], dict[str, Any]]]] = {
-    (_SOL_TCP, 1): lambda value: {"nodelay": bool(value)},
-    (_SOL_SOCKET, 9): lambda value: {"keepalive": bool(value)},
-    (_SOL_TCP, 4): lambda value: {"keepalive_time_s": float(value)},
-    (_SOL_TCP, 5): lambda value: {"keepalive_intvl_s": float(value)},
-    (_SOL_TCP, 6): lambda value: {"keepalive_probes": value},
-    (_SOL_TCP, 8): lambda value: {"fin_timeout_s": float(max(value, 0))},
-    (_SOL_TCP, 18): lambda value: {"user_timeout_s": value / 1000},
-    (_SOL_IP, 1): lambda value: {"dscp": value >> 2},
-    (_SOL_IPV6, 67): lambda value: {"dscp": value >> 2},
-    (_SOL_IP, 2): lambda value: {"ttl": value},
-    (_SOL_IPV6, 16): lambda value: {"ttl": value},
-}
-_OPENING_OPTIONS: Final = frozenset(
-    {(_SOL_TCP, 7), (_SOL_TCP, 10), (_SOL_TCP, 23), (_SOL_SOCKET, 7), (_SOL_SOCKET, 8)}
-)
-_KNOWN_OPTIONS: Final = _IGNORED - {(_SOL_TCP, 3), (_SOL_TCP, 25)} | _PER_CONNECTION.keys() | _OPENING_OPTIONS
-
-
-def _rules_of(level: int, name: int, value: bytes) -> dict[str, Any]:
-    """Return the rules of one connection that an option stands for."""
-    make = _PER_CONNECTION.get((level, name))
-    return {} if make is None else make(_as_int(value))
-
-
-def _opening_rules_of(level: int, name: int, value: bytes, config: TcpConfig) -> dict[str, Any]:
-    """Return the rules that count when a connection is opened."""
-    number = _as_int(value)
-    match level, name:
-        case 6, 7:
-            return {"syn_retries": number}
-        case 6, 10:
-            return {"rmem": max(number, 2048)}
-        case 6, 23:
-            return {"fastopen_qlen": number, "fastopen": config.fastopen | (2 if number else 0)}
-        case 1, 7:
-            return {"wmem": max(2 * number, 4608)}
-        case 1, 8:
-            return {"rmem": max(number, 2304)}
-        case _:
-            return {}
-
-
-def _as_int(value: bytes) -> int:
-    return int.from_bytes(value[:4], "little", signed=True)

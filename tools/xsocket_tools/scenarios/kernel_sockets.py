@@ -145,11 +145,11 @@ class KernelSockets(Sockets):
 
     def fcntl(self, fd: int, command: int, argument: int) -> int:
         """See `Sockets.fcntl`."""
-        return fcntl.fcntl(fd, command, argument)
+        return fcntl.fcntl(self._descriptor(fd), command, argument)
 
     def ioctl(self, fd: int, request: int) -> int:
         """See `Sockets.ioctl`."""
-        (value,) = _INT.unpack(fcntl.ioctl(fd, request, bytes(_INT.size)))
+        (value,) = _INT.unpack(fcntl.ioctl(self._descriptor(fd), request, bytes(_INT.size)))
         return int(value)
 
     def getsockopt(self, fd: int, level: int, name: int, size: int) -> bytes:
@@ -213,6 +213,11 @@ class KernelSockets(Sockets):
         if found is None:
             raise _error(errno.ENOTSOCK if fd in self._epolls else errno.EBADF)
         return found
+
+    def _descriptor(self, fd: int) -> int:
+        if fd not in self._sockets and fd not in self._epolls:
+            raise _error(errno.EBADF)
+        return fd
 
     def _epoll(self, epfd: int) -> select.epoll:
         found = self._epolls.get(epfd)

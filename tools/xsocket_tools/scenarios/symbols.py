@@ -73,6 +73,8 @@ _LINUX: Final = {
 }  # fmt: skip
 """Linux's numbers, from its include/uapi headers; those of most architectures."""
 
+_OPTION_PREFIXES: Final = {0: "IP_", 1: "SO_", 6: "TCP_", 41: "IPV6_"}
+"""By level. The names of options stand before others with the same prefix."""
 FOR_CODE: Final = {name: value for name, value in _LINUX.items() if name.startswith(("TCP_", "TCPI_"))}
 """What assertions may name beside the fields of TCP_INFO."""
 
@@ -86,6 +88,13 @@ def number(name: str) -> int | None:
         if isinstance(value, int) and name.isupper():
             return int(value)
     return None
+
+
+def option_name(level: int, option: int) -> str:
+    """Return the name of a socket's option, such as ``TCP_CORK``; its numbers if it has none here."""
+    prefix = _OPTION_PREFIXES.get(level)
+    named = (name for name, value in _LINUX.items() if prefix and name.startswith(prefix) and value == option)
+    return next(named, f"level {level} option {option}")
 
 
 def errno_name(code: int | None) -> str:

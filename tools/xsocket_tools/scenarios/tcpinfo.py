@@ -1,10 +1,17 @@
-"""TCP_INFO as a mapping: the fields of struct tcp_info by their names in linux/tcp.h. Pure."""
+"""TCP_INFO as a mapping: the fields of struct tcp_info by their names in linux/tcp.h. Pure.
+
+Linux gives octets; of an engine's connection there are the fields that it has the equivalent of.
+"""
 
 from __future__ import annotations
 
 import struct
 import sys
 from typing import Final
+
+from xsocket import State, TcpConfig
+from xsocket.seqnum import distance
+from xsocket.tcp.tcb import Info
 
 _OCTETS: Final = (
     "tcpi_state",
@@ -40,6 +47,22 @@ _WORDS: Final = (
     ("H", "accecn_fail_mode accecn_opt_seen"),
 )
 """What follows, in order, by size; a kernel has as much of it as there was when it was made."""
+_STATES: Final = {
+    State.ESTABLISHED: 1,
+    State.SYN_SENT: 2,
+    State.SYN_RECEIVED: 3,
+    State.FIN_WAIT_1: 4,
+    State.FIN_WAIT_2: 5,
+    State.TIME_WAIT: 6,
+    State.CLOSED: 7,
+    State.CLOSE_WAIT: 8,
+    State.LAST_ACK: 9,
+    State.LISTEN: 10,
+    State.CLOSING: 11,
+}
+"""Their numbers in linux/tcp_states.h."""
+_NEVER_REACHED: Final = 0x7FFFFFFF
+"""The slow start threshold of Linux before there was any loss, segments."""
 _FIELDS: Final = tuple((f"tcpi_{name}", size) for size, names in _WORDS for name in names.split())
 
 
@@ -59,3 +82,37 @@ def parsed(data: bytes) -> dict[str, int]:
         (found[name],) = struct.unpack_from(kind, data, at)
         at += size
     return found
+
+
+def of_engine(info: Info, config: TcpConfig) -> dict[str, int]:
+    """Return the fields of a connection of the engine's."""
+    flight = distance(info.snd_una, info.snd_nxt)
+    options = info.timestamps | info.sack << 1 | (info.snd_wscale is not None) << 2
+    options |= (info.ecn is not None) << 3
+    options |= (info.fast_open is not None and info.fast_open.syn_data_acked > 0) << 5
+    mss = max(info.snd_mss, 1)
+    return {
+        "tcpi_state": _STATES[info.state],
+        "tcpi_retransmits": info.retries,
+        "tcpi_backoff": info.retries,
+        "tcpi_options": options,
+        "tcpi_snd_wscale": info.snd_wscale or 0,
+        "tcpi_rcv_wscale": info.rcv_wscale or 0,
+        "tcpi_rto": round(info.rto_s * 1e6),
+        "tcpi_snd_mss": info.snd_mss,
+        "tcpi_rcv_mss": info.rcv_mss,
+        "tcpi_unacked": -(-flight // mss),
+        "tcpi_rtt": round((info.srtt_s or 0) * 1e6),
+        "tcpi_rttvar": round((info.rttvar_s or 0) * 1e6),
+        "tcpi_snd_ssthresh": _ssthresh(info.ssthresh, mss),
+        "tcpi_snd_cwnd": config.initial_cwnd if info.cwnd is None else info.cwnd // mss,
+        "tcpi_advmss": info.rcv_mss,
+        "tcpi_reordering": config.reordering,
+        "tcpi_notsent_bytes": max(0, info.unacknowledged - flight),
+        "tcpi_snd_wnd": info.snd_wnd,
+        "tcpi_rcv_wnd": info.rcv_wnd,
+    }
+
+
+def _ssthresh(octets: int | None, mss: int) -> int:
+    return _NEVER_REACHED if octets is None or octets >= 1 << 30 else octets // mss

@@ -95,7 +95,8 @@ def test_calls_with_a_time_limit() -> None:
         OPEN
         + """
 +0...0.5 poll([{fd=4, events=POLLIN}], 1, 500) = 0
-+0   setsockopt(4, SOL_SOCKET, SO_RCVTIMEO, [0], 4) = 0
++0   setsockopt(4, SOL_SOCKET, SO_RCVTIMEO, [0], 4) = -1 EINVAL (half a time)
++0   setsockopt(4, SOL_SOCKET, SO_RCVTIMEO, {tv_sec=0, tv_usec=0}, 16) = 0
 +0   epoll_create(1) = 5
 +0   epoll_ctl(5, EPOLL_CTL_ADD, 4, {events=EPOLLIN, fd=4}) = 0
 +0...0.2 epoll_wait(5, {events=EPOLLIN, fd=4}, 1, 1000) = 1
