@@ -15,8 +15,9 @@ from typing import Final, NamedTuple, cast
 from lark import Lark, Token, Tree
 
 from xsocket_tools.scenarios.errors import ScriptError
+from xsocket_tools.scenarios.meaning import grammar
 from xsocket_tools.scenarios.notation import COLUMN, event_text, flag_text, start_text, verdict_text
-from xsocket_tools.scenarios.reading import as_written, grammar
+from xsocket_tools.scenarios.reading import as_written
 from xsocket_tools.scenarios.script import Event, Flag, Script, Verdict
 
 LONGEST: Final = 110
