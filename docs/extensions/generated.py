@@ -1,6 +1,7 @@
 """What directives that write Markdown have in common: tables, links to RFCs, and the directive itself."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterable
 
 from docutils import nodes  # type: ignore[import-untyped]
@@ -30,9 +31,9 @@ class Generated(SphinxDirective):
     """Puts Markdown made by a function where the directive stands."""
 
     @staticmethod
+    @abstractmethod
     def text() -> str:
         """Return the Markdown."""
-        raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
         """Return the nodes of the Markdown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Container
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,7 +41,7 @@ Transmit = Callable[[bytes], None]
 """Puts a frame on the wire of its sender, where the link's other impairments await it."""
 
 
-class Script:
+class Script(ABC):
     """One scripted fault, until it is cancelled; made by the methods of `SimulatedLink`.
 
     Attributes:
@@ -75,11 +76,11 @@ class Script:
         self.hits += 1
         return True
 
+    @abstractmethod
     def act(self, packet: TcpPacket, transmit: Transmit) -> TcpPacket | None:
         """Return the packet that goes on instead of *packet*; None when none does, for now or ever."""
-        raise NotImplementedError
 
-    def passed(self, sent: Sent) -> None:
+    def passed(self, sent: Sent) -> None:  # noqa: B027  # few scripts want to know
         """Hear of each segment that another script or none at all was applied to."""
 
 
@@ -156,7 +157,7 @@ class Hold(Script):
         if self._for_s is not None:
             self._timeline.at(self._timeline.now() + self._for_s, partial(self._let_go, number))
 
-    def passed(self, sent: Sent) -> None:
+    def passed(self, sent: Sent) -> None:  # few scripts want to know
         """See `Script.passed`."""
         if self._held and self._until is not None and self._until(sent):
             self.release()
