@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from support.live import until
 from xsocket_netns import Lab
 from xsocket_tools.scenarios.conversations import Captured, chosen, conversations, local_end
 from xsocket_tools.scenarios.live_capture import LiveCapture
@@ -25,6 +26,7 @@ from xsocket_tools.scenarios.settings import IpVersion, Settings
 pytestmark = pytest.mark.netns
 
 PORT = 8080
+SIOCOUTQ = 0x5411
 PATIENCE_S = 20.0
 ADDRESSES = {"client": ["10.0.0.1/24", "fd00::1/64"], "server": ["10.0.0.2/24", "fd00::2/64"]}
 SYSCTLS = {
@@ -64,6 +66,10 @@ def received(connection: socket.socket, count: int) -> int:
     return got
 
 
+def unacknowledged(connection: socket.socket) -> int:
+    return int.from_bytes(fcntl.ioctl(connection, SIOCOUTQ, bytes(4)), sys.byteorder)
+
+
 def talk(pair: Lab, family: socket.AddressFamily, *, reset: bool) -> None:
     """Have the client ask and the server answer twice; the client ends it, or the server resets it."""
     with (
@@ -77,7 +83,6 @@ def talk(pair: Lab, family: socket.AddressFamily, *, reset: bool) -> None:
         for count in (10, 3_000):
             client.sendall(bytes(100))
             assert received(client, count) == count
-            time.sleep(0.05)
         if reset:
             with pytest.raises(ConnectionResetError):
                 client.recv(1)
@@ -89,10 +94,9 @@ def answer(listening: socket.socket, reset: bool) -> None:
     with connection:
         for count in (10, 3_000):
             received(connection, 100)
-            time.sleep(0.02)
             connection.sendall(bytes(count))
         if reset:
-            time.sleep(0.1)
+            until(lambda: not unacknowledged(connection))
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes((1, 0, 0, 0, 0, 0, 0, 0)))
         else:
             received(connection, 1)
@@ -101,7 +105,17 @@ def answer(listening: socket.socket, reset: bool) -> None:
 def captured_in(pair: Lab, host: str, family: socket.AddressFamily, *, reset: bool = False) -> list[Captured]:
     with LiveCapture(pair.name, host, "eth0") as capture:
         talk(pair, family, reset=reset)
-        return capture.packets(0.3)
+        captured: list[Captured] = []
+        until(lambda: captured.extend(capture.packets(0)) or is_over(captured))
+        return captured
+
+
+def is_over(captured: list[Captured]) -> bool:
+    """Whether there is a reset, or the FIN of each end and what acknowledges the last."""
+    sent = [each.packet.segment for found in conversations(captured) for each in found.packets]
+    return any(segment.rst for segment in sent) or (
+        sum(segment.fin for segment in sent) == 2 and not sent[-1].fin
+    )
 
 
 @pytest.mark.parametrize("reset", [pytest.param(False, id="fin"), pytest.param(True, id="reset")])

@@ -1,11 +1,15 @@
 """A kernel and an engine on one cable, each in a namespace of its own."""
 
+import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+import pytest
 
 from xsocket import Engine
 from xsocket.wire.faults import FaultRates
@@ -35,6 +39,15 @@ class Network(NamedTuple):
     lab: Lab
     peer: Host
     home: Host
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Let other threads and the kernel run until *condition* holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail("never happened")
+        os.sched_yield()
 
 
 @contextmanager

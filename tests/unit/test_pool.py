@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import signal
 import sys
 import threading
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from support.live import until
 from xsocket.config import PoolPolicy
 from xsocket.errors import AddressInUseError, AlreadyClaimedError, ClaimTimeout, PoolClosed
 from xsocket.fourtuple import FourTuple
@@ -47,15 +47,6 @@ def pool_of(*connections: Held, capacity: int = 65_536, policy: PoolPolicy = "ig
     for connection in connections:
         assert pool.put(connection) is None
     return pool
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Let other threads run until *condition* holds."""
-    for _ in range(10_000_000):
-        if condition():
-            return
-        os.sched_yield()
-    pytest.fail("never happened")
 
 
 async def settle() -> None:

@@ -1,16 +1,16 @@
 """The pool in a crowd: every connection is claimed exactly once and none is lost, whoever runs when."""
 
 import asyncio
-import os
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
 
+from support.live import until
 from xsocket.errors import AlreadyClaimedError, ClaimTimeout, PoolClosed
 from xsocket.fourtuple import FourTuple
 from xsocket.pattern import Pattern
@@ -42,14 +42,6 @@ def connections(count: int) -> list[Held]:
         Held(FourTuple.trusted("10.0.0.2", 80 + number % 8, f"10.1.{number % 250}.1", 1 + number))
         for number in range(count)
     ]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    for _ in range(10_000_000):
-        if condition():
-            return
-        os.sched_yield()
-    pytest.fail("never happened")
 
 
 def claim_each(pool: Pool, keys: list[FourTuple]) -> list[Held]:

@@ -45,7 +45,7 @@ class LiveCapture:
         self._socket.close()
 
     def packets(self, duration_s: float | None = None) -> list[Captured]:
-        """Return the IP packets that come within a time, or until Ctrl-C."""
+        """Return the IP packets that came since it began, and come within a time or until Ctrl-C."""
         found: list[Captured] = []
         deadline = None if duration_s is None else time.monotonic() + duration_s
         try:
@@ -54,6 +54,7 @@ class LiveCapture:
                 self._take(found)
         except (KeyboardInterrupt, TimeoutError):
             pass
+        self._take_what_waits(found)
         return found
 
     def _take(self, found: list[Captured]) -> None:
@@ -61,6 +62,17 @@ class LiveCapture:
         _, protocol, kind, *_ = address
         if protocol in _IP:
             found.append(Captured(_at_us(ancillary), octets, kind == _OUTGOING))
+
+    def _take_what_waits(self, found: list[Captured]) -> None:
+        """Take what came in time and was not read yet, and nothing that came later."""
+        now_us = time.time_ns() // 1000
+        self._socket.settimeout(0)
+        try:
+            while not found or found[-1].at_us <= now_us:
+                self._take(found)
+        except BlockingIOError:
+            return
+        del found[-1]
 
 
 def _packet_socket(interface: str | None) -> socket.socket:
