@@ -224,7 +224,7 @@ class _Meaning(Transformer[Token, Any]):
         return "flow_label", _ranged(token, 0xFFFFF)
 
     def ports(self, source: Token, destination: Token) -> Ports:
-        return Ports(_ranged(source, 0xFFFF), _ranged(destination, 0xFFFF))
+        return Ports(_ranged(source, 0xFFFF, 1), _ranged(destination, 0xFFFF, 1))
 
     def number(self, token: Token) -> Number:
         return _number(token, _WORD_LIMIT - 1)
@@ -493,10 +493,10 @@ def _check_inbound(spec: TcpSpec, direction: Token, seq: Token) -> None:
         raise Mistake(seq, "an inbound packet needs its window: win 1000")
 
 
-def _ranged(token: Token, most: int) -> int:
+def _ranged(token: Token, most: int, least: int = 0) -> int:
     value = int(token, 0) if "x" in token else int(token)
-    if not 0 <= value <= most:
-        raise Mistake(token, f"{token} is outside 0 to {most}")
+    if not least <= value <= most:
+        raise Mistake(token, f"{token} is outside {least} to {most}")
     return value
 
 

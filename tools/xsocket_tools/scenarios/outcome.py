@@ -50,6 +50,7 @@ class Failure(NamedTuple):
         expected: The packet or result as the script has it, in its notation; empty where there is none.
         actual: What came instead, in the same notation; empty for nothing.
         differences: Field by field.
+        remedy: What to do about it, where it is not the target that failed.
     """
 
     line: int
@@ -58,6 +59,7 @@ class Failure(NamedTuple):
     expected: str = ""
     actual: str = ""
     differences: tuple[Difference, ...] = ()
+    remedy: str = ""
 
 
 class Seen(NamedTuple):
@@ -136,6 +138,7 @@ class Outcome:
                 "expected": failure.expected,
                 "actual": failure.actual,
                 "differences": [each._asdict() for each in failure.differences],
+                "remedy": failure.remedy,
                 "state": self.state,
                 "rule": self.rule,
             }

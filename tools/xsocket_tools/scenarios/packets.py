@@ -54,6 +54,7 @@ _BITS: Final = {letter: bit for bit, letter in LETTERS} | {".": ACK}
 _MARKS: Final = {"noecn": 0, "ect1": 1, "ect0": 2, "ce": 3}
 MARK_NAMES: Final = {value: name for name, value in _MARKS.items()}
 _COUNTERS: Final = (("e0b", "ceb", "e1b"), ("e1b", "ceb", "e0b"))
+_LONGEST_PACKET: Final = 0xFFFF
 _QUOTED_TCP: Final = Struct("!HHIIHHHH")
 
 
@@ -190,8 +191,15 @@ def text_of(spec: TcpSpec) -> bytes:
 
 
 def build(live: Live, damage: Damage = UNDAMAGED) -> bytes:
-    """Return the IP packet of an inbound segment."""
+    """Return the IP packet of an inbound segment.
+
+    Raises:
+        ScriptUsageError: It is longer than IP allows.
+    """
     four_tuple, segment, ip = live
+    octets = len(segment.options) + len(segment.payload) + (40 if isinstance(ip, Ipv4) else 20)
+    if octets > _LONGEST_PACKET:
+        raise ScriptUsageError(f"IP has no length for {octets} octets", remedy="Give the packet less text.")
     # The codec's 4-tuple is that of who receives: the target.
     packet = encode(TcpPacket(four_tuple, segment, Ethernet(bytes(6), bytes(6)), ip))[ETHERNET_OCTETS:]
     return packet if damage == UNDAMAGED else _damaged(packet, ip, damage)

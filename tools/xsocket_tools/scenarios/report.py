@@ -103,6 +103,8 @@ class FailureReport:
                 yield Text()
                 yield _indented(_Comparison(failure))
             yield from _fields(failure)
+        if failure is not None and failure.remedy:
+            yield Text(f"remedy: {failure.remedy}")
         yield from self._engine()
         yield from _ladders(outcome)
         if self._capture is not None:

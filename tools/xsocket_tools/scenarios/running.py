@@ -131,7 +131,7 @@ def _run_once(script: Script, name: str, settings: Settings, directory: str) -> 
 def _unrun(
     script: Script, name: str, settings: Settings, status: Status, error: ScriptError, line: int
 ) -> Outcome:
-    failure = Failure(line, error.message)
+    failure = Failure(line, error.message, remedy=error.remedy)
     return Outcome(script, name, settings.ip_version, status, error.message, failure)
 
 
@@ -218,11 +218,13 @@ class _Run:
         except _Failed as failed:
             return Status.FAILED, failed.failure.message, failed.failure
         except UnsupportedError as error:
-            failure = Failure(error.line or self._line, error.message, self._target.now())
-            return Status.UNSUPPORTED, error.construct, failure
+            return Status.UNSUPPORTED, error.construct, self._failure(error, error.line)
         except ScriptError as error:
-            return Status.ERROR, error.message, Failure(self._line, error.message, self._target.now())
+            return Status.ERROR, error.message, self._failure(error)
         return Status.PASSED, "", None
+
+    def _failure(self, error: ScriptError, line: int = 0) -> Failure:
+        return Failure(line or self._line, error.message, self._target.now(), remedy=error.remedy)
 
     def _execute(self) -> None:
         events = self._script.events

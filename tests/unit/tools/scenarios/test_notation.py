@@ -86,7 +86,7 @@ WORDS = st.integers(0, 0xFFFF_FFFF)
 TIMES = st.integers(0, 10**10)
 NAMES = st.from_regex(r"[a-zA-Z_]\w{0,8}", fullmatch=True)
 TARGET_SETS = st.frozensets(st.sampled_from(TARGETS), min_size=1)
-PORTS = st.builds(Ports, HALVES, HALVES)
+PORTS = st.builds(Ports, st.integers(1, 0xFFFF), st.integers(1, 0xFFFF))
 
 
 def or_anything(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[Any]:

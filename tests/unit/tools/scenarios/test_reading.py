@@ -366,6 +366,7 @@ def test_comments_are_nothing() -> None:
         pytest.param("0 < S 0:0(0) win 1 <...>", 1, 3, "outbound packets only", id="dots"),
         pytest.param("0 > S 4294967296:0(0)", 1, 7, "32 bits", id="a sequence number"),
         pytest.param("0 > S 0:0(0) win 70000", 1, 18, "outside 0 to 65535", id="a window"),
+        pytest.param("0 < 0 > 80 S 0:0(0) win 1", 1, 5, "outside 1 to 65535", id="a port"),
         pytest.param("0 > S 0:0(0) <mss 70000>", 1, 19, "outside 0 to 65535", id="an MSS"),
         pytest.param("* silence", 1, 1, "only an outbound packet", id="any time"),
         pytest.param("0~1 < S 0:0(0) win 1", 1, 1, "only an outbound packet", id="a range"),

@@ -238,3 +238,10 @@ def test_what_is_drawn_at_random_makes_no_difference() -> None:
 def test_a_parting_knows_whether_all_is_well(status: Status) -> None:
     runs = [outcome(path=seen("> S")), outcome(status, target="kernel", path=seen("> R"))]
     assert [parting.is_good for parting in partings(runs)] == [status.is_good]
+
+
+def test_what_can_be_done_about_it_is_told() -> None:
+    failure = Failure(6, "3 octets of options do not fill words of four", remedy="Fill them up with nop.")
+    text = report(Status.ERROR, failure=failure, reason=failure.message)
+    assert text.count("remedy: Fill them up with nop.") == 1
+    assert outcome(Status.ERROR, failure=failure).as_dict()["failure"]["remedy"] == "Fill them up with nop."

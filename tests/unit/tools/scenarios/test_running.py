@@ -328,7 +328,19 @@ def test_options_that_do_not_fit() -> None:
     outcome = ran(LISTEN + "+0 < S 0:0(0) win 1 <wscale 1>\n")
     assert outcome.status is Status.ERROR
     assert "3 octets of options do not fill words" in outcome.reason
+    assert outcome.failure is not None
+    assert outcome.failure.remedy == "Fill them up with nop or eol."
     assert ran(LISTEN + "+0 < S 0:0(0) win 1 <raw 1e2b" + "00" * 41 + ">\n").status is Status.ERROR
+
+
+@pytest.mark.parametrize(("version", "longest"), [("ipv4", 65_495), ("ipv6", 65_515)])
+def test_a_packet_that_is_longer_than_ip_allows(version: IpVersion, longest: int) -> None:
+    def script(octets: int) -> str:
+        return f"{LISTEN}+0 < S 0:{octets}({octets}) win 1\n"
+
+    assert ran(script(longest), version).status is Status.PASSED
+    outcome = ran(script(longest + 1), version)
+    assert (outcome.status, outcome.reason) == (Status.ERROR, "IP has no length for 65536 octets")
 
 
 TIMESTAMPS = """
