@@ -139,16 +139,16 @@ def versions_for(script: Script, asked: Sequence[IpVersion], flags: Sequence[Fla
     if asked or named:
         wanted = [*asked, *(with_flags(Settings(), [flag]).ip_version for flag in named)]
         return tuple(version for version in IP_VERSIONS if version in wanted)
-    families = {_version_of(flag.value or "") for flag in flags if flag.name in ("local_ip", "remote_ip")}
+    families = {_version_of(flag) for flag in flags if flag.name in ("local_ip", "remote_ip")}
     own = ip_versions(script)
     return tuple(each for each in own if not families or Settings(ip_version=each).version in families)
 
 
-def _version_of(address: str) -> int:
+def _version_of(flag: Flag) -> int:
     try:
-        return ip_address(address.partition("/")[0]).version
+        return ip_address((flag.value or "").partition("/")[0]).version
     except ValueError as error:
-        raise ScriptUsageError(str(error)) from None
+        raise ScriptUsageError(f"--{flag.name}={flag.value}: {error}") from None
 
 
 def jobs_for(

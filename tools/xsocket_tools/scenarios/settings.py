@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
+from math import nan
 from typing import Final, Literal
 
 from xsocket_tools.scenarios.errors import ScriptUsageError, UnsupportedError
@@ -128,9 +129,18 @@ def _address(text: str) -> str:
 
 
 def _number(text: str, low: int, high: int) -> int:
-    value = int(text)
-    if not low <= value <= high:
-        raise ValueError(f"outside {low} to {high}")
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise ValueError(f"it is a whole number from {low} to {high}")
+    return int(text)
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not 0 <= value <= 1000:
+        raise ValueError("it is a number from 0 to 1000")
     return value
 
 
@@ -174,7 +184,7 @@ _READERS: Final[dict[str, Callable[[Settings, str], Settings]]] = {
     "mtu": lambda settings, value: replace(settings, given_mtu=_number(value, 128, 65_535)),
     "mss": _checked_mss,
     "tolerance_usecs": lambda settings, value: replace(settings, tolerance_us=_number(value, 0, 10**9)),
-    "tolerance_percent": lambda settings, value: replace(settings, tolerance_percent=float(value)),
+    "tolerance_percent": lambda settings, value: replace(settings, tolerance_percent=_percent(value)),
     "tcp_ts_tick_usecs": lambda settings, value: replace(
         settings, tcp_ts_tick_usecs=_number(value, 0, 10**6)
     ),

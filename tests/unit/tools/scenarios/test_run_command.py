@@ -149,8 +149,10 @@ def test_flags_are_spelled_with_hyphens_or_underscores_and_reach_the_run(use: Us
         pytest.param(["a.pkt", "--ip_version", "5"], 2, "'5' is none of ipv4", id="no version"),
         pytest.param(["a.pkt", "--nonsense"], 2, "there is no flag --nonsense", id="no flag"),
         pytest.param(["a.pkt", "--so_filename=x"], 4, "use --on sim", id="flag of packetdrill's"),
-        pytest.param(["a.pkt", "--mtu=1"], 2, "--mtu=1: outside 128 to", id="no number"),
-        pytest.param(["a.pkt", "--local_ip=1.2"], 2, "'1.2' does not appear to be", id="no address"),
+        pytest.param(["a.pkt", "--mtu=1"], 2, "--mtu=1: it is a whole number from 128 to", id="no number"),
+        pytest.param(
+            ["a.pkt", "--local_ip=1.2"], 2, "--local_ip=1.2: '1.2' does not appear to be", id="no address"
+        ),
         pytest.param(
             ["a.pkt", "--local_ip=::1", "--ip-version=ipv4"], 2, "no address for", id="other version"
         ),

@@ -322,6 +322,9 @@ def test_what_is_not_supported_says_so(source: str, reason: str) -> None:
 def test_a_flag_that_makes_no_sense() -> None:
     for flag in ("--mtu=7", "--no_such_flag", "--local_ip=fd00::1\n--ip_version=ipv4", "--tolerance_usecs=x"):
         assert ran(f"{flag}\n0 silence").status is Status.ERROR
+    for percent in ("nan", "inf", "-1", "x", "1001"):
+        reason = ran(f"--tolerance_percent={percent}\n0 silence").reason
+        assert reason == f"--tolerance_percent={percent}: it is a number from 0 to 1000"
 
 
 def test_options_that_do_not_fit() -> None:
