@@ -293,8 +293,10 @@ def build_icmp(spec: IcmpSpec, target: FourTuple, seq: int) -> bytes:
         seq: Sequence number of the segment, as on the wire.
 
     Raises:
-        UnsupportedError: There is no such type or code.
+        UnsupportedError: There is no such type or code, or the message has an identifier.
     """
+    if spec.echo_id is not None:
+        raise UnsupportedError("the identifier of an ICMP message")
     v4 = target.family == 4
     types, codes = (_V4_TYPES, _V4_CODES) if v4 else (_V6_TYPES, _V6_CODES)
     kind, code = types.get(spec.type), codes.get(spec.code)

@@ -276,9 +276,11 @@ class _Run:
 
     def _happen(self, event: Event, when: When) -> None:
         action = event.action
-        if isinstance(action, TcpSpec | IcmpSpec) and action.direction is Direction.OUTBOUND:
+        if isinstance(action, TcpSpec) and action.direction is Direction.OUTBOUND:
             self._expect(action, when)
             return
+        if isinstance(action, IcmpSpec) and action.direction is Direction.OUTBOUND:
+            raise UnsupportedError("ICMP that the target is to send", event.line)
         if isinstance(action, OtherPacket):
             raise UnsupportedError(action.what, event.line)
         if isinstance(action, Call):
@@ -354,7 +356,7 @@ class _Run:
 
     # Packets that are expected
 
-    def _expect(self, spec: TcpSpec | IcmpSpec, when: When) -> None:
+    def _expect(self, spec: TcpSpec, when: When) -> None:
         start = self._start_of(when, own=False)
         at_us = start + when.at_us
         end_us = at_us if when.until_us is None else start + when.until_us
@@ -384,11 +386,12 @@ class _Run:
                 break
         return sniffed
 
-    def _compared(self, spec: TcpSpec | IcmpSpec, sniffed: Sniffed, wanted: str) -> str:
+    def _compared(self, spec: TcpSpec, sniffed: Sniffed, wanted: str) -> str:
         """Return the packet that came in the script's notation; fail if it is another."""
         live = packets.parse(sniffed.packet)
-        if isinstance(spec, IcmpSpec) or not isinstance(live, Live):
-            return self._compared_icmp(spec, live, wanted)
+        if not isinstance(live, Live):
+            self._fail("another packet came", wanted, _not_tcp(live))
+            return ""
         actual = self._space.expect(spec, live)
         if actual is None:
             described = action_text(_as_shown(spec, self._space.describe(live)))
@@ -424,20 +427,6 @@ class _Run:
             text = (actual.payload or b"") + (more.payload or b"")
             actual = more._replace(seq=actual.seq, length=len(text), payload=text)
         return actual
-
-    def _compared_icmp(self, spec: TcpSpec | IcmpSpec, live: Live | IcmpPacket | None, wanted: str) -> str:
-        if isinstance(live, Live):
-            shown = action_text(_as_shown(None, self._space.describe(live)))
-        elif live is None:
-            shown = "a packet that is neither TCP nor ICMP"
-        else:
-            kind, code = packets.icmp_name(live)
-            shown = f"> icmp {kind} {code}"
-            same = isinstance(spec, IcmpSpec) and kind == spec.type and (not spec.code or code == spec.code)
-            if same:
-                return shown
-        self._fail("another packet came", wanted, shown)
-        return shown
 
     def _fail_at(
         self, wanted: str, actual: str, came_us: int, at_us: int, end_us: int, tolerance: int
@@ -541,6 +530,8 @@ class _Run:
                 names |= self._target.sockets.tcp_info(self._calls.under_test)
         try:
             exec(compile(_unindented(text), f"{self._script.name}:{event.line}", "exec"), names)  # noqa: S102
+        except SystemExit as error:
+            self._fail(f"code failed: it would end the whole run, with status {error}")
         except AssertionError as error:
             self._fail("an assertion failed", " ".join(text.split()), str(error))
         except NameError as error:
@@ -593,6 +584,13 @@ def _as_shown(expected: TcpSpec | None, actual: TcpSpec) -> TcpSpec:
         urgent=actual.urgent or None,
         payload=None if expected.payload is None else actual.payload,
     )
+
+
+def _not_tcp(packet: IcmpPacket | None) -> str:
+    if packet is None:
+        return "a packet that is neither TCP nor ICMP"
+    kind, code = packets.icmp_name(packet)
+    return f"> icmp {kind} {code}"
 
 
 def _last_rule(events: Iterable[TraceEvent]) -> str:

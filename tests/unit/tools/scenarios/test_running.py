@@ -261,6 +261,7 @@ def test_a_packet_of_another_connection() -> None:
         ("pool > 0", "the pool holds 0 connections"),
         ("%{ assert tcpi_snd_mss == 7, tcpi_snd_mss }%", "an assertion failed"),
         ("%{ 1 / 0 }%", "code failed: ZeroDivisionError: division by zero"),
+        ("%{ raise SystemExit(0) }%", "code failed: it would end the whole run, with status 0"),
     ],
 )
 def test_calls_and_checks_that_fail(event: str, message: str) -> None:
@@ -304,6 +305,8 @@ def test_what_is_not_to_be_run_is_not() -> None:
         ("0 fork() = 0", "system call fork"),
         ("0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3", "sockets other than of TCP (type 2, protocol 17)"),
         ("0 > udp (5)", "UDP"),
+        (OPEN + "* > icmp unreachable port_unreachable", "ICMP that the target is to send"),
+        (OPEN + "+0 < icmp echo_request id 5", "the identifier of an ICMP message"),
         (LISTEN + "+0 setsockopt(3, SOL_TCP, TCP_NO_SUCH, [1], 4) = 0", "constant TCP_NO_SUCH"),
         (
             "0 `ip link set dev tun0 down`",
