@@ -6,12 +6,13 @@ A call's work is done through `Sockets`, so that every target makes the same cal
 
 from __future__ import annotations
 
+import errno
 import os
 import socket as constants
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from xsocket import FourTuple
 from xsocket_tools.scenarios import symbols
@@ -40,6 +41,10 @@ _DOTS: Final = Dots()
 _OPENS: Final = ("connect", "sendto", "sendmsg", "listen")
 _MSG_FASTOPEN: Final = 0x20000000
 _TIMEVAL_OPTIONS: Final = {(1, 20), (1, 21), (1, 66), (1, 67)}  # SO_RCVTIMEO, SO_SNDTIMEO, and the new ones
+
+
+def _not_valid() -> NoReturn:
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
 class Begun(NamedTuple):
@@ -498,9 +503,12 @@ class Calls:
         return Begun(lambda: self._sockets.poll(asked, timeout_ms), verdict, _ready)
 
     def _do_epoll_create(self, call: Call) -> Begun:
-        return self._new_descriptor(call, self._sockets.epoll_create, tested=False)
+        if self._int(call.arguments[0]) <= 0:  # a size that Linux checks and does not use
+            return self._new_descriptor(call, _not_valid, tested=False)
+        return self._do_epoll_create1(call)
 
-    _do_epoll_create1 = _do_epoll_create
+    def _do_epoll_create1(self, call: Call) -> Begun:
+        return self._new_descriptor(call, self._sockets.epoll_create, tested=False)
 
     def _do_epoll_ctl(self, call: Call) -> Begun:
         epfd, operation, fd = (

@@ -37,6 +37,8 @@ from xsocket_tools.scenarios import symbols, tcpinfo
 from xsocket_tools.scenarios.errors import UnsupportedError
 from xsocket_tools.scenarios.target import Address, Message, Sockets
 
+_AF_INET: Final = 2
+_SOL_IPV6: Final = 41
 _NONBLOCK: Final = 0x800
 _DONTWAIT, _PEEK, _WAITALL, _TRUNC, _FASTOPEN, _OOB, _ERRQUEUE = 0x40, 2, 0x100, 0x20, 0x20000000, 1, 0x2000
 _POLLIN, _POLLOUT, _POLLERR, _POLLHUP, _POLLRDHUP, _POLLNVAL = 1, 4, 8, 0x10, 0x2000, 0x20
@@ -249,7 +251,7 @@ class EngineSockets(Sockets):
         return self._adopt(connection, None, 0)
 
     def _adopt(self, connection: Connection, listener: _Socket | None, flags: int) -> int:
-        family = 2 if listener is None else listener.family
+        family = _AF_INET if listener is None else listener.family
         entry = _Socket(family, flags=2 | flags & _NONBLOCK, connection=connection)
         connection.settimeout(0)
         if listener is not None:
@@ -499,6 +501,7 @@ class EngineSockets(Sockets):
     def getsockopt(self, fd: int, level: int, name: int, size: int) -> bytes:
         """See `Sockets.getsockopt`."""
         entry, which = self._of(fd), (level, name)
+        _check_level(entry, level, errno.EOPNOTSUPP)
         match which:
             case options.SO_ERROR:
                 error = None if entry.connection is None else self._taken_error(entry.connection)
@@ -520,6 +523,7 @@ class EngineSockets(Sockets):
     def setsockopt(self, fd: int, level: int, name: int, value: bytes) -> None:
         """See `Sockets.setsockopt`."""
         entry, which = self._of(fd), (level, name)
+        _check_level(entry, level, errno.ENOPROTOOPT)
         if not options.is_known(which):
             raise UnsupportedError(f"setsockopt {symbols.option_name(level, name)}")
         if which == options.TCP_CONGESTION and value.rstrip(b"\0") not in (b"reno", b"newreno"):
@@ -638,6 +642,12 @@ class EngineSockets(Sockets):
         if entry.connection is None:
             return {"tcpi_state": 10 if entry.is_listening else 7, "tcpi_unacked": len(self._node.pool)}
         return tcpinfo.of_engine(entry.connection.info, self._node.config)
+
+
+def _check_level(entry: _Socket, level: int, refusal: int) -> None:
+    """Refuse options of IPv6 to a socket of IPv4."""
+    if entry.family == _AF_INET and level == _SOL_IPV6:
+        raise _error(refusal)
 
 
 def _error(number: int) -> OSError:

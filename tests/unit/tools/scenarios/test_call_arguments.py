@@ -88,3 +88,8 @@ def test_what_a_call_cannot_have_is_named(call: str, reason: str) -> None:
 
 def test_code_sees_no_field_that_the_engine_does_not_have() -> None:
     assert "tcpi_ca_state" in ran("%{ assert tcpi_ca_state == TCP_CA_Open }%").reason
+
+
+def test_the_size_of_an_epoll_is_checked() -> None:
+    assert ran("epoll_create(0) = -1 EINVAL").status is Status.PASSED
+    assert ran("epoll_create1(0) = 6").status is Status.PASSED
