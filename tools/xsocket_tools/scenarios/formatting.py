@@ -147,7 +147,7 @@ def _take_comments(items: list[_Item], source: str, start: int, end: int) -> boo
 def _own_line(source: str, match: re.Match[str]) -> str:
     """Return a comment moved to the first column, the lines of a long one with it."""
     indent = match.start() - (source.rfind("\n", 0, match.start()) + 1)
-    first, *others = match[0].splitlines()
+    first, *others = match[0].split("\n")
     return "\n".join([first.rstrip(), *(_moved(line, indent).rstrip() for line in others)])
 
 

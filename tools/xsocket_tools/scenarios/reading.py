@@ -106,13 +106,13 @@ def _check_order(name: str, source: str, events: tuple[Event, ...]) -> None:
 def _error(
     name: str, source: str, line: int, column: int, problem: str, expected: tuple[str, ...] = ()
 ) -> ScriptSyntaxError:
-    lines = source.splitlines()
+    lines = source.split("\n")
     text = lines[line - 1] if 0 < line <= len(lines) else ""
     return ScriptSyntaxError(name, line, column, problem, text=text, expected=expected)
 
 
 def _at_the_end(name: str, source: str, expected: tuple[str, ...]) -> ScriptSyntaxError:
-    lines = source.rstrip().splitlines() or [""]
+    lines = source.rstrip().split("\n")
     return _error(name, source, len(lines), len(lines[-1]) + 1, "the script ends too soon", expected)
 
 

@@ -147,7 +147,7 @@ def _excerpt(outcome: Outcome, failing: int) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(justify="right", style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    last = min(failing + LINES_AFTER, len(outcome.script.source.splitlines()))
+    last = min(failing + LINES_AFTER, outcome.script.source.rstrip("\n").count("\n") + 1)
     for number in range(max(failing - LINES_BEFORE, 1), last + 1):
         here = number == failing
         text = Text(outcome.script.line(number).expandtabs(4), style="bold" if here else "")

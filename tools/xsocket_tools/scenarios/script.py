@@ -436,7 +436,7 @@ class Script:
 
     def line(self, number: int) -> str:
         """Return the text of a line, counted from 1; empty where there is none."""
-        lines = self.source.splitlines()
+        lines = self.source.split("\n")
         return lines[number - 1] if 0 < number <= len(lines) else ""
 
 

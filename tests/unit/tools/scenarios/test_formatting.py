@@ -233,3 +233,12 @@ def test_what_cannot_be_formatted_is_an_error(
         path.write_text(text)
     done = fmt(str(path))
     assert (done.exit_code, words in done.output) == (status, True), done.output
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x0c", "\x1d"])
+def test_only_a_line_feed_ends_a_line(mark: str) -> None:
+    comment = f"// one{mark}line\n"
+    assert formatted(f"{comment}0 silence\n") == f"{comment}0       silence\n"
+    with pytest.raises(ScriptSyntaxError) as raised:
+        read(f"{comment}0 silence\n+0 nonsense here\n")
+    assert (raised.value.line, raised.value.text) == (3, "+0 nonsense here")
