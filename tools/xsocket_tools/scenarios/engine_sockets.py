@@ -30,7 +30,6 @@ from xsocket import (
     Verdict,
 )
 from xsocket.admission import AdmissionPolicy
-from xsocket.connection import SHUT_RDWR
 from xsocket.seqnum import distance
 from xsocket_tools.scenarios import engine_options as options
 from xsocket_tools.scenarios import symbols, tcpinfo
@@ -120,6 +119,12 @@ class _Socket:
     options: dict[options.Option, bytes] = field(default_factory=dict)
     unsent: bytes = b""
     sent: int = 0
+    error: int = 0
+
+    def taken_error(self) -> int:
+        """Return what ended a connection that it has no more; it is told once."""
+        taken, self.error = self.error, 0
+        return taken
 
     @property
     def is_listening(self) -> bool:
@@ -326,7 +331,7 @@ class EngineSockets(Sockets):
 
     def _connected(self, entry: _Socket, missing: int) -> Connection:
         if entry.connection is None:
-            raise _error(missing)
+            raise _error(entry.taken_error() or missing)
         return entry.connection
 
     # Text
@@ -430,12 +435,10 @@ class EngineSockets(Sockets):
             self._stop_listening(entry)
             return
         connection = self._connected(entry, errno.ENOTCONN)
-        if entry.opening and connection.state is State.SYN_SENT:
-            if how == SHUT_RDWR:
-                connection.abort()
-                entry.connection = None
-                return
-            raise _error(errno.ENOTCONN)
+        if entry.opening and connection.state is State.SYN_SENT:  # nothing to finish: Linux gives it up
+            self._dissolve(entry)
+            entry.error = errno.ECONNRESET
+            return
         connection.shutdown(how)
 
     def close(self, fd: int) -> None:
@@ -505,7 +508,7 @@ class EngineSockets(Sockets):
         match which:
             case options.SO_ERROR:
                 error = None if entry.connection is None else self._taken_error(entry.connection)
-                number = 0 if error is None else error.errno or 0
+                number = entry.taken_error() if error is None else error.errno or 0
             case options.SO_TYPE:
                 number = 1
             case options.SO_ACCEPTCONN:
@@ -560,7 +563,7 @@ class EngineSockets(Sockets):
             waiting = any(key.local_port == entry.bound[1] for key in self._node.pool)
             return _POLLIN | _POLLRDNORM if waiting else 0
         if entry.connection is None:
-            return _POLLOUT | _POLLHUP
+            return _POLLOUT | _POLLHUP | (_POLLERR if entry.error else 0)
         info = entry.connection.info
         events = 0
         if info.error is not None:
