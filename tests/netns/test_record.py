@@ -31,7 +31,6 @@ PATIENCE_S = 20.0
 ADDRESSES = {"client": ["10.0.0.1/24", "fd00::1/64"], "server": ["10.0.0.2/24", "fd00::2/64"]}
 SYSCTLS = {
     "net.ipv4.tcp_congestion_control": "reno",
-    "net.ipv4.tcp_rmem": "4096 131072 6291456",
     "net.ipv4.tcp_wmem": "4096 16384 4194304",
 }
 """As scripts have them: a new namespace has those of the machine."""
@@ -51,8 +50,10 @@ def pair(lab: Lab) -> Lab:
     return lab
 
 
-def listener(family: socket.AddressFamily) -> socket.socket:
+def listener(family: socket.AddressFamily, buffer: int | None = None) -> socket.socket:
     made = socket.socket(family)
+    if buffer is not None:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind(("", PORT))
     made.listen(1)
@@ -70,10 +71,10 @@ def unacknowledged(connection: socket.socket) -> int:
     return int.from_bytes(fcntl.ioctl(connection, SIOCOUTQ, bytes(4)), sys.byteorder)
 
 
-def talk(pair: Lab, family: socket.AddressFamily, *, reset: bool) -> None:
+def talk(pair: Lab, family: socket.AddressFamily, *, reset: bool = False, buffer: int | None = None) -> None:
     """Have the client ask and the server answer twice; the client ends it, or the server resets it."""
     with (
-        pair.hosts["server"].run(listener, family) as listening,
+        pair.hosts["server"].run(listener, family, buffer) as listening,
         pair.hosts["client"].run(socket.socket, family) as client,
     ):
         answering = threading.Thread(target=answer, args=(listening, reset))
@@ -102,12 +103,18 @@ def answer(listening: socket.socket, reset: bool) -> None:
             received(connection, 1)
 
 
-def captured_in(pair: Lab, host: str, family: socket.AddressFamily, *, reset: bool = False) -> list[Captured]:
+def captured_in(
+    pair: Lab,
+    host: str,
+    family: socket.AddressFamily,
+    *,
+    reset: bool = False,
+    buffer: int | None = None,
+) -> list[Captured]:
     with LiveCapture(pair.name, host, "eth0") as capture:
-        talk(pair, family, reset=reset)
-        captured: list[Captured] = []
-        until(lambda: captured.extend(capture.packets(0)) or is_over(captured))
-        return captured
+        talk(pair, family, reset=reset, buffer=buffer)
+        until(lambda: is_over(capture.packets()))
+        return capture.packets()
 
 
 def is_over(captured: list[Captured]) -> bool:
@@ -136,6 +143,16 @@ def test_what_linux_did_it_does_again(pair: Lab, host: str, version: IpVersion, 
     assert outcome.status is Status.PASSED, (outcome.failure, script.source)
 
 
+@pytest.mark.parametrize("buffer", [20_000, 100_000, 1 << 20])
+def test_a_buffer_of_its_own_is_told_by_its_windows(pair: Lab, buffer: int) -> None:
+    captured = captured_in(pair, "server", socket.AF_INET, buffer=buffer)
+    conversation = chosen(conversations(captured))
+    script = read(recorded(conversation, conversation.server).source)
+    assert "SO_RCVBUF" in script.source
+    outcome = run(script, "kernel", Settings(given=(UNHURRIED,)))
+    assert outcome.status is Status.PASSED, (outcome.failure, script.source)
+
+
 @pytest.fixture
 def command(pair: Lab, environment: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     argv = [sys.executable, "-W", "error", "-m", "xsocket_tools.cli", "record", "--lab", pair.name]
@@ -151,7 +168,7 @@ def test_the_command_captures_until_it_is_interrupted(
 ) -> None:
     assert command.stderr is not None
     assert command.stderr.readline() == f"capturing in host server of lab {pair.name} until Ctrl-C\n"
-    talk(pair, socket.AF_INET, reset=False)
+    talk(pair, socket.AF_INET)
     command.send_signal(2)
     told, _ = command.communicate(timeout=PATIENCE_S)
     assert command.returncode == 0

@@ -17,6 +17,9 @@ _TIMESTAMPS_OCTETS: Final = 12
 _FAST_OPEN_CLIENT, _FAST_OPEN_SERVER = 5, 2
 """tcp_fastopen of Linux (ip-sysctl.rst): client, with text in the SYN without a cookie; server."""
 _FAST_OPEN_WITHOUT_COOKIE: Final = 0x200
+_USUAL_SHIFT: Final = 7
+_USUAL_WINDOW: Final = 64_240
+"""What Linux offers, and at least opens with, by the buffers that scripts have (tcp_rmem)."""
 
 
 class Circumstances(NamedTuple):
@@ -56,6 +59,17 @@ class Circumstances(NamedTuple):
         return 0 if ours is None or theirs is None else ours
 
     @property
+    def receive_buffer(self) -> int | None:
+        """What to set SO_RCVBUF to, octets, for windows as small as the target's; None for nothing."""
+        if self.syn is None:
+            return None
+        shift = parse(self.syn.options).window_scale
+        if shift is not None and 0 < shift < _USUAL_SHIFT:
+            return _scaled_by(shift)
+        is_small = self.syn.window < _USUAL_WINDOW
+        return self.syn.window if shift == 0 or (shift is None and is_small) else None
+
+    @property
     def full_octets(self) -> int:
         """The text of a segment that is full, as the target sends it."""
         ours, theirs = _offer(self.syn), _offer(self.remote_syn)
@@ -93,6 +107,8 @@ class Circumstances(NamedTuple):
             if missing
         ]
         found += self._ecn(self.syn) + self._fast_open(self.syn)
+        if offered.window_scale is not None and offered.window_scale > _USUAL_SHIFT:
+            found.append(("tcp_rmem", f'"4096 131072 {_scaled_by(offered.window_scale)}"'))
         if longest_write > _LONG_WRITE:
             buffer = 1 << (4 * longest_write).bit_length()
             found.append(("tcp_wmem", f'"4096 {buffer} {buffer}"'))
@@ -134,6 +150,11 @@ def circumstances(conversation: Conversation, local: End) -> Circumstances:
         theirs[0] if theirs else None,
         any(each.flags & (SYN | ACK) == SYN for each in ours),
     )
+
+
+def _scaled_by(shift: int) -> int:
+    """Return a buffer that Linux scales by *shift* bits, one in the middle of those."""
+    return 3 << (14 + shift)
 
 
 def _offer(syn: Segment | None) -> Parsed:

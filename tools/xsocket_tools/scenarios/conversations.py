@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, NamedTuple
 
 from xsocket import FourTuple, Segment
 from xsocket.reasons import DropReason
 from xsocket.segment import ACK, FIN, RST, SYN
+from xsocket.seqnum import MASK
 from xsocket.wire.codec import TcpPacket, decode
 from xsocket.wire.icmp import IcmpPacket, path_error
 from xsocket_tools.scenarios.errors import ScriptError
 from xsocket_tools.scenarios.packets import ETHERNET
 
 Side = Literal["server", "client"]
+
+TOGETHER_US: Final = 1_000
+"""How far apart segments may be that came together."""
 
 
 class RecordingError(ScriptError):
@@ -188,6 +192,53 @@ def chosen(
             f"the beginning of {conversation} is missing", remedy="Capture from before its first SYN."
         )
     return conversation
+
+
+def with_fins_joined(conversation: Conversation, local: End) -> Conversation:
+    """Return a connection in which a FIN is one segment with the text that came with it.
+
+    Two segments that come together may be acknowledged together, by an engine that takes all frames that are
+    there, and by Linux, which may have them as one (GRO). Sent one by one they need not be.
+
+    Args:
+        conversation: The connection.
+        local: The end that acknowledges.
+    """
+    joined: list[Carried] = []
+    for at, carried in enumerate(conversation.packets):
+        before = joined[-1] if joined else None
+        answer = next((each for each in conversation.packets[at + 1 :] if each.source == local), None)
+        if before is not None and _is_fin_of(before, carried, answer, local):
+            joined[-1] = carried._replace(packet=_as_one(before.packet, carried.packet))
+        else:
+            joined.append(carried)
+    return replace(conversation, packets=joined)
+
+
+def _is_fin_of(text: Carried, fin: Carried, answer: Carried | None, local: End) -> bool:
+    """Whether *fin* came right behind *text*, and *answer* acknowledges both at once."""
+    packets = [each.packet for each in (text, fin, answer) if each is not None]
+    if local in (text.source, fin.source) or fin.at_us - text.at_us > TOGETHER_US or len(packets) < 3:
+        return False
+    if not all(isinstance(packet, TcpPacket) for packet in packets):
+        return False
+    first, last, answered = (packet.segment for packet in packets if isinstance(packet, TcpPacket))
+    end = (first.seq + len(first.payload)) & MASK
+    return (
+        bool(first.payload)
+        and first.flags & (SYN | FIN | RST) == 0
+        and last.flags & (SYN | FIN | RST) == FIN
+        and (last.seq, last.acknowledgment) == (end, first.acknowledgment)
+        and answered.acknowledgment == (end + len(last.payload) + 1) & MASK
+    )
+
+
+def _as_one(text: TcpPacket | IcmpPacket, fin: TcpPacket | IcmpPacket) -> TcpPacket:
+    assert isinstance(text, TcpPacket)
+    assert isinstance(fin, TcpPacket)
+    first, last = text.segment, fin.segment
+    payload = first.payload + last.payload
+    return fin._replace(segment=last._replace(seq=first.seq, flags=first.flags | last.flags, payload=payload))
 
 
 def _these(found: Sequence[Conversation]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from contextlib import suppress
 from typing import Final
 
 from xsocket_netns import registry
@@ -37,6 +38,7 @@ class LiveCapture:
         record = registry.LabRecord.load(lab)
         with host_namespace(record, host) as namespace:
             self._socket = namespace.run(_packet_socket, interface)
+        self._found: list[Captured] = []
 
     def __enter__(self) -> LiveCapture:
         return self
@@ -44,35 +46,30 @@ class LiveCapture:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def packets(self, duration_s: float | None = None) -> list[Captured]:
-        """Return the IP packets that came since it began, and come within a time or until Ctrl-C."""
-        found: list[Captured] = []
+    def listen(self, duration_s: float | None = None) -> None:
+        """Take packets for a time, or until something such as Ctrl-C raises."""
         deadline = None if duration_s is None else time.monotonic() + duration_s
-        try:
-            while deadline is None or (left_s := deadline - time.monotonic()) > 0:
-                self._socket.settimeout(None if deadline is None else left_s)
-                self._take(found)
-        except (KeyboardInterrupt, TimeoutError):
-            pass
-        self._take_what_waits(found)
-        return found
+        while deadline is None or (left_s := deadline - time.monotonic()) > 0:
+            self._socket.settimeout(None if deadline is None else left_s)
+            try:
+                self._take()
+            except TimeoutError:
+                return
 
-    def _take(self, found: list[Captured]) -> None:
+    def packets(self) -> list[Captured]:
+        """Return the IP packets that have come until now, those that were not taken yet included."""
+        now_us = time.time_ns() // 1000
+        self._socket.settimeout(0)
+        with suppress(BlockingIOError):
+            while not self._found or self._found[-1].at_us <= now_us:
+                self._take()
+        return self._found
+
+    def _take(self) -> None:
         octets, ancillary, _, address = self._socket.recvmsg(_LONGEST, 64)
         _, protocol, kind, *_ = address
         if protocol in _IP:
-            found.append(Captured(_at_us(ancillary), octets, kind == _OUTGOING))
-
-    def _take_what_waits(self, found: list[Captured]) -> None:
-        """Take what came in time and was not read yet, and nothing that came later."""
-        now_us = time.time_ns() // 1000
-        self._socket.settimeout(0)
-        try:
-            while not found or found[-1].at_us <= now_us:
-                self._take(found)
-        except BlockingIOError:
-            return
-        del found[-1]
+            self._found.append(Captured(_at_us(ancillary), octets, kind == _OUTGOING))
 
 
 def _packet_socket(interface: str | None) -> socket.socket:

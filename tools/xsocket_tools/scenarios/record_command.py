@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -116,8 +117,10 @@ def _listened(lab: str, host: str, interface: str | None, duration_s: float | No
 
     with LiveCapture(lab, host, interface) as capture:
         how_long = "until Ctrl-C" if duration_s is None else f"for {duration_s:g} s"
-        click.echo(f"capturing in host {host} of lab {lab} {how_long}", err=True)
-        return capture.packets(duration_s)
+        with suppress(KeyboardInterrupt):
+            click.echo(f"capturing in host {host} of lab {lab} {how_long}", err=True)
+            capture.listen(duration_s)
+        return capture.packets()
 
 
 def _write(path: Path, text: str) -> None:

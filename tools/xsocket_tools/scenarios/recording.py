@@ -18,7 +18,7 @@ from xsocket.tcp.options import parse
 from xsocket.wire.codec import TcpPacket
 from xsocket.wire.icmp import IcmpPacket, path_error
 from xsocket_tools.scenarios.circumstances import circumstances
-from xsocket_tools.scenarios.conversations import Conversation, End
+from xsocket_tools.scenarios.conversations import Conversation, End, with_fins_joined
 from xsocket_tools.scenarios.hindsight import Hindsight, Moment
 from xsocket_tools.scenarios.notation import COLUMN, event_text, flag_text
 from xsocket_tools.scenarios.packets import icmp_name, option_specs
@@ -70,6 +70,7 @@ def recorded(
     Returns:
         The script; its source is written out, and its lines are counted there.
     """
+    conversation = with_fins_joined(conversation, local)
     recorder = _Recorder(conversation, local, windows)
     recorder.record()
     known = recorder.known
@@ -197,6 +198,9 @@ class _Recorder:
 
     def _open(self) -> None:
         self._call(0, "socket", _DOTS, Word("SOCK_STREAM"), Word("IPPROTO_TCP"), result=_FIRST_FD)
+        buffer = self.known.receive_buffer
+        if buffer is not None:
+            self._option(0, _FIRST_FD, "SOL_SOCKET", "SO_RCVBUF", Array((_number(buffer),)), 4)
         if self.known.is_client:
             nonblocking = Either((Word("O_RDWR"), Word("O_NONBLOCK")))
             self._call(0, "fcntl", _number(_FIRST_FD), Word("F_SETFL"), nonblocking)

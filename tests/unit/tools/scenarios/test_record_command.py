@@ -29,7 +29,7 @@ def handshake(client: End = CLIENT, isn: int = 0) -> Wire:
     wire = Wire(1_000, (client, SERVER))
     wire.client(SYN, seq=isn)
     wire.client_next = 1
-    wire.server(SYN | ACK)
+    wire.server(SYN | ACK, window=64_240)
     wire.after(20).client(ACK)
     return wire
 

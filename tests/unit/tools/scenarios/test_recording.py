@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.captures import CLIENT, SERVER, Wire, exchange, opened
+from support.captures import CLIENT, SERVER, SYN_OPTIONS, Wire, exchange, opened
 from xsocket.segment import ACK, CE, CWR, ECE, FIN, PSH, RST, SYN
 from xsocket.tcp import options as tcp_options
 from xsocket.tcp.options import FastOpen, for_segment, for_syn
@@ -300,6 +300,58 @@ def test_what_the_target_does_not_offer_is_switched_off(
     assert f"`sysctl -q net.ipv4.{command}`" in commands
 
 
+@pytest.mark.parametrize(
+    ("shift", "window", "told"),
+    [
+        pytest.param(10, 65_535, '`sysctl -q net.ipv4.tcp_rmem="4096 131072 50331648"`', id="large"),
+        pytest.param(3, 65_535, "+0 setsockopt(3, SOL_SOCKET, SO_RCVBUF, [393216], 4) = 0", id="small"),
+        pytest.param(0, 29_200, "+0 setsockopt(3, SOL_SOCKET, SO_RCVBUF, [29200], 4) = 0", id="unscaled"),
+        pytest.param(None, 8_760, "+0 setsockopt(3, SOL_SOCKET, SO_RCVBUF, [8760], 4) = 0", id="no-scaling"),
+    ],
+)
+def test_the_windows_tell_of_the_buffer(shift: int | None, window: int, told: str) -> None:
+    wire = Wire()
+    wire.client(SYN, options=SYN_OPTIONS)
+    wire.server(SYN | ACK, options=for_syn(1460, shift, True, None), window=window)
+    wire.client(ACK)
+    script = script_of(wire)
+    assert told in lines(script)
+    assert run(script, "sim", Settings()).status is Status.PASSED
+
+
+@pytest.mark.parametrize("shift", [7, None])
+def test_a_buffer_that_is_usual_needs_no_word(shift: int | None) -> None:
+    wire = Wire()
+    wire.client(SYN, options=SYN_OPTIONS)
+    wire.server(SYN | ACK, options=for_syn(1460, shift, True, None), window=65_535)
+    assert not [line for line in lines(script_of(wire)) if "rmem" in line or "RCVBUF" in line]
+
+
+def test_a_fin_that_is_acknowledged_with_its_text_is_one_segment_with_it() -> None:
+    wire = opened()
+    wire.client(PSH | ACK, 20)
+    wire.client(FIN | ACK)
+    wire.server(ACK)
+    assert lines(script_of(wire))[-3:] == [
+        "+0 < FP. 1:21(20) ack 1 win 500",
+        "+0 read(4, ..., 20) = 20",
+        "+0~+0.02 > . 1:1(0) ack 22",
+    ]
+
+
+@pytest.mark.parametrize("between", ["an acknowledgment", "time"])
+def test_a_fin_that_is_acknowledged_by_itself_stays_so(between: str) -> None:
+    wire = opened()
+    wire.client(PSH | ACK, 20)
+    if between == "time":
+        wire.after(10)
+    else:
+        wire.server(ACK)
+    wire.client(FIN | ACK)
+    wire.server(ACK)
+    assert "< F. 21:21(0) ack 1 win 500" in script_of(wire).source
+
+
 def test_the_mss_tells_of_the_mtu() -> None:
     wire = Wire()
     wire.client(SYN, options=for_syn(1460, 7, True, None))
@@ -353,7 +405,7 @@ def test_a_client_that_asks_for_a_cookie_sends_nothing_yet() -> None:
 def test_a_server_that_opens_fast_takes_the_text_before_the_handshake_ends() -> None:
     wire = Wire()
     wire.client(SYN, 20, options=cookie(b"12345678"))
-    wire.server(SYN | ACK)
+    wire.server(SYN | ACK, window=65_535)
     wire.server(PSH | ACK, 5)
     script = script_of(wire)
     assert "`sysctl -q net.ipv4.tcp_fastopen=514`" in lines(script)
