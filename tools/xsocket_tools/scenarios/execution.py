@@ -45,7 +45,8 @@ def perform(job: Job) -> Outcome:
     """Do one run and write its capture; never raises for what happens in it.
 
     Returns:
-        The outcome; without trace and frames where nothing is wrong, for nobody will look at them.
+        The outcome; where nothing is wrong without trace and frames, and in repetitions without path, for
+        nobody will look at them, and a plan may have a million runs.
     """
     from xsocket_tools.scenarios.running import run
 
@@ -55,7 +56,9 @@ def perform(job: Job) -> Outcome:
             write_packets_of(outcome, job.capture)
     except Exception as error:  # a fault of ours, or of the machine, must not end all the other runs
         return _error(job, str(error) if hasattr(error, "remedy") else traceback.format_exc())
-    return replace(outcome, events=(), frames=()) if outcome.status.is_good else outcome
+    if not outcome.status.is_good:
+        return outcome
+    return replace(outcome, events=(), frames=(), path=outcome.path if job.number <= 1 else ())
 
 
 def write_packets_of(outcome: Outcome, path: Path) -> int:
@@ -148,6 +151,7 @@ class _Crew:
                         self.begin()
                 else:
                     self._give(worker)
+                    outcome = replace(outcome, script=self._jobs[place].script)  # of which it has a copy
                 yield place, outcome
 
     def _give(self, worker: _Worker) -> None:

@@ -178,10 +178,12 @@ def jobs_for(
     """
     numbers = range(1, repeat + 1) if repeat > 1 else (0,)
     jobs = [
-        Job(script, target, settings_for(flags, version), str(path.parent), number)
+        Job(script, target, settings, directory, number)
         for path, script in scripts.items()
+        for directory in [str(path.parent)]
         for target in targets
         for version in versions_for(script, versions, flags)
+        for settings in [settings_for(flags, version)]
         for number in numbers
     ]
     chosen = [job for job in jobs if selection(job.name)]

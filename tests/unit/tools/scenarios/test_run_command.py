@@ -33,6 +33,7 @@ from xsocket_tools.scenarios.errors import ScriptUsageError
 from xsocket_tools.scenarios.execution import outcomes, perform, workers_for, write_packets_of
 from xsocket_tools.scenarios.outcome import Outcome, Status
 from xsocket_tools.scenarios.plan import Job, capture_name, selection_of
+from xsocket_tools.scenarios.reading import read
 from xsocket_tools.scenarios.settings import Settings
 
 Use = Callable[[Run], None]
@@ -498,3 +499,11 @@ def test_what_a_failure_needs_is_kept_and_what_success_has_is_not(use: Use) -> N
     assert (good.events, good.frames) == ((), ())
     assert bad.events
     assert bad.frames
+
+
+def test_a_run_is_no_heavier_for_being_repeated() -> None:
+    first = Job(read(HANDSHAKE, "a.pkt"), "sim", Settings(), number=1)
+    found = dict(outcomes([first, first._replace(number=2)], 2))
+    assert [found[place].status for place in (0, 1)] == [Status.PASSED] * 2
+    assert all(found[place].script is first.script for place in (0, 1))
+    assert (bool(found[0].path), found[1].path) == (True, ())
