@@ -13,7 +13,7 @@ from xsocket.segment import ACK, FIN, RST, SYN
 from xsocket.seqnum import MASK, distance
 from xsocket.wire.ip import Ipv4
 from xsocket_tools.scenarios import packets
-from xsocket_tools.scenarios.errors import ScriptError
+from xsocket_tools.scenarios.errors import ScriptUsageError
 from xsocket_tools.scenarios.notation import option_text
 from xsocket_tools.scenarios.outcome import Difference
 from xsocket_tools.scenarios.packets import Live
@@ -58,13 +58,14 @@ class Timestamps:
             scaled: Whether one that was not seen is as far from the first as it is in the script.
 
         Raises:
-            ScriptError: The target has sent none that the script calls so.
+            ScriptUsageError: The target has sent none that the script calls so.
         """
         if script in self._live:
             return self._live[script]
         if self._first is None or not scaled:
             message = f"the target has sent no timestamp {script} that could be echoed"
-            raise ScriptError(f"{message}; --tcp_ts_ecr_scaled counts it from the first that was seen")
+            remedy = "Echo one that an outbound packet has, or count from the first: --tcp_ts_ecr_scaled."
+            raise ScriptUsageError(message, remedy=remedy)
         first_script, first_live = self._first
         return (first_live + script - first_script) & MASK
 

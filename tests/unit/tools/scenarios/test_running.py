@@ -364,9 +364,9 @@ def test_an_echo_of_a_timestamp_that_the_target_never_sent() -> None:
     assert outcome.status is Status.ERROR
     assert outcome.failure is not None
     assert outcome.failure.line == 5
-    assert outcome.failure.message == (
-        "the target has sent no timestamp 99 that could be echoed; "
-        "--tcp_ts_ecr_scaled counts it from the first that was seen"
+    assert outcome.failure.message == "the target has sent no timestamp 99 that could be echoed"
+    assert outcome.failure.remedy == (
+        "Echo one that an outbound packet has, or count from the first: --tcp_ts_ecr_scaled."
     )
     assert ran("--tcp_ts_ecr_scaled\n" + script).status is not Status.ERROR
     assert ran("--tcp_ts_ecr_scaled\n" + LISTEN + "+0 < . 1:1(0) ack 1 win 1 <TS val 9 ecr 99>\n").status is (
