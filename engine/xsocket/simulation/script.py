@@ -157,7 +157,7 @@ class Hold(Script):
         if self._for_s is not None:
             self._timeline.at(self._timeline.now() + self._for_s, partial(self._let_go, number))
 
-    def passed(self, sent: Sent) -> None:  # few scripts want to know
+    def passed(self, sent: Sent) -> None:
         """See `Script.passed`."""
         if self._held and self._until is not None and self._until(sent):
             self.release()
