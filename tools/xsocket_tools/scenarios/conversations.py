@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final, Literal, NamedTuple
 
 from xsocket import FourTuple, Segment
@@ -206,31 +207,36 @@ def with_fins_joined(conversation: Conversation, local: End) -> Conversation:
     """
     joined: list[Carried] = []
     for at, carried in enumerate(conversation.packets):
-        before = joined[-1] if joined else None
-        answer = next((each for each in conversation.packets[at + 1 :] if each.source == local), None)
-        if before is not None and _is_fin_of(before, carried, answer, local):
-            joined[-1] = carried._replace(packet=_as_one(before.packet, carried.packet))
-        else:
-            joined.append(carried)
+        text = joined[-1] if joined else None
+        if text is not None and local not in (text.source, carried.source) and _is_fin_of(text, carried):
+            later = islice(conversation.packets, at + 1, None)
+            answer = next((each.packet for each in later if each.source == local), None)
+            if isinstance(answer, TcpPacket) and _acknowledges(answer.segment, carried):
+                joined[-1] = carried._replace(packet=_as_one(text.packet, carried.packet))
+                continue
+        joined.append(carried)
     return replace(conversation, packets=joined)
 
 
-def _is_fin_of(text: Carried, fin: Carried, answer: Carried | None, local: End) -> bool:
-    """Whether *fin* came right behind *text*, and *answer* acknowledges both at once."""
-    packets = [each.packet for each in (text, fin, answer) if each is not None]
-    if local in (text.source, fin.source) or fin.at_us - text.at_us > TOGETHER_US or len(packets) < 3:
+def _is_fin_of(text: Carried, fin: Carried) -> bool:
+    """Whether *fin* came right behind *text*."""
+    if not isinstance(text.packet, TcpPacket) or not isinstance(fin.packet, TcpPacket):
         return False
-    if not all(isinstance(packet, TcpPacket) for packet in packets):
-        return False
-    first, last, answered = (packet.segment for packet in packets if isinstance(packet, TcpPacket))
-    end = (first.seq + len(first.payload)) & MASK
+    first, last = text.packet.segment, fin.packet.segment
     return (
-        bool(first.payload)
-        and first.flags & (SYN | FIN | RST) == 0
+        fin.at_us - text.at_us <= TOGETHER_US
+        and first.flags & (SYN | FIN | RST) == 0 < len(first.payload)
         and last.flags & (SYN | FIN | RST) == FIN
-        and (last.seq, last.acknowledgment) == (end, first.acknowledgment)
-        and answered.acknowledgment == (end + len(last.payload) + 1) & MASK
+        and last.seq == (first.seq + len(first.payload)) & MASK
+        and last.acknowledgment == first.acknowledgment
     )
+
+
+def _acknowledges(answer: Segment, carried: Carried) -> bool:
+    """Whether *answer* acknowledges all of a segment."""
+    assert isinstance(carried.packet, TcpPacket)
+    segment = carried.packet.segment
+    return answer.acknowledgment == (segment.seq + segment.length) & MASK
 
 
 def _as_one(text: TcpPacket | IcmpPacket, fin: TcpPacket | IcmpPacket) -> TcpPacket:

@@ -70,8 +70,7 @@ def recorded(
     Returns:
         The script; its source is written out, and its lines are counted there.
     """
-    conversation = with_fins_joined(conversation, local)
-    recorder = _Recorder(conversation, local, windows)
+    recorder = _Recorder(with_fins_joined(conversation, local), local, windows)
     recorder.record()
     known = recorder.known
     flags = tuple(Flag(name, value, 0) for name, value in known.flags())
