@@ -32,7 +32,7 @@ from xsocket_tools.scenarios.script import (
     Word,
 )
 from xsocket_tools.scenarios.settings import FIRST_REMOTE_PORT, Settings
-from xsocket_tools.scenarios.target import Address, Message, Returned, Sockets
+from xsocket_tools.scenarios.target import Address, Message, Returned, Sockets, os_error
 
 _MAX_CONTROL: Final = 4096
 _MOST_OCTETS: Final = 1 << 26
@@ -44,7 +44,7 @@ _TIMEVAL_OPTIONS: Final = {(1, 20), (1, 21), (1, 66), (1, 67)}  # SO_RCVTIMEO, S
 
 
 def _not_valid() -> NoReturn:
-    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    raise os_error(errno.EINVAL)
 
 
 class Begun(NamedTuple):

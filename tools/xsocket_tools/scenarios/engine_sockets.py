@@ -8,7 +8,6 @@ differ on purpose, the engine is left as it is, and the script shows it.
 from __future__ import annotations
 
 import errno
-import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,8 +32,9 @@ from xsocket.admission import AdmissionPolicy
 from xsocket.seqnum import distance
 from xsocket_tools.scenarios import engine_options as options
 from xsocket_tools.scenarios import symbols, tcpinfo
+from xsocket_tools.scenarios.epoll import Epoll, Signs
 from xsocket_tools.scenarios.errors import UnsupportedError
-from xsocket_tools.scenarios.target import Address, Message, Sockets
+from xsocket_tools.scenarios.target import Address, Message, Sockets, os_error
 
 _AF_INET: Final = 2
 _SOL_IPV6: Final = 41
@@ -42,7 +42,6 @@ _NONBLOCK: Final = 0x800
 _DONTWAIT, _PEEK, _WAITALL, _TRUNC, _FASTOPEN, _OOB, _ERRQUEUE = 0x40, 2, 0x100, 0x20, 0x20000000, 1, 0x2000
 _POLLIN, _POLLOUT, _POLLERR, _POLLHUP, _POLLRDHUP, _POLLNVAL = 1, 4, 8, 0x10, 0x2000, 0x20
 _POLLRDNORM, _POLLWRNORM = 0x40, 0x100
-_EDGE, _ONESHOT = 1 << 31, 1 << 30
 _FIRST_FD: Final = 3
 _NO_BACKLOG: Final = 4096
 
@@ -131,15 +130,6 @@ class _Socket:
         return self.backlog is not None
 
 
-@dataclass(slots=True)
-class _Interest:
-    """What an epoll descriptor waits for."""
-
-    events: int
-    data: int
-    seen: tuple[int, int, int] = (0, 0, 0)
-
-
 class _Listening:
     """Admits the ports that are listened on (`xsocket.AdmissionPolicy`), as many as the backlog holds."""
 
@@ -171,7 +161,7 @@ class EngineSockets(Sockets):
         self._node = node
         self._now = now
         self._sockets: dict[int, _Socket] = {}
-        self._epolls: dict[int, dict[int, _Interest]] = {}
+        self._epolls: dict[int, Epoll] = {}
         self._next = _FIRST_FD
         self._admission = _Listening(node.pool)
         self.began = 0.0
@@ -187,7 +177,7 @@ class EngineSockets(Sockets):
     def _of(self, fd: int) -> _Socket:
         entry = self._sockets.get(fd)
         if entry is None:
-            raise _error(errno.EBADF)
+            raise os_error(errno.EBADF)
         return entry
 
     def _wait(
@@ -195,7 +185,7 @@ class EngineSockets(Sockets):
     ) -> NotYet | OSError:
         """Return what a call does that cannot go on: wait, or fail at once, or when its time is over."""
         if entry.flags & _NONBLOCK or flags & _DONTWAIT:
-            return _error(errno.EAGAIN)
+            return os_error(errno.EAGAIN)
         raw = entry.options.get(option)
         if raw is None:
             return NotYet()
@@ -203,7 +193,7 @@ class EngineSockets(Sockets):
         until = self.began + seconds + micros / 1e6
         if not (seconds or micros):
             return NotYet()
-        return _error(errno.EAGAIN) if self._now() >= until else NotYet(until)
+        return os_error(errno.EAGAIN) if self._now() >= until else NotYet(until)
 
     def socket(self, family: int, kind: int, protocol: int) -> int:
         """See `Sockets.socket`."""
@@ -214,21 +204,21 @@ class EngineSockets(Sockets):
         """See `Sockets.bind`."""
         entry = self._of(fd)
         if entry.bound is not None:
-            raise _error(errno.EINVAL)
+            raise os_error(errno.EINVAL)
         address = _plain(address)
         taken = any(
             other.bound is not None and other.bound[1] == address[1] and other.is_listening
             for other in self._sockets.values()
         )
         if taken and not entry.options.get(options.SO_REUSEPORT):
-            raise _error(errno.EADDRINUSE)
+            raise os_error(errno.EADDRINUSE)
         entry.bound = address
 
     def listen(self, fd: int, backlog: int) -> None:
         """See `Sockets.listen`: from now on SYNs for the port are admitted."""
         entry = self._of(fd)
         if entry.connection is not None:
-            raise _error(errno.EINVAL)
+            raise os_error(errno.EINVAL)
         if entry.bound is None:
             raise UnsupportedError("listen on a port that the kernel chooses")
         entry.backlog = _NO_BACKLOG if backlog < 0 else backlog
@@ -239,7 +229,7 @@ class EngineSockets(Sockets):
         """See `Sockets.accept`: claims a connection to the port from the pool."""
         entry = self._of(fd)
         if not entry.is_listening:
-            raise _error(errno.EINVAL)
+            raise os_error(errno.EINVAL)
         assert entry.bound is not None
         try:
             connection = self._node.pool.claim(Pattern(local_port=entry.bound[1]), timeout=0)
@@ -276,11 +266,11 @@ class EngineSockets(Sockets):
             self._dissolve(entry)
             return
         if entry.is_listening:
-            raise _error(errno.EISCONN)
+            raise os_error(errno.EISCONN)
         if entry.connection is None:
             self._open(entry, _plain(address), None)
             if entry.flags & _NONBLOCK:
-                raise _error(errno.EINPROGRESS)
+                raise os_error(errno.EINPROGRESS)
         self._finish_opening(entry)
 
     def _open(self, entry: _Socket, address: Address, data: bytes | None) -> None:
@@ -291,7 +281,7 @@ class EngineSockets(Sockets):
                 *address, local_address=local or None, local_port=port or None, data=data
             )
         except AddressInUseError:
-            raise _error(errno.EADDRNOTAVAIL) from None
+            raise os_error(errno.EADDRNOTAVAIL) from None
         except BadAddressError as error:
             raise UnsupportedError(f"connect to such an address: {error.args[0]}") from None
         entry.connection.settimeout(0)
@@ -301,15 +291,15 @@ class EngineSockets(Sockets):
         connection = entry.connection
         assert connection is not None
         if not entry.opening:
-            raise _error(errno.EISCONN)
+            raise os_error(errno.EISCONN)
         if connection.state is State.CLOSED or connection.info.error is not None:
             entry.connection, entry.opening = None, False
-            raise self._taken_error(connection) or _error(errno.ECONNABORTED)
+            raise self._taken_error(connection) or os_error(errno.ECONNABORTED)
         if connection.state in _OPENING:
             if entry.flags & _NONBLOCK:
-                raise _error(errno.EALREADY)
+                raise os_error(errno.EALREADY)
             waits = self._wait(entry, option=options.SO_SNDTIMEO)
-            raise waits if isinstance(waits, NotYet) else _error(errno.EINPROGRESS)
+            raise waits if isinstance(waits, NotYet) else os_error(errno.EINPROGRESS)
         entry.opening = False
 
     def _dissolve(self, entry: _Socket) -> None:
@@ -331,7 +321,7 @@ class EngineSockets(Sockets):
 
     def _connected(self, entry: _Socket, missing: int) -> Connection:
         if entry.connection is None:
-            raise _error(entry.taken_error() or missing)
+            raise os_error(entry.taken_error() or missing)
         return entry.connection
 
     # Text
@@ -369,18 +359,18 @@ class EngineSockets(Sockets):
     def _send_fast(self, entry: _Socket, data: bytes, to: Address | None) -> int:
         """Send text in the SYN where a cookie allows it (RFC 7413); if not, wait for the handshake."""
         if to is None:
-            raise _error(errno.EINVAL)
+            raise os_error(errno.EINVAL)
         address = _plain(to)
         config = self._node.config
         if not config.fastopen & 1:
-            raise _error(errno.EOPNOTSUPP)
+            raise os_error(errno.EOPNOTSUPP)
         may = self._node.fastopen_cookie(address[0]) is not None or config.fastopen & 4
         self._open(entry, address, data if may else b"")
         if may:
             entry.opening = False
             return len(data)
         if entry.flags & _NONBLOCK:
-            raise _error(errno.EINPROGRESS)
+            raise os_error(errno.EINPROGRESS)
         raise NotYet()
 
     def sendmsg(
@@ -400,7 +390,7 @@ class EngineSockets(Sockets):
         """See `Sockets.recv`."""
         entry = self._of(fd)
         if flags & _ERRQUEUE:
-            raise _error(errno.EAGAIN)
+            raise os_error(errno.EAGAIN)
         if flags & _OOB:
             raise UnsupportedError("MSG_OOB: the engine delivers urgent text with the rest")
         connection = self._connected(entry, errno.ENOTCONN)
@@ -447,8 +437,8 @@ class EngineSockets(Sockets):
             return
         entry = self._of(fd)
         del self._sockets[fd]
-        for interests in self._epolls.values():
-            interests.pop(fd, None)
+        for epoll in self._epolls.values():
+            epoll.forget(fd)
         if entry.is_listening:
             self._stop_listening(entry)
         connection = entry.connection
@@ -491,7 +481,7 @@ class EngineSockets(Sockets):
         """See `Sockets.ioctl`."""
         entry = self._of(fd)
         if entry.is_listening:
-            raise _error(errno.EINVAL)
+            raise os_error(errno.EINVAL)
         info = None if entry.connection is None else entry.connection.info
         if request == 0x541B:
             return 0 if info is None or info.state in _OPENING else info.unread
@@ -532,7 +522,7 @@ class EngineSockets(Sockets):
         if which == options.TCP_CONGESTION and value.rstrip(b"\0") not in (b"reno", b"newreno"):
             raise UnsupportedError(f"congestion control {value.rstrip(bytes(1)).decode(errors='replace')}")
         if not options.is_long_enough(which, value):
-            raise _error(errno.EINVAL)
+            raise os_error(errno.EINVAL)
         given = {**entry.options, which: value}
         config = self._node.config
         try:
@@ -541,7 +531,7 @@ class EngineSockets(Sockets):
             if rules and entry.connection is not None:
                 entry.connection.configure(**rules)
         except BadConfigError:
-            raise _error(errno.EINVAL) from None
+            raise os_error(errno.EINVAL) from None
         entry.options = given
         if entry.is_listening:
             self._node.set_config(opening)
@@ -597,45 +587,31 @@ class EngineSockets(Sockets):
     def epoll_create(self) -> int:
         """See `Sockets.epoll_create`."""
         fd, self._next = self._next, self._next + 1
-        self._epolls[fd] = {}
+        self._epolls[fd] = Epoll(self._look)
         return fd
 
     def epoll_ctl(self, epfd: int, operation: int, fd: int, events: int, data: int) -> None:
         """See `Sockets.epoll_ctl`."""
-        interests = self._interests(epfd)
+        epoll = self._epoll(epfd)
         self._of(fd)
-        if (operation == 1) is (fd in interests):
-            raise _error(errno.EEXIST if operation == 1 else errno.ENOENT)
-        if operation == 2:
-            del interests[fd]
-        else:
-            interests[fd] = _Interest(events, data)
+        epoll.control(operation, fd, events, data)
 
-    def _interests(self, epfd: int) -> dict[int, _Interest]:
+    def _epoll(self, epfd: int) -> Epoll:
         if epfd not in self._epolls:
-            raise _error(errno.EBADF)
+            raise os_error(errno.EBADF)
         return self._epolls[epfd]
 
     def epoll_wait(self, epfd: int, most: int, timeout_ms: int) -> list[tuple[int, int]]:
         """See `Sockets.epoll_wait`."""
-        found = []
-        for fd, interest in self._interests(epfd).items():
-            ready = self._ready(fd) & (interest.events & 0xFFFF | _POLLERR | _POLLHUP)
-            if ready and self._is_news(fd, interest, ready):
-                found.append((ready, interest.data))
-                if interest.events & _ONESHOT:
-                    interest.events &= _EDGE | _ONESHOT
+        found = self._epoll(epfd).ready(most)
         if found or self._is_over(timeout_ms):
-            return found[:most]
+            return found
         raise NotYet(self._end(timeout_ms))
 
-    def _is_news(self, fd: int, interest: _Interest, ready: int) -> bool:
-        """Whether an edge came since the last time, where only edges count."""
+    def _look(self, fd: int) -> tuple[int, Signs]:
         connection = self._of(fd).connection
         info = None if connection is None else connection.info
-        now = (ready, 0 if info is None else info.rcv_nxt, 0 if info is None else info.snd_una)
-        before, interest.seen = interest.seen, now
-        return not interest.events & _EDGE or before != now
+        return self._ready(fd), () if info is None else (info.rcv_nxt, info.snd_una)
 
     # What code sees
 
@@ -650,11 +626,7 @@ class EngineSockets(Sockets):
 def _check_level(entry: _Socket, level: int, refusal: int) -> None:
     """Refuse options of IPv6 to a socket of IPv4."""
     if entry.family == _AF_INET and level == _SOL_IPV6:
-        raise _error(refusal)
-
-
-def _error(number: int) -> OSError:
-    return OSError(number, os.strerror(number))
+        raise os_error(refusal)
 
 
 def _plain(address: Address) -> Address:

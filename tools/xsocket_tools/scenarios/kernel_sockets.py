@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from xsocket_tools.scenarios import tcpinfo
-from xsocket_tools.scenarios.target import Address, Message, Sockets
+from xsocket_tools.scenarios.target import Address, Message, Sockets, os_error
 
 if TYPE_CHECKING:
     from xsocket_netns import Host
@@ -188,14 +188,14 @@ class KernelSockets(Sockets):
         elif operation == _EPOLL_CTL_DEL:
             epoll.unregister(fd)
         else:
-            raise _error(errno.EINVAL)
+            raise os_error(errno.EINVAL)
         self._data[epfd, fd] = data
 
     def epoll_wait(self, epfd: int, most: int, timeout_ms: int) -> list[tuple[int, int]]:
         """See `Sockets.epoll_wait`."""
         epoll = self._epoll(epfd)
         if most <= 0:
-            raise _error(errno.EINVAL)
+            raise os_error(errno.EINVAL)
         there = epoll.poll(-1 if timeout_ms < 0 else timeout_ms / 1000, most)
         return [(events, self._data[epfd, fd]) for fd, events in there if fd != self._waker]
 
@@ -211,18 +211,18 @@ class KernelSockets(Sockets):
         """Return the socket with a descriptor; raises as the kernel does for a descriptor that is none."""
         found = self._sockets.get(fd)
         if found is None:
-            raise _error(errno.ENOTSOCK if fd in self._epolls else errno.EBADF)
+            raise os_error(errno.ENOTSOCK if fd in self._epolls else errno.EBADF)
         return found
 
     def _descriptor(self, fd: int) -> int:
         if fd not in self._sockets and fd not in self._epolls:
-            raise _error(errno.EBADF)
+            raise os_error(errno.EBADF)
         return fd
 
     def _epoll(self, epfd: int) -> select.epoll:
         found = self._epolls.get(epfd)
         if found is None:
-            raise _error(errno.EINVAL if epfd in self._sockets else errno.EBADF)
+            raise os_error(errno.EINVAL if epfd in self._sockets else errno.EBADF)
         return found
 
 
@@ -237,15 +237,11 @@ def _for_family(family: int, address: Address) -> Address:
     if family == socket.AF_INET6 and version == 4:
         return f"::ffff:{host}", port
     if family == socket.AF_INET and version == 6:
-        raise _error(errno.EAFNOSUPPORT)
+        raise os_error(errno.EAFNOSUPPORT)
     return address
 
 
 def _checked(result: int) -> int:
     if result < 0:
-        raise _error(ctypes.get_errno())
+        raise os_error(ctypes.get_errno())
     return result
-
-
-def _error(number: int) -> OSError:
-    return OSError(number, os.strerror(number))

@@ -5,6 +5,7 @@ Packets are whole IP packets as octets. Instants are seconds since the target wa
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
@@ -29,6 +30,11 @@ class Sniffed(NamedTuple):
 
     at: float
     packet: bytes
+
+
+def os_error(number: int) -> OSError:
+    """Return the error of a system call that has this number; OSError makes of it what it is in Python."""
+    return OSError(number, os.strerror(number))
 
 
 class Returned(NamedTuple):
