@@ -58,6 +58,12 @@ class Changed(NamedTuple):
     four_tuple: FourTuple
 
 
+class HandedOver(NamedTuple):
+    """The connection is another TCP's of this host now; the TCB is no longer looked at."""
+
+    four_tuple: FourTuple
+
+
 class Deleted(NamedTuple):
     """The TCB is gone; *error* is what its user gets told, None after an orderly close."""
 
@@ -80,4 +86,4 @@ class TimerFired(NamedTuple):
     timer: Timer
 
 
-Action = Received | Send | Moved | Established | Changed | Deleted | Dropped | TimerFired
+Action = Received | Send | Moved | Established | Changed | HandedOver | Deleted | Dropped | TimerFired

@@ -27,6 +27,10 @@ class AdmissionPolicy(Protocol):
 
     It asks about every segment that belongs to no connection, resets excepted, so that an ignored port is
     as silent to a stray ACK as to a SYN.
+
+    Where the engine shares its addresses with the kernel, it takes the ports that the policy has as its
+    attribute ``ports`` (a `xsocket.ranges.PortSet`) and leaves the rest to the kernel. Without that it takes
+    every port.
     """
 
     def decide(self, four_tuple: FourTuple, segment: Segment) -> Verdict:  # other policies read it
@@ -65,6 +69,11 @@ class Admission:
         self._sources = None if sources is None else AddressSet(sources)
         self._ignored_ports = PortSet(() if ignored_ports is None else ignored_ports)
         self._otherwise = Verdict.REFUSE if otherwise == "refuse" else Verdict.IGNORE
+
+    @property
+    def ports(self) -> PortSet | None:
+        """The local ports that are answered as this says, those that are ignored included; None for every."""
+        return None if self._ports is None else PortSet([self._ports, self._ignored_ports])
 
     def decide(self, four_tuple: FourTuple, segment: Segment) -> Verdict:  # noqa: ARG002  # other policies read it
         """Return what to do with a SYN for *four_tuple*; about 1 us."""

@@ -10,16 +10,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from xsocket.connection import Connection
-from xsocket.errors import BadAddressError, HostUnreachableError, NetworkUnreachableError
+from xsocket.errors import (
+    BadAddressError,
+    CannotHandOverError,
+    HostUnreachableError,
+    NetworkUnreachableError,
+    NotKernelAddressError,
+)
 from xsocket.fourtuple import FourTuple, canonical_address
 from xsocket.host import Host
+from xsocket.state import State
 from xsocket.tcp.tcb import Info, Tcb, snapshot
+
+if TYPE_CHECKING:
+    from socket import socket
 
 EPHEMERAL_PORTS: Final = range(32_768, 61_000)
 """Local ports for active opens: Linux's ip_local_port_range."""
+PORTS_BESIDE_KERNEL: Final = range(61_000, 65_536)
+"""Those where the kernel has the address, too, and takes its own from the range above without asking."""
 
 T = TypeVar("T")
 
@@ -70,6 +82,10 @@ class HostCalls(ABC):
     def _check_running(self) -> None:
         """Raise `EngineStateError` if no connection can be opened now."""
 
+    def _new_socket(self, version: int) -> "socket":
+        """Return a new TCP socket of the kernel that the host shares addresses with."""
+        raise AssertionError(f"no kernel has IPv{version} addresses of this host")
+
     # Opening
 
     def connect(
@@ -110,6 +126,8 @@ class HostCalls(ABC):
             if source not in host.ingress.addresses:
                 raise BadAddressError(f"{source} is not one of the engine's addresses")
             candidates = (local_port,) if local_port is not None else self._ephemeral_ports()
+            if local_port is not None and host.kernel is not None:
+                host.kernel.check_port(source, local_port)
             chosen = host.free_port(now, source, remote, port, candidates)
             return host.connect(now, FourTuple(source, chosen, remote, port), data)
 
@@ -130,9 +148,10 @@ class HostCalls(ABC):
 
     def _ephemeral_ports(self) -> Iterable[int]:
         """Every ephemeral port, from a random one on (RFC 6056 section 3.3.1)."""
-        first = self._randbelow(len(EPHEMERAL_PORTS))
-        yield from EPHEMERAL_PORTS[first:]
-        yield from EPHEMERAL_PORTS[:first]
+        ports = EPHEMERAL_PORTS if self.host.kernel is None else PORTS_BESIDE_KERNEL
+        first = self._randbelow(len(ports))
+        yield from ports[first:]
+        yield from ports[:first]
 
     # What a connection asks
 
@@ -184,6 +203,26 @@ class HostCalls(ABC):
         """See `Calls.snapshot`."""
         return self._call(lambda _now: snapshot(tcb))
 
+    def hand_over(self, tcb: Tcb) -> "socket | None":
+        """See `Calls.hand_over`."""
+        self._check_running()
+        kernel = self.host.kernel
+        if kernel is None:
+            raise NotKernelAddressError(f"{tcb.four_tuple.local_address} is not an address of the kernel")
+        kernel.check(tcb.four_tuple)
+        if not _may_go(tcb):
+            return None
+        made = self._new_socket(tcb.four_tuple.family)
+        try:
+            gone = self._call(lambda now: _may_go(tcb) and self.host.hand_over(now, tcb, made))
+        except BaseException:
+            made.close()
+            raise
+        if not gone:
+            made.close()
+            return None
+        return made
+
     def configure(self, tcb: Tcb, rules: Mapping[str, Any]) -> None:
         """See `Calls.configure`."""
         config = replace(tcb.config, **rules)
@@ -231,6 +270,20 @@ class HostCalls(ABC):
                 ring()
 
 
+def _may_go(tcb: Tcb) -> bool:
+    """Whether a connection can go to the kernel; False while it is not established; raises if never."""
+    if tcb.state in _HANDSHAKE:
+        return False
+    _raise_error(tcb)
+    if tcb.signer is not None:
+        raise CannotHandOverError("a key protects the connection, and the kernel does not have it")
+    if tcb.state in _CAN_GO:
+        return True
+    if tcb.state is State.CLOSED:
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+    raise CannotHandOverError(f"this end has finished sending: {tcb.state.value}")
+
+
 def _end_of(tcb: Tcb) -> bytes | None:
     """What a read gives when there is no text: None to wait, or the stream's end; raises an error once."""
     if tcb.error is not BrokenPipeError:  # that came after the end, and is for writers
@@ -245,6 +298,10 @@ def _raise_error(tcb: Tcb) -> None:
         number = ERRNO[error]
         raise error(number, os.strerror(number))
 
+
+_HANDSHAKE: Final = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
+_CAN_GO: Final = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})
+"""What TCP_REPAIR can make, without a FIN of ours."""
 
 ERRNO: Final[dict[type[OSError], int]] = {
     ConnectionRefusedError: errno.ECONNREFUSED,

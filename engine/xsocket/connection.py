@@ -10,13 +10,16 @@ import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from threading import TIMEOUT_MAX
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 
 from xsocket.config import PER_CONNECTION
-from xsocket.errors import BadConfigError
+from xsocket.errors import BadConfigError, CannotHandOverError
 from xsocket.fourtuple import FourTuple
 from xsocket.state import State
 from xsocket.tcp.tcb import Info, Tcb
+
+if TYPE_CHECKING:
+    from socket import socket
 
 SHUT_RD: Final = 0
 SHUT_WR: Final = 1
@@ -58,6 +61,10 @@ class Calls(Protocol):
 
     def snapshot(self, tcb: Tcb) -> Info:
         """Return the TCB's variables at one moment."""
+        ...
+
+    def hand_over(self, tcb: Tcb) -> "socket | None":
+        """Let a kernel socket carry the connection on; None while it is not established yet."""
         ...
 
     def configure(self, tcb: Tcb, rules: Mapping[str, Any]) -> None:
@@ -154,6 +161,49 @@ class Connection:
         if foreign:
             raise BadConfigError(f"{', '.join(foreign)}: not a rule of one connection")
         self._calls.configure(self._tcb, rules)
+
+    # To the kernel
+
+    def to_kernel(self) -> "socket":
+        """Let the kernel's TCP carry the connection on; return the socket, which has this one's timeout.
+
+        The peer notices nothing: what it sends meanwhile, what it has sent before and nobody has read, and
+        what it has not acknowledged yet, the socket has. From then on it is a socket as any other; it lives
+        on when the engine stops. This object is closed then.
+
+        Waits until the handshake is complete, as long as the timeout allows. Explicit congestion notification
+        ends with the hand-over: TCP_REPAIR does not know it.
+
+        Raises:
+            HandoffError: The kernel refused; the connection is as it was.
+            NotKernelAddressError: The local address is the engine's alone.
+            CannotHandOverError: This end has finished sending, a key protects the connection, or a file made
+                by `makefile` is open.
+            TimeoutError: It was not established within the timeout.
+            OSError: EBADF after `close`, ENOTCONN when the connection is gone, EMFILE without a descriptor to
+                spare.
+        """
+        return self._handed_over(self._wait(self._giver()))
+
+    async def to_kernel_async(self) -> "socket":
+        """Like `to_kernel`, for asyncio; the socket does not block."""
+        made = self._handed_over(await self._wait_async(self._giver()))
+        made.setblocking(False)
+        return made
+
+    def _giver(self) -> "Callable[[], socket | None]":
+        def attempt() -> "socket | None":
+            self._check_open()
+            if self._files:
+                raise CannotHandOverError("a file made by makefile is open")
+            return self._calls.hand_over(self._tcb)
+
+        return attempt
+
+    def _handed_over(self, made: "socket") -> "socket":
+        self._closed = True
+        made.settimeout(self._timeout)
+        return made
 
     # Timeouts
 

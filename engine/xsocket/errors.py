@@ -72,10 +72,46 @@ class AlreadyClaimedError(CallerError):
     )
 
 
+class CannotHandOverError(CallerError):
+    """The connection is in no condition to go to the kernel; it is as it was."""
+
+    remedy = (
+        "Hand over connections that are established, before this end has finished sending, without keys and "
+        "without files made of them."
+    )
+
+
+class NotKernelAddressError(CallerError):
+    """The engine's address is not the kernel's, so that no kernel socket can have the connection."""
+
+    remedy = (
+        "Give the kernel the address before the engine starts (ip address add 10.0.0.2/24 dev veth0); the "
+        "engine then keeps the kernel off its ports."
+    )
+
+
 class CaptureError(EnvironmentRefusedError):
     """The kernel did not give a packet socket on that interface."""
 
     remedy = "Run `xsocket doctor`; it says what this machine allows and how to allow more."
+
+
+class GuardError(EnvironmentRefusedError):
+    """The kernel has the engine's address too, and could not be kept off the engine's ports."""
+
+    remedy = (
+        "Run `xsocket doctor`; it says whether nftables is there and allowed. Or give the engine an address "
+        "that the kernel has not: that takes no rules, but then no connection can go to the kernel."
+    )
+
+
+class HandoffError(EnvironmentRefusedError):
+    """The kernel did not take the connection; it is as it was, and can be used in user space."""
+
+    remedy = (
+        "Run `xsocket doctor`; it says whether TCP_REPAIR is there and allowed. Use the connection as it is, "
+        "or close it."
+    )
 
 
 class AlgorithmUnavailableError(EnvironmentRefusedError):

@@ -8,14 +8,26 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from errno import ENETUNREACH
 from math import inf
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xsocket.actions import Action, Changed, Deleted, Dropped, Established, Moved, Received, Send, TimerFired
+from xsocket.actions import (
+    Action,
+    Changed,
+    Deleted,
+    Dropped,
+    Established,
+    HandedOver,
+    Moved,
+    Received,
+    Send,
+    TimerFired,
+)
 from xsocket.admission import Admission, AdmissionPolicy
 from xsocket.config import TcpConfig
 from xsocket.connection import Calls, Connection
 from xsocket.errors import AddressInUseError, BadAddressError, BadConfigError, HostUnreachableError
 from xsocket.fourtuple import FourTuple
+from xsocket.handoff.image import image_of
 from xsocket.pool import ConnectionPool
 from xsocket.reasons import DropReason
 from xsocket.segment import RST
@@ -30,6 +42,11 @@ from xsocket.wire.icmp import IcmpPacket, path_error
 from xsocket.wire.ingress import Ingress
 from xsocket.wire.link import Frame
 from xsocket.wire.neighbours import Neighbours
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from xsocket.handoff.kernel import KernelTcp
 
 IP_AND_TCP_OCTETS = {4: 40, 6: 60}
 """Header octets without options: what the MTU exceeds the MSS by (RFC 9293 section 3.7.1)."""
@@ -76,6 +93,7 @@ class Host:
         on_change: Told the 4-tuple of a connection at which a waiting caller should look again.
         trace: Where to record what happens.
         wall_ns: Gives Unix time in nanoseconds, for the trace.
+        kernel: The kernel's TCP, where it has addresses of ours, too.
 
     Raises:
         BadAddressError: An address is not one.
@@ -98,10 +116,13 @@ class Host:
         trace: Trace | None,
         wall_ns: Callable[[], int],
         keys: Iterable[Key] = (),
+        kernel: "KernelTcp | None" = None,
     ) -> None:
         self.pool = pool
+        self.kernel = kernel
         self.ingress = Ingress(mac, addresses)
-        self.neighbours = Neighbours(mac, addresses, gateways, mtu=mtu)
+        silent = () if kernel is None else kernel.addresses
+        self.neighbours = Neighbours(mac, addresses, gateways, mtu=mtu, silent=silent)
         mss = {version: mtu - octets for version, octets in IP_AND_TCP_OCTETS.items()}
         self.stack = Stack(
             config,
@@ -142,10 +163,13 @@ class Host:
         arrivals: list[Arrival] = []
         errors: list[tuple[IcmpPacket, Frame]] = []
         traced: list[Frame] = []
-        classify = self.ingress.classify
+        classify, kernel = self.ingress.classify, self.kernel
         for frame in frames:
             packet = classify(frame)
             if isinstance(packet, Arrival):
+                if kernel is not None and (reason := kernel.takes(packet, frame.at_ns)) is not None:
+                    self._drop(reason, frame)
+                    continue
                 arrivals.append(packet)
                 if self._trace is not None:
                     traced.append(frame)
@@ -174,6 +198,8 @@ class Host:
             self._perform(now, self.stack.timers_fired(now))
         if self._expire_at <= now:
             self._expire_unclaimed(now)
+        if self.kernel is not None:
+            self._attend_to_kernel(now, self.kernel)
         due = self.neighbours.deadline
         if due is not None and due <= now:
             self._outbox += self.neighbours.timers_fired(now)
@@ -184,6 +210,8 @@ class Host:
         """When `timers_fired` wants to be called next, monotonic seconds; infinite for never."""
         due = self.neighbours.deadline
         own = min(self.stack.deadline, self._expire_at)
+        if self.kernel is not None and (due := self.kernel.deadline) is not None:
+            own = min(own, due)
         return own if due is None else min(own, due)
 
     @property
@@ -199,6 +227,12 @@ class Host:
     def announce(self, now: float) -> None:
         """Tell the neighbours who has our addresses."""
         self._outbox += self.neighbours.start(now)
+
+    def _attend_to_kernel(self, now: float, kernel: "KernelTcp") -> None:
+        """Let go of the connections whose kernel socket has ended."""
+        for four_tuple in kernel.collect(now):
+            self.pool.remove(four_tuple)
+        kernel.timers_fired(now)
 
     def _expire_unclaimed(self, now: float) -> None:
         """Reset what nobody has claimed in time, and look again after a quarter of that."""
@@ -247,9 +281,26 @@ class Host:
             AddressInUseError: All are in use.
         """
         for port in candidates:
-            if self.stack.is_free(now, FourTuple.trusted(local, port, remote, remote_port)):
+            four_tuple = FourTuple.trusted(local, port, remote, remote_port)
+            if self.stack.is_free(now, four_tuple) and not self._is_kernels(four_tuple):
                 return port
         raise AddressInUseError(f"no local port is free towards {remote} port {remote_port}")
+
+    def _is_kernels(self, four_tuple: FourTuple) -> bool:
+        return self.kernel is not None and self.kernel.has(four_tuple)
+
+    def hand_over(self, now: float, tcb: Tcb, made: "socket") -> bool:
+        """Let *made*, a new kernel socket, carry the connection on; return True.
+
+        It must be established, with no FIN sent.
+
+        Raises:
+            HandoffError: The kernel refused; the connection is as it was.
+        """
+        assert self.kernel is not None
+        self.kernel.take(image_of(tcb, now), made)
+        self._perform(now, self.stack.hand_over(now, tcb))
+        return True
 
     def send(self, now: float, tcb: Tcb, text: memoryview) -> int:
         """Give text to a connection; return how many octets it took."""
@@ -465,6 +516,8 @@ class Host:
             )
         elif isinstance(action, TimerFired):
             self._record(EventKind.TIMER, key, timer=action.timer)
+        elif isinstance(action, HandedOver):
+            self._record(EventKind.POOL, key, pool_event="handed_over")
         elif isinstance(action, Dropped):
             self._record(EventKind.DROPPED, key, segment=action.segment, reason=action.reason)
 

@@ -76,6 +76,15 @@ class PortSet:
         """The only port in it; None when there are several, or none."""
         return self._ranges.sole
 
+    @property
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """First and last port of each stretch, lowest first."""
+        return tuple(self._ranges)
+
+    def covers(self, first: int, last: int) -> bool:
+        """Return whether every port from *first* to *last* is in it."""
+        return any(start <= first and last <= end for start, end in self._ranges)
+
     def overlaps(self, other: "PortSet") -> bool:
         """Return whether a port is in both."""
         return self._ranges.overlaps(other._ranges)

@@ -55,6 +55,9 @@ class DropReason(Enum):
     TCP_BAD_OFFSET = "RFC 9293 3.1: data offset below 5 or past the end"
     TCP_BAD_CHECKSUM = "RFC 9293 3.1: checksum"
     TCP_PORT_ZERO = "RFC 6335 6: port 0 is reserved"
+    # The kernel beside us
+    PORT_IS_KERNELS = "the kernel: it has the address, too, and the port is not one of the engine's"
+    HANDED_OVER = "the kernel: the connection is a kernel socket now"
     # Signatures
     SIGNATURE_MISSING = "RFC 2385 2, RFC 5925 7.3: not signed, and a key protects the connection"
     SIGNATURE_UNEXPECTED = "RFC 5925 7.3: signed, and no key of ours protects the connection"

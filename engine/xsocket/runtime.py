@@ -9,18 +9,20 @@ none (close, abort) is posted to the loop, for consumers who queue at a lock cos
 
 import secrets
 import select
+import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from math import inf
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TypeVar
 
 from xsocket.admission import Admission, AdmissionPolicy
 from xsocket.bell import Bell
-from xsocket.calls import HostCalls
+from xsocket.calls import PORTS_BESIDE_KERNEL, HostCalls
 from xsocket.clock import Clock, MonotonicClock
 from xsocket.config import TcpConfig
 from xsocket.connection import Calls, Connection
@@ -31,8 +33,10 @@ from xsocket.errors import (
     XsocketError,
 )
 from xsocket.fourtuple import FourTuple
+from xsocket.handoff.kernel import HandoffStatistics, KernelTcp, kernel_addresses, new_socket
 from xsocket.host import Host, HostCounters
 from xsocket.pool import ConnectionPool, PoolEvent, PoolStatistics
+from xsocket.ranges import HIGHEST_PORT, PortSet
 from xsocket.stack import StackStatistics
 from xsocket.state import State
 from xsocket.tcp.isn import SECRET_OCTETS
@@ -61,6 +65,7 @@ class EngineStatistics(NamedTuple):
     stack: StackStatistics
     pool: PoolStatistics
     link: LinkStatistics
+    handoff: HandoffStatistics
 
 
 class Engine:
@@ -69,7 +74,9 @@ class Engine:
     Args:
         interface: Of the current network namespace, such as ``"veth0"``; opened by `start`.
         addresses: The engine's own, with prefix lengths; it answers ARP and neighbour discovery for them.
-            They must not be the kernel's too, for the kernel would reset what it does not know.
+            Of those that the kernel has, too, the engine takes the ports that *admission* names, and keeps
+            the kernel off them by a rule of nftables; only connections of these can go `to_kernel`. Do not
+            name a port on which a kernel socket listens.
         gateway: Where packets for other networks go: one address, or one for each IP version.
         admission: Judges each SYN; everything is admitted without one.
         config: The rules; see `TcpConfig`.
@@ -131,22 +138,42 @@ class Engine:
             EngineStateError: It was started before.
             NoSuchInterfaceError: The current namespace has no such interface.
             CaptureError: The kernel gives no packet socket.
+            GuardError: The kernel has one of the addresses, and cannot be kept off.
         """
         if self._thread is not None:
             raise EngineStateError("the engine was started before")
-        if self._link is None:
+        link, kernel = self._link, None
+        if link is None:
             assert self._interface is not None
-            self._link = PacketLink(self._interface, self.addresses)
+            link = PacketLink(self._interface, self.addresses)
+            kernel = self._kernel_beside()
         try:
-            self._loop = _Loop(self._link, self._clock, self._lock, self._host_for)
+            loop = _Loop(link, self._clock, self._lock, partial(self._host_for, kernel))
         except BaseException:
-            self._link.close()
+            link.close()
             raise
-        self._thread = threading.Thread(target=self._run, name="xsocket-engine", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(loop,), name="xsocket-engine", daemon=True)
+        thread.start()
+        refusal = loop.begun()
+        if refusal is not None:
+            thread.join()
+            raise refusal
+        self._loop, self._thread = loop, thread
 
-    def _host_for(self, link: Link, calls: Calls, on_change: Callable[[FourTuple], None]) -> Host:
+    def _kernel_beside(self) -> KernelTcp | None:
+        """Return the kernel's TCP if it has addresses of ours, too."""
+        shared = kernel_addresses(str(interface.ip) for interface in parse_interfaces(self.addresses))
+        return KernelTcp(shared, _ports_of(self._admission)) if shared else None
+
+    def _host_for(
+        self,
+        kernel: KernelTcp | None,
+        link: Link,
+        calls: Calls,
+        on_change: Callable[[FourTuple], None],
+    ) -> Host:
         return Host(
+            kernel=kernel,
             mac=link.mac,
             mtu=link.mtu,
             addresses=self.addresses,
@@ -196,15 +223,17 @@ class Engine:
             if value is None:
                 raise
 
-    def _run(self) -> None:
+    def _run(self, loop: "_Loop") -> None:
+        if not loop.begin():
+            return
         try:
             while not self._stopping:
-                self._loop.turn()
-            self._loop.finish(self._linger_s)
+                loop.turn()
+            loop.finish(self._linger_s)
         except XsocketError as failure:
             self._failure = failure
         finally:
-            self._loop.shut_down()
+            loop.shut_down()
 
     # For consumers
 
@@ -275,10 +304,16 @@ class Engine:
     def set_admission(self, admission: AdmissionPolicy) -> None:
         """Let *admission* judge SYNs from now on; any thread may call this.
 
+        Where the kernel has the addresses, too, ports that were the engine's stay so.
+
         Raises:
             EngineStateError: The engine does not run.
+            GuardError: The kernel could not be kept off the new ports; nothing has changed then.
         """
         loop = self._running()
+        kernel = loop.host.kernel
+        if kernel is not None:
+            loop.in_thread(lambda: kernel.cover(_ports_of(admission)))
         loop.look(lambda: setattr(loop.host.stack, "admission", admission))
         self._admission = admission
 
@@ -331,7 +366,11 @@ class Engine:
         host = loop.host
         return loop.look(
             lambda: EngineStatistics(
-                host.counters(), host.stack.statistics(), self.pool.statistics(), loop.link.statistics()
+                host.counters(),
+                host.stack.statistics(),
+                self.pool.statistics(),
+                loop.link.statistics(),
+                host.kernel.statistics() if host.kernel is not None else HandoffStatistics(),
             )
         )
 
@@ -403,12 +442,54 @@ class _Loop(HostCalls):
         self._sleeps_until = -inf
         self._link_is_down = False
         self._sending = threading.Lock()
-        self._posted: deque[tuple[Callable[[float, Tcb], None], Tcb]] = deque()
+        self._posted: deque[Callable[[float], None]] = deque()
         self._rung = self._over = False
         self.host = host_for(link, self, self._ring)
         self.host.announce(self._now())
+        self._begun = threading.Lock()
+        self._begun.acquire()
+        self._refusal: XsocketError | None = None
 
     # The engine's thread
+
+    def begin(self) -> bool:
+        """Do what the engine's thread has to do before its first turn; return whether that went well."""
+        try:
+            if self.host.kernel is not None:
+                self.host.kernel.open()
+                self._poll.register(self.host.kernel.fileno(), select.POLLIN)
+        except XsocketError as refusal:
+            self._refusal = refusal
+            self.link.close()
+        finally:
+            self._begun.release()
+        return self._refusal is None
+
+    def begun(self) -> XsocketError | None:
+        """Wait until `begin` is done, in another thread; return why it failed, None if it did not."""
+        with self._begun:
+            return self._refusal
+
+    def in_thread(self, call: Callable[[], T]) -> T:
+        """Run *call* in the engine's thread; return or raise what it does.
+
+        Raises:
+            EngineStateError: The engine ended before.
+        """
+        errand = _Errand(call)
+        self._posted.append(errand.run)
+        self.wake()
+        with self._lock:
+            if self._over and not errand.is_done:
+                raise EngineStateError("the engine has ended")
+        return errand.outcome()
+
+    def _new_socket(self, version: int) -> socket.socket:
+        """Sockets belong to the network namespace of the thread that makes them."""
+        assert self.host.kernel is not None
+        if self.host.kernel.is_here:
+            return new_socket(version)
+        return self.in_thread(lambda: new_socket(version))
 
     def turn(self, until: float = inf) -> None:
         """Do one round: take all frames that are ready, or sleep for some, for a timer, or for *until*."""
@@ -429,8 +510,7 @@ class _Loop(HostCalls):
 
     def _carry_out_posted(self, now: float) -> None:
         while self._posted:
-            call, tcb = self._posted.popleft()
-            call(now, tcb)
+            self._posted.popleft()(now)
 
     def _receive(self) -> list[Frame]:
         try:
@@ -479,6 +559,8 @@ class _Loop(HostCalls):
         self._flush()
         with self._sending:
             self.link.close()
+        if self.host.kernel is not None:
+            self.host.kernel.close()
 
     def _flush(self) -> None:
         """Send what the host has to send, in order and without holding up who wants the lock.
@@ -514,7 +596,7 @@ class _Loop(HostCalls):
         """Let the loop run *call*; takes no lock, so that a destructor may do it."""
         if self._over:
             return
-        self._posted.append((call, tcb))
+        self._posted.append(lambda now: call(now, tcb))
         if self._sleeps_until != -inf:
             self.wake()
 
@@ -565,6 +647,46 @@ class _Loop(HostCalls):
             if not scope.expired():
                 raise  # the connection's own: its peer no longer answers
             return attempt()
+
+
+class _Errand(Generic[T]):
+    """A call that another thread runs, and what comes of it."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._error: BaseException | None = None
+        self._result: T
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was run."""
+        return not self._done.locked()
+
+    def run(self, _now: float) -> None:
+        """Run it, once."""
+        try:
+            self._result = self._call()
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.release()
+
+    def outcome(self) -> T:
+        """Wait until it was run; return or raise what it did."""
+        with self._done:
+            if self._error is not None:
+                raise self._error
+            return self._result
+
+
+def _ports_of(admission: AdmissionPolicy) -> PortSet:
+    """Return the local ports that are the engine's where it shares an address with the kernel."""
+    ports: PortSet | None = getattr(admission, "ports", None)
+    if ports is None:
+        return PortSet(f"1-{HIGHEST_PORT}")
+    return PortSet([ports, f"{PORTS_BESIDE_KERNEL[0]}-{PORTS_BESIDE_KERNEL[-1]}"])
 
 
 def _bell_for(loop: "asyncio.AbstractEventLoop", changed: "asyncio.Future[None]") -> Callable[[], object]:

@@ -504,6 +504,11 @@ class Stack:
         """See `xsocket.tcp.machine.abort`."""
         return self._call(tcb, lambda: machine.abort(tcb, now, ConnectionAbortedError))
 
+    def hand_over(self, now: float, tcb: Tcb) -> list[Action]:
+        """Take a connection out of the tables; see `xsocket.tcp.machine.hand_over`."""
+        del self._tcbs[tcb.four_tuple]
+        return machine.hand_over(tcb, now)
+
     def give_up(self, tcb: Tcb, error: type[OSError]) -> list[Action]:
         """See `xsocket.tcp.machine.give_up`."""
         return self._call(tcb, lambda: machine.give_up(tcb, error))

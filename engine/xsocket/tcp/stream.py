@@ -127,6 +127,10 @@ class ReceiveQueue:
                 return first, last
         return None
 
+    def held(self) -> tuple[tuple[int, bytes], ...]:
+        """Return the stretches that wait for a gap to close: the number of the first octet, and the text."""
+        return tuple((left, bytes(text)) for left, text in self._blocks)
+
     def forget_early(self) -> None:
         """Let go of what waits for a gap to close."""
         self._blocks.clear()

@@ -117,6 +117,8 @@ class Neighbours:
         addresses: Our own, with prefix lengths, such as ``10.0.0.2/24``: they say what is on the link.
         gateways: At most one for each family; it must be on the link.
         mtu: The largest IP packet the link carries, in octets.
+        silent: Those of our own for which another host on this station answers, the kernel. We look for
+            others from them, and tell nobody of them.
         policy: Times and bounds.
 
     Raises:
@@ -130,6 +132,7 @@ class Neighbours:
         gateways: Iterable[str] = (),
         *,
         mtu: int = 1500,
+        silent: Iterable[str] = (),
         policy: NeighbourPolicy | None = None,
     ) -> None:
         self._mac = mac
@@ -137,6 +140,7 @@ class Neighbours:
         self._policy = policy or NeighbourPolicy()
         self._interfaces: list[Interface] = parse_interfaces(addresses)
         self._own = {str(interface.ip) for interface in self._interfaces}
+        self._told = self._own - set(silent)
         # As octets and numbers, by length: a flood asks about a new address with every frame.
         self._networks = {size: self._networks_of(size) for size in (4, 16)}
         self._no_stations = self._read_no_stations()
@@ -435,7 +439,11 @@ class Neighbours:
         self._announce_at = now + ANNOUNCE_INTERVAL_S
         if self._announcements_left:
             self._wake_at(self._announce_at)
-        return [self._announcement(str(interface.ip)) for interface in self._interfaces]
+        return [
+            self._announcement(str(interface.ip))
+            for interface in self._interfaces
+            if str(interface.ip) in self._told
+        ]
 
     def _announcement(self, address: str) -> bytes:
         if ":" in address:
@@ -451,6 +459,8 @@ class Neighbours:
     def _defend(self, now: float, address: str) -> list[bytes]:
         """Another station claims *address*: claim it back, but not in a duel (RFC 5227 section 2.4 (b))."""
         self.drops[DropReason.ADDRESS_CONFLICT] += 1
+        if address not in self._told:
+            return []
         if now - self._defended_at.get(address, -DEFEND_INTERVAL_S) < DEFEND_INTERVAL_S:
             return []
         self._defended_at[address] = now
@@ -470,7 +480,7 @@ class Neighbours:
             frames = self._learn(now, entry, mac, confirmed=answers_us and entry.state in _ASKED)
         elif is_request_for_us and not packet.is_probe:
             frames = self._learn_from_request(now, sender, mac)
-        if is_request_for_us:
+        if is_request_for_us and packet.target_address in self._told:
             frames.append(self._arp(REPLY, packet.target_address, mac, sender, mac))
         return frames
 
@@ -483,14 +493,17 @@ class Neighbours:
 
     def _receive_solicitation(self, now: float, packet: NdPacket) -> list[bytes]:
         """RFC 4861 sections 7.2.3 and 7.2.4."""
+        told = packet.target in self._told
         if packet.is_probe:
-            if packet.ethernet.source == self._mac:
+            if packet.ethernet.source == self._mac or not told:
                 return []
             group = multicast_mac(address_octets(ALL_NODES))
             return [self._advertisement(packet.target, ALL_NODES, group, solicited=False)]
         frames: list[bytes] = []
         if packet.mac is not None:
             frames = self._learn_from_request(now, packet.source, packet.mac)
+        if not told:
+            return frames
         # Without the option (allowed in a unicast probe) the frame itself says where the asker is.
         mac = packet.mac or packet.ethernet.source
         return [*frames, self._advertisement(packet.target, packet.source, mac, solicited=True)]
@@ -513,7 +526,7 @@ class Neighbours:
 
     def _receive_icmp(self, now: float, packet: IcmpPacket) -> list[bytes]:
         """Answer an echo request (RFC 1122 section 3.2.2.6, RFC 4443 section 4.2); all else is for others."""
-        if not packet.is_echo_request:
+        if not packet.is_echo_request or packet.ip.destination not in self._told:
             return []
         ip = packet.ip
         reply: Ipv4 | Ipv6

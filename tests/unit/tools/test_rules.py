@@ -26,7 +26,7 @@ KNOWN = catalogue()
 ENGINE = Path(xsocket.__file__).parent
 ORDERS = [*sorted((ENGINE / "tcp").glob("*.py")), ENGINE / "stack.py"]
 """The sources that order segments to be sent."""
-LAYERS = {"Ethernet", "IEEE 802.1Q", "Admission", "neighbour table"}
+LAYERS = {"Ethernet", "IEEE 802.1Q", "Admission", "neighbour table", "the kernel"}
 """What a drop reason names where neither an RFC nor a field of `TcpConfig` has the rule."""
 NO_EVENT = {Citation(3168, "6.1.2"), Citation(9768, "3.1.2"), Citation(9768, "3.1.3")}
 """What a learner misses where it is not explained, although no segment and no move is its doing alone."""

@@ -1,0 +1,232 @@
+"""`KernelTcp`: the kernel's TCP beside an engine that shares addresses with it.
+
+What is the engine's and what the kernel's: the guard says it to the kernel, the ledger to the engine. Not
+safe for threads: the runtime holds its lock around it, and lets the engine's own thread open and close it.
+"""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from errno import EADDRNOTAVAIL, EPERM
+from typing import Final, NamedTuple
+
+from xsocket.errors import AddressInUseError, CaptureError, HandoffError, NotKernelAddressError
+from xsocket.fourtuple import FourTuple
+from xsocket.handoff import repair
+from xsocket.handoff.guard import Guard
+from xsocket.handoff.image import Image
+from xsocket.handoff.injection import Injector
+from xsocket.handoff.ledger import Ledger
+from xsocket.handoff.sockdiag import SocketDiagnostics
+from xsocket.ranges import PortSet
+from xsocket.reasons import DropReason
+from xsocket.segment import ACK, SYN
+from xsocket.wire.codec import Arrival
+
+_SO_COOKIE: Final = 57  # asm-generic/socket.h
+_DISCARD: Final = 9  # a port of RFC 863; any would do
+_NAMESPACE: Final = "/proc/thread-self/ns/net"
+
+
+class HandoffStatistics(NamedTuple):
+    """What went between an engine and the kernel.
+
+    Attributes:
+        handed_over: Connections that went to the kernel.
+        failed: How often one did not, and stayed.
+        in_kernel: Handed-over connections whose socket lives.
+        injected: Segments that came while a socket was being made, or before, and were given to it after.
+        injection_failures: How many of them the kernel refused; their peers send them again.
+        forgotten: Ended connections that made room in the ledger for others.
+    """
+
+    handed_over: int = 0
+    failed: int = 0
+    in_kernel: int = 0
+    injected: int = 0
+    injection_failures: int = 0
+    forgotten: int = 0
+
+
+class KernelTcp:
+    """The kernel's TCP, as far as it concerns one engine.
+
+    Args:
+        addresses: The engine's addresses that are the kernel's, too; canonical, without prefix lengths.
+        ports: The local ports that are the engine's.
+    """
+
+    def __init__(self, addresses: Iterable[str], ports: PortSet) -> None:
+        self.addresses: Final = frozenset(addresses)
+        self.ports = ports
+        self._handed_over = self._failed = 0
+
+    def open(self) -> None:
+        """Install the guard; what belongs to a network namespace is that of the calling thread.
+
+        Raises:
+            GuardError: The kernel refused the guard.
+            CaptureError: It refused a raw socket.
+        """
+        self._namespace = current_namespace()
+        self._guard = Guard(sorted(self.addresses), self.ports)
+        try:
+            self._diagnostics = SocketDiagnostics()
+            self._injector = Injector()
+        except OSError as error:
+            self._guard.close()
+            raise CaptureError(f"no raw socket: {error.strerror}") from error
+        self._ledger = Ledger(self._diagnostics.state)
+
+    def close(self) -> None:
+        """Remove the guard. Connections that were handed over live on."""
+        self._guard.close()
+        self._diagnostics.close()
+        self._injector.close()
+
+    def cover(self, ports: PortSet) -> None:
+        """Let the engine have *ports*, too.
+
+        Raises:
+            GuardError: The kernel refused.
+        """
+        self._guard.cover(ports)
+        self.ports = self._guard.ports
+
+    # What comes in
+
+    def takes(self, arrival: Arrival, at_ns: int) -> DropReason | None:
+        """Return why a segment that came at *at_ns* is not the engine's, None if it is.
+
+        A segment that came before the connection's socket could get it is given to it.
+        """
+        four_tuple, segment = arrival
+        if four_tuple.local_address not in self.addresses:
+            return None
+        if four_tuple.local_port not in self.ports:
+            return DropReason.PORT_IS_KERNELS
+        if not self._ledger.takes(four_tuple, at_ns, opens=segment.flags & (SYN | ACK) == SYN):
+            return None
+        if self._ledger.missed(four_tuple, at_ns):
+            self._injector.inject(four_tuple, segment)
+        return DropReason.HANDED_OVER
+
+    def fileno(self) -> int:
+        """Return a descriptor that polls readable when `collect` has something to do."""
+        return self._diagnostics.fileno()
+
+    def collect(self, now: float) -> list[FourTuple]:
+        """Return the handed-over connections whose socket has ended since the last call."""
+        if not len(self._ledger):
+            return []
+        news, missing = self._diagnostics.ended()
+        if not (news or missing):
+            return []
+        end, now_ns = self._ledger.end, time.time_ns()
+        ended = [four_tuple for four_tuple, cookie in news if end(four_tuple, now, now_ns, cookie)]
+        if missing:
+            ended += [four_tuple for four_tuple in self._ledger.review() if end(four_tuple, now, now_ns)]
+        return ended
+
+    @property
+    def deadline(self) -> float | None:
+        """When `timers_fired` wants to be called; None for never."""
+        return self._ledger.deadline
+
+    def timers_fired(self, now: float) -> None:
+        """Forget what the kernel has forgotten."""
+        self._ledger.look_again(now)
+
+    def has(self, four_tuple: FourTuple) -> bool:
+        """Return whether the kernel has this connection, so that it cannot be opened."""
+        return self._ledger.has(four_tuple)
+
+    # Handing over
+
+    def check(self, four_tuple: FourTuple) -> None:
+        """Raise `NotKernelAddressError` if no kernel socket can have a connection of this name."""
+        if four_tuple.local_address not in self.addresses:
+            raise NotKernelAddressError(f"{four_tuple.local_address} is not an address of the kernel")
+
+    def check_port(self, address: str, port: int) -> None:
+        """Raise `AddressInUseError` if *port* of *address* is the kernel's."""
+        if address in self.addresses and port not in self.ports:
+            raise AddressInUseError(f"port {port} of {address} is the kernel's; the engine has {self.ports}")
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the calling thread is in the network namespace of the engine."""
+        return current_namespace() == self._namespace
+
+    def take(self, image: Image, made: socket.socket) -> None:
+        """Make *made*, a new socket of the engine's namespace, the connection that *image* shows.
+
+        Raises:
+            HandoffError: The kernel refused. *made* is of no use any more; closing it sends nothing.
+        """
+        try:
+            repair.restore(made, image)
+            repair.start(made, image)
+            repair.reveal(made)
+        except OSError as error:
+            self._failed += 1
+            reason = _WHY.get(error.errno or 0, str(error.strerror))
+            raise HandoffError(f"{image.four_tuple}: {reason}") from error
+        at_ns = time.time_ns()
+        cookie = int.from_bytes(made.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
+        self._ledger.add(image.four_tuple, cookie, at_ns)
+        for segment in image.missed:
+            self._injector.inject(image.four_tuple, segment)
+        self._handed_over += 1
+
+    def statistics(self) -> HandoffStatistics:
+        """Return the counters so far."""
+        return HandoffStatistics(
+            self._handed_over,
+            self._failed,
+            len(self._ledger),
+            self._injector.sent,
+            self._injector.failures,
+            self._ledger.forgotten,
+        )
+
+
+_WHY: Final = {
+    EPERM: "TCP_REPAIR takes CAP_NET_ADMIN",
+    EADDRNOTAVAIL: "the kernel has lost the local address, or has this connection already",
+}
+
+
+def new_socket(version: int) -> socket.socket:
+    """Return a TCP socket of the calling thread's network namespace."""
+    return socket.socket(_FAMILIES[version], socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+
+
+def current_namespace() -> tuple[int, int]:
+    """Return what tells the calling thread's network namespace from others; 2 us."""
+    found = os.stat(_NAMESPACE)  # noqa: PTH116  # twice as fast
+    return found.st_dev, found.st_ino
+
+
+def kernel_addresses(addresses: Iterable[str]) -> list[str]:
+    """Return those of *addresses* that the kernel has in the calling thread's network namespace."""
+    return [address for address in addresses if _is_local(address)]
+
+
+def _is_local(address: str) -> bool:
+    """Whether packets to the address would have it as their source; no packet is sent.
+
+    Binding to it says less: with ip_nonlocal_bind any address can be bound to.
+    """
+    family = _FAMILIES[6 if ":" in address else 4]
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((address, _DISCARD))
+        except OSError:
+            return False
+        return bool(probe.getsockname()[0] == address)
+
+
+_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}

@@ -1,0 +1,173 @@
+"""TCP_REPAIR (Linux 3.5): give a new kernel socket the state of a connection that was opened without it.
+
+For as long as a socket is being made it is "transparent" (IP_TRANSPARENT), and the guard lets nothing through
+to transparent sockets: so it is finished before the first segment reaches it, and becomes reachable in one
+system call. Should anything fail before that, nobody has heard of it.
+"""
+
+import os
+import socket
+from contextlib import suppress
+from errno import ENOBUFS
+from struct import Struct
+from typing import Final
+
+from xsocket.config import TcpConfig
+from xsocket.handoff.image import Image
+from xsocket.seqnum import add
+
+_TCP: Final = socket.IPPROTO_TCP
+_REPAIR: Final = 19  # linux/tcp.h, here and below
+_REPAIR_QUEUE: Final = 20
+_QUEUE_SEQ: Final = 21
+_REPAIR_OPTIONS: Final = 22
+_TIMESTAMP: Final = 24
+_REPAIR_WINDOW: Final = 29
+_REPAIR_OFF: Final = 0
+_REPAIR_ON: Final = 1
+_REPAIR_OFF_QUIETLY: Final = -1  # sends no window probe; Linux 4.19
+_RECEIVE_QUEUE: Final = 1
+_SEND_QUEUE: Final = 2
+_OPTION: Final = Struct("=II")  # struct tcp_repair_opt
+_MSS: Final = 2  # option kinds, RFC 9293 section 3.2, RFC 7323, RFC 2018
+_WINDOW_SCALE: Final = 3
+_SACK_PERMITTED: Final = 4
+_TIMESTAMPS: Final = 8
+_WINDOW: Final = Struct("=IIIII")  # struct tcp_repair_window
+_NUMBER: Final = Struct("=I")
+
+_TRANSPARENT: Final = {
+    socket.AF_INET: (socket.IPPROTO_IP, 19),  # IP_TRANSPARENT, linux/in.h
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 75),  # IPV6_TRANSPARENT, linux/in6.h
+}
+_IP_OPTIONS: Final = {
+    socket.AF_INET: (socket.IPPROTO_IP, socket.IP_TTL, socket.IP_TOS),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, socket.IPV6_TCLASS),
+}
+_SO_SNDBUFFORCE: Final = 32  # asm-generic/socket.h
+_SO_RCVBUFFORCE: Final = 33
+_SO_BUF_LOCK: Final = 72  # Linux 5.14
+
+_ROOMY: Final = 32_768
+"""Octets that the queues of a new socket hold in any case; for more they are made larger for the time."""
+
+_CHUNK: Final = 16_384
+"""Octets given to a queue at once: the kernel looks for memory in one piece."""
+DEFAULTS: Final = TcpConfig()
+
+
+def restore(made: socket.socket, image: Image) -> None:
+    """Make *made*, a new TCP socket, the connection that *image* shows. It stays hidden: see `reveal`.
+
+    Raises:
+        OSError: EPERM: it takes CAP_NET_ADMIN. ENOPROTOOPT: the kernel has no TCP_REPAIR. EADDRNOTAVAIL: the
+            local address is not the kernel's. EADDRINUSE, EADDRNOTAVAIL: the kernel has this 4-tuple. Close
+            the socket then; that sends nothing.
+    """
+    local, local_port, remote, remote_port = image.four_tuple
+    made.setsockopt(_TCP, _REPAIR, _REPAIR_ON)
+    made.bind((local, local_port))
+    hide(made)
+    _make_room(made, image)
+    _set_first_numbers(made, image)
+    made.connect((remote, remote_port))
+    _set_options(made, image)
+    _fill(made, _RECEIVE_QUEUE, image.unread)
+    _fill(made, _SEND_QUEUE, image.in_flight)
+    window = (image.snd_wl1, image.snd_wnd, image.max_snd_wnd, image.rcv_wnd, image.rcv_nxt)
+    made.setsockopt(_TCP, _REPAIR_WINDOW, _WINDOW.pack(*window))
+    _set_rules(made, image.config)
+
+
+def start(made: socket.socket, image: Image) -> None:
+    """Let the kernel's TCP go on from here with a socket that `restore` has made; it is still hidden.
+
+    Raises:
+        OSError: ENOBUFS: the kernel is out of memory for what is to be sent.
+    """
+    if image.in_flight:
+        made.setsockopt(_TCP, _REPAIR, _REPAIR_OFF)  # its window probe has the peer say what has come
+    else:
+        _stop_repair_quietly(made)
+    if image.unsent and made.send(image.unsent, socket.MSG_DONTWAIT) != len(image.unsent):
+        raise OSError(ENOBUFS, os.strerror(ENOBUFS))
+
+
+def hide(made: socket.socket) -> None:
+    """Let the guard keep the peer's segments from it. Takes CAP_NET_RAW or CAP_NET_ADMIN."""
+    made.setsockopt(*_TRANSPARENT[made.family], 1)
+
+
+def reveal(made: socket.socket) -> None:
+    """Let the peer's segments reach it from now on."""
+    made.setsockopt(*_TRANSPARENT[made.family], 0)
+
+
+def _set_first_numbers(made: socket.socket, image: Image) -> None:
+    """Say which number the first octet of each queue has; only before the socket is connected."""
+    first_unread = add(image.rcv_nxt, -len(image.unread))
+    for queue, number in ((_SEND_QUEUE, image.snd_una), (_RECEIVE_QUEUE, first_unread)):
+        made.setsockopt(_TCP, _REPAIR_QUEUE, queue)
+        made.setsockopt(_TCP, _QUEUE_SEQ, _NUMBER.pack(number))
+
+
+def _set_options(made: socket.socket, image: Image) -> None:
+    """Say what was agreed on in the handshake."""
+    options = [(_MSS, image.mss)]
+    if image.scales is not None:
+        theirs, ours = image.scales
+        options.append((_WINDOW_SCALE, theirs | ours << 16))
+    if image.sack:
+        options.append((_SACK_PERMITTED, 0))
+    if image.tsval is not None:
+        options.append((_TIMESTAMPS, 0))
+    made.setsockopt(_TCP, _REPAIR_OPTIONS, b"".join(_OPTION.pack(*option) for option in options))
+    if image.tsval is not None:
+        made.setsockopt(_TCP, _TIMESTAMP, _NUMBER.pack(image.tsval))
+
+
+def _fill(made: socket.socket, queue: int, text: bytes) -> None:
+    """Put *text* into a queue, as received or as sent, without a segment on the wire."""
+    if not text:
+        return
+    made.setsockopt(_TCP, _REPAIR_QUEUE, queue)
+    view = memoryview(text)
+    while view:
+        view = view[made.send(view[:_CHUNK], socket.MSG_DONTWAIT) :]
+
+
+def _make_room(made: socket.socket, image: Image) -> None:
+    """Enlarge the buffers for what they must hold now; they go on adapting themselves afterwards."""
+    to_send = len(image.in_flight) + len(image.unsent)
+    wanted = ((_SO_RCVBUFFORCE, len(image.unread)), (_SO_SNDBUFFORCE, to_send))
+    forced = [(option, octets) for option, octets in wanted if octets > _ROOMY]
+    for option, octets in forced:
+        made.setsockopt(socket.SOL_SOCKET, option, octets + _ROOMY)  # Linux doubles it for what it adds
+    if forced:
+        with suppress(OSError):  # before Linux 5.14 they stay as large as this
+            made.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, 0)
+
+
+def _set_rules(made: socket.socket, config: TcpConfig) -> None:
+    """Set what a socket has an option for and the connection has otherwise than a new socket."""
+    if config.nodelay:
+        made.setsockopt(_TCP, socket.TCP_NODELAY, 1)
+    if config.user_timeout_s:
+        made.setsockopt(_TCP, socket.TCP_USER_TIMEOUT, int(config.user_timeout_s * 1000))
+    if config.keepalive:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        made.setsockopt(_TCP, socket.TCP_KEEPIDLE, max(1, round(config.keepalive_time_s)))
+        made.setsockopt(_TCP, socket.TCP_KEEPINTVL, max(1, round(config.keepalive_intvl_s)))
+        made.setsockopt(_TCP, socket.TCP_KEEPCNT, max(1, config.keepalive_probes))
+    level, time_to_live, traffic_class = _IP_OPTIONS[made.family]
+    if config.ttl != DEFAULTS.ttl:
+        made.setsockopt(level, time_to_live, config.ttl)
+    if config.dscp:
+        made.setsockopt(level, traffic_class, config.dscp << 2)
+
+
+def _stop_repair_quietly(made: socket.socket) -> None:
+    try:
+        made.setsockopt(_TCP, _REPAIR, _REPAIR_OFF_QUIETLY)
+    except OSError:  # before Linux 4.19
+        made.setsockopt(_TCP, _REPAIR, _REPAIR_OFF)
