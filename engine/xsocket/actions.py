@@ -64,6 +64,12 @@ class HandedOver(NamedTuple):
     four_tuple: FourTuple
 
 
+class TakenBack(NamedTuple):
+    """The connection is this TCP's again."""
+
+    four_tuple: FourTuple
+
+
 class Deleted(NamedTuple):
     """The TCB is gone; *error* is what its user gets told, None after an orderly close."""
 
@@ -86,4 +92,6 @@ class TimerFired(NamedTuple):
     timer: Timer
 
 
-Action = Received | Send | Moved | Established | Changed | HandedOver | Deleted | Dropped | TimerFired
+Action = (
+    Received | Send | Moved | Established | Changed | HandedOver | TakenBack | Deleted | Dropped | TimerFired
+)

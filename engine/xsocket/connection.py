@@ -67,6 +67,10 @@ class Calls(Protocol):
         """Let a kernel socket carry the connection on; None while it is not established yet."""
         ...
 
+    def take_back(self, tcb: Tcb, made: "socket") -> bool:
+        """Carry on what went to a kernel socket; False when that was read or written, or has ended."""
+        ...
+
     def configure(self, tcb: Tcb, rules: Mapping[str, Any]) -> None:
         """Change rules for this connection; see `Connection.configure`."""
         ...
@@ -190,6 +194,26 @@ class Connection:
         made = self._handed_over(await self._wait_async(self._giver()))
         made.setblocking(False)
         return made
+
+    def from_kernel(self, made: "socket") -> bool:
+        """Undo `to_kernel` if no octet was read or written since; *made* is the socket that it returned.
+
+        For who gives sockets away and hears that nobody took one: the connection can be given back to its
+        pool then. Other processes that hold *made* have a dead socket from now on (ECONNABORTED).
+
+        Returns:
+            True: this connection is open again, and *made* is closed. False: the socket was read, written or
+            shut down, or has ended; it is as it was.
+
+        Raises:
+            ValueError: *made* is not this connection's.
+            EngineStateError: The engine has ended.
+        """
+        if not self._calls.take_back(self._tcb, made):
+            return False
+        self._closed = False
+        made.close()
+        return True
 
     def _giver(self) -> "Callable[[], socket | None]":
         def attempt() -> "socket | None":

@@ -20,6 +20,7 @@ from xsocket.actions import (
     Moved,
     Received,
     Send,
+    TakenBack,
     TimerFired,
 )
 from xsocket.admission import Admission, AdmissionPolicy
@@ -33,6 +34,7 @@ from xsocket.reasons import DropReason
 from xsocket.segment import RST
 from xsocket.stack import Stack
 from xsocket.state import State, Trigger
+from xsocket.tcp.handover import end_of_text, first_unread
 from xsocket.tcp.keys import Key
 from xsocket.tcp.tcb import Tcb
 from xsocket.trace import Event, EventKind, Trace
@@ -302,6 +304,19 @@ class Host:
         self._perform(now, self.stack.hand_over(now, tcb))
         return True
 
+    def take_back(self, now: float, tcb: Tcb, made: "socket") -> bool:
+        """Carry on what `hand_over` gave to *made*, which then is of no use any more.
+
+        Returns:
+            Whether it is ours again: not when an octet was read or written since, or it has ended.
+        """
+        assert self.kernel is not None
+        returned = self.kernel.take_back(tcb.four_tuple, made, end_of_text(tcb), first_unread(tcb))
+        if returned is None:
+            return False
+        self._perform(now, self.stack.take_back(now, tcb, returned))
+        return True
+
     def send(self, now: float, tcb: Tcb, text: memoryview) -> int:
         """Give text to a connection; return how many octets it took."""
         taken, actions = self.stack.send(now, tcb, text)
@@ -518,6 +533,8 @@ class Host:
             self._record(EventKind.TIMER, key, timer=action.timer)
         elif isinstance(action, HandedOver):
             self._record(EventKind.POOL, key, pool_event="handed_over")
+        elif isinstance(action, TakenBack):
+            self._record(EventKind.POOL, key, pool_event="taken_back")
         elif isinstance(action, Dropped):
             self._record(EventKind.DROPPED, key, segment=action.segment, reason=action.reason)
 

@@ -51,6 +51,10 @@ class _Ranges:
         """Return whether a value is in both."""
         return any(start <= last and first <= end for start, end in self for first, last in other)
 
+    def __and__(self, other: "_Ranges") -> "_Ranges":
+        pairs = ((max(start, first), min(end, last)) for start, end in self for first, last in other)
+        return _Ranges((start, end) for start, end in pairs if start <= end)
+
     @property
     def sole(self) -> int | None:
         """The only value; None when there are several, or none."""
@@ -88,6 +92,12 @@ class PortSet:
     def overlaps(self, other: "PortSet") -> bool:
         """Return whether a port is in both."""
         return self._ranges.overlaps(other._ranges)
+
+    def __and__(self, other: "PortSet") -> "PortSet":
+        """Return the ports that are in both."""
+        both = PortSet(())
+        both._ranges = self._ranges & other._ranges
+        return both
 
     def __contains__(self, port: int) -> bool:
         return port in self._ranges
@@ -186,6 +196,13 @@ class AddressSet:
     def overlaps(self, other: "AddressSet") -> bool:
         """Return whether an address is in both."""
         return self._v4.overlaps(other._v4) or self._v6.overlaps(other._v6)
+
+    def __and__(self, other: "AddressSet") -> "AddressSet":
+        """Return the addresses that are in both."""
+        both = AddressSet(())
+        both._v4, both._v6 = self._v4 & other._v4, self._v6 & other._v6
+        both._sole = both._find_sole()
+        return both
 
     def __contains__(self, address: str) -> bool:
         if ":" in address:

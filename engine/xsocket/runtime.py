@@ -313,7 +313,7 @@ class Engine:
         loop = self._running()
         kernel = loop.host.kernel
         if kernel is not None:
-            loop.in_thread(lambda: kernel.cover(_ports_of(admission)))
+            loop.in_thread(lambda _now: kernel.cover(_ports_of(admission)))
         loop.look(lambda: setattr(loop.host.stack, "admission", admission))
         self._admission = admission
 
@@ -440,7 +440,9 @@ class _Loop(HostCalls):
         self._poll.register(self._bell.fileno(), select.POLLIN)
         self._poll.register(link.fileno(), select.POLLIN)
         self._sleeps_until = -inf
-        self._link_is_down = False
+        self._glance = select.poll()
+        self._glance.register(link.fileno(), select.POLLIN)
+        self._is_receiving = self._link_is_down = False
         self._sending = threading.Lock()
         self._posted: deque[Callable[[float], None]] = deque()
         self._rung = self._over = False
@@ -470,8 +472,8 @@ class _Loop(HostCalls):
         with self._begun:
             return self._refusal
 
-    def in_thread(self, call: Callable[[], T]) -> T:
-        """Run *call* in the engine's thread; return or raise what it does.
+    def in_thread(self, call: Callable[[float], T]) -> T:
+        """Run *call* with `now` in the engine's thread, after the frames that are ready; return what it does.
 
         Raises:
             EngineStateError: The engine ended before.
@@ -489,16 +491,29 @@ class _Loop(HostCalls):
         assert self.host.kernel is not None
         if self.host.kernel.is_here:
             return new_socket(version)
-        return self.in_thread(lambda: new_socket(version))
+        return self.in_thread(lambda _now: new_socket(version))
+
+    def _call_up_to_date(self, call: Callable[[float], T]) -> T:
+        """Frames that nobody has looked at yet would miss the connection that goes to the kernel."""
+        if self._frames_wait():
+            return self.in_thread(call)
+        return self._call(call)
+
+    def _frames_wait(self) -> bool:
+        return self._is_receiving or bool(self._glance.poll(0))
 
     def turn(self, until: float = inf) -> None:
         """Do one round: take all frames that are ready, or sleep for some, for a timer, or for *until*."""
+        self._is_receiving = True
         frames = self._receive()
         for start in range(0, len(frames), FRAMES_PER_TURN):
             with self._lock:
                 self.host.receive(self._now(), frames[start : start + FRAMES_PER_TURN])
             self._flush()
+        if self.host.kernel is not None and (busy := self.host.kernel.take_busy()) is not None:
+            self.link.shed(busy)
         with self._lock:
+            self._is_receiving = False
             now = self._now()
             self._carry_out_posted(now)
             self.host.timers_fired(now)
@@ -652,7 +667,7 @@ class _Loop(HostCalls):
 class _Errand(Generic[T]):
     """A call that another thread runs, and what comes of it."""
 
-    def __init__(self, call: Callable[[], T]) -> None:
+    def __init__(self, call: Callable[[float], T]) -> None:
         self._call = call
         self._done = threading.Lock()
         self._done.acquire()
@@ -664,10 +679,10 @@ class _Errand(Generic[T]):
         """Whether it was run."""
         return not self._done.locked()
 
-    def run(self, _now: float) -> None:
+    def run(self, now: float) -> None:
         """Run it, once."""
         try:
-            self._result = self._call()
+            self._result = self._call(now)
         except BaseException as error:
             self._error = error
         finally:

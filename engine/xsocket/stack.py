@@ -20,9 +20,10 @@ from xsocket.reasons import DropReason
 from xsocket.segment import ACK, RST, SYN, Segment
 from xsocket.seqnum import add, precedes
 from xsocket.state import State, Timer, Trigger
-from xsocket.tcp import fastopen, guards, isn, machine, output, syncookies
+from xsocket.tcp import fastopen, guards, handover, isn, machine, output, syncookies
 from xsocket.tcp.authentication import Authenticator
 from xsocket.tcp.fastopen import FastOpenStatistics
+from xsocket.tcp.handover import Returned
 from xsocket.tcp.keys import Key
 from xsocket.tcp.options import parse
 from xsocket.tcp.syncookies import Recalled, SynCookies
@@ -505,9 +506,16 @@ class Stack:
         return self._call(tcb, lambda: machine.abort(tcb, now, ConnectionAbortedError))
 
     def hand_over(self, now: float, tcb: Tcb) -> list[Action]:
-        """Take a connection out of the tables; see `xsocket.tcp.machine.hand_over`."""
+        """Take a connection out of the tables; see `xsocket.tcp.handover.hand_over`."""
         del self._tcbs[tcb.four_tuple]
-        return machine.hand_over(tcb, now)
+        return handover.hand_over(tcb, now)
+
+    def take_back(self, now: float, tcb: Tcb, returned: Returned) -> list[Action]:
+        """Put it there again; see `xsocket.tcp.handover.take_back`."""
+        self._tcbs[tcb.four_tuple] = tcb
+        out = handover.take_back(tcb, now, returned)
+        self._schedule(tcb)
+        return out
 
     def give_up(self, tcb: Tcb, error: type[OSError]) -> list[Action]:
         """See `xsocket.tcp.machine.give_up`."""

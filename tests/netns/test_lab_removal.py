@@ -82,7 +82,8 @@ def test_clean_removes_what_a_killed_process_left(start: Start, xsocket: Run, pa
     program.wait(PATIENCE_S)
     assert sleeper.is_running()
     assert [lab["state"] for lab in parsed(xsocket("lab", "list", "--json"))] == ["leftover"]
-    assert parsed(xsocket("lab", "clean", "--json")) == {"labs": ["held"], "namespaces": 2, "kept": []}
+    removed = parsed(xsocket("lab", "clean", "--json"))
+    assert removed == {"labs": ["held"], "namespaces": 2, "kept": [], "tables": []}
     assert not sleeper.is_running()
     assert parsed(xsocket("lab", "list", "--json")) == []
 
@@ -102,7 +103,8 @@ def test_clean_ends_what_left_its_process_group(start: Start) -> None:
 def test_clean_keeps_the_lab_of_a_running_process(start: Start, xsocket: Run, parsed: Parsed) -> None:
     program = start(HOLD_A_LAB)
     sleeper = held(program)
-    assert parsed(xsocket("lab", "clean", "--json")) == {"labs": [], "namespaces": 0, "kept": ["held"]}
+    removed = parsed(xsocket("lab", "clean", "--json"))
+    assert removed == {"labs": [], "namespaces": 0, "kept": ["held"], "tables": []}
     refused = xsocket("lab", "clean", "held")
     assert refused.returncode == 1
     assert f"process {program.pid}, which is running" in refused.stderr
@@ -111,6 +113,7 @@ def test_clean_keeps_the_lab_of_a_running_process(start: Start, xsocket: Run, pa
         "labs": ["held"],
         "namespaces": 2,
         "kept": [],
+        "tables": [],
     }
     assert not sleeper.is_running()
     program.send_signal(signal.SIGINT)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xsocket.errors import GuardError
+from xsocket.handoff.guard import remove_leftovers
 from xsocket_netns import entry, holder, registry, removal
 from xsocket_tools.path import carrier
 from xsocket_tools.path.command import described, path_options, settings_of
@@ -148,14 +150,29 @@ def execute(name: str, host: str, command: tuple[str, ...]) -> None:
 @click.option("--all", "everything", is_flag=True, help="Also labs that a running process is using.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was removed as JSON.")
 def clean(names: tuple[str, ...], everything: bool, as_json: bool) -> None:
-    """Remove labs: persistent ones, and what killed processes left. All of them, or only those named."""
+    """Remove labs: persistent ones, and what killed processes left. All of them, or only those named.
+
+    Without a name, also the nftables rules of engines that have ended, in this network namespace; the kernel
+    removes them itself from Linux 5.12 on.
+    """
     removed = removal.clean(names, everything=everything)
+    tables = [] if names else _remove_rules()
     if as_json:
-        click.echo(json.dumps(asdict(removed), indent=2))
+        click.echo(json.dumps({**asdict(removed), "tables": tables}, indent=2))
         return
     click.echo(f"Removed {len(removed.labs)} lab(s), {removed.namespaces} namespace(s).")
+    if tables:
+        click.echo(f"Removed the rules of engines that have ended: {', '.join(tables)}.")
     if removed.kept:
         click.echo(f"Kept, in use by running processes: {', '.join(removed.kept)} (--all removes them too).")
+
+
+def _remove_rules() -> list[str]:
+    """Return the nftables tables that were removed; none where one may not even look."""
+    try:
+        return remove_leftovers()
+    except GuardError:
+        return []
 
 
 def _description(record: LabRecord) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 What stands in the input hook, where packets are whole, of one table an engine:
 
-    not TCP, or from this machine itself: not our business
+    not TCP, or from this machine itself and not of the injector's: not our business
     a kernel socket has it (`socket transparent`, 0): the kernel's
     for an address and a port of the engine: drop
 
@@ -13,6 +13,7 @@ Where that is refused, the table has the process's name, and the next engine rem
 
 import os
 import socket
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EPERM
@@ -24,11 +25,14 @@ from xsocket.ranges import HIGHEST_PORT, PortSet
 
 PREFIX: Final = "xsocket-"
 CHAIN: Final = "input"
+MARK: Final = int.from_bytes(b"XSOC")
+"""What the injector marks its packets with (SO_MARK): they come over the loopback interface."""
 
 _NFPROTO_INET: Final = 1  # linux/netfilter.h
 _PRIORITY: Final = -300  # before the rules of others: what we drop is nobody else's
 _DROP, _ACCEPT = 0, 1
 _F_OWNER: Final = 2  # linux/netfilter/nf_tables.h, here and below
+_META_MARK: Final = 3
 _META_IIFNAME: Final = 6
 _META_NFPROTO: Final = 15
 _META_L4PROTO: Final = 16
@@ -94,7 +98,13 @@ class Guard:
             policy=_ACCEPT,
         )
         self._add_rule(_ACCEPT, _meta(_META_L4PROTO), _compare(bytes([socket.IPPROTO_TCP]), _NOT_EQUAL))
-        self._add_rule(_ACCEPT, _meta(_META_IIFNAME), _compare(b"lo".ljust(_IFNAMSIZ, b"\0")))
+        self._add_rule(
+            _ACCEPT,
+            _meta(_META_IIFNAME),
+            _compare(b"lo".ljust(_IFNAMSIZ, b"\0")),
+            _meta(_META_MARK),
+            _compare(MARK.to_bytes(4, sys.byteorder), _NOT_EQUAL),
+        )
         self._add_rule(_ACCEPT, _kernel_socket_is_transparent(), _compare(b"\0"))
 
     def cover(self, ports: PortSet) -> None:

@@ -7,6 +7,7 @@ from xsocket.fourtuple import FourTuple
 from xsocket.segment import ACK, FIN, PSH, Segment
 from xsocket.seqnum import add, distance
 from xsocket.state import State
+from xsocket.tcp.handover import first_unread
 from xsocket.tcp.options import for_segment
 from xsocket.tcp.tcb import Tcb
 
@@ -55,7 +56,7 @@ class Image(NamedTuple):
 def image_of(tcb: Tcb, now: float) -> Image:
     """Return what *tcb* is at *now*; it must be in ESTABLISHED or CLOSE-WAIT, without a FIN of ours."""
     finished = tcb.state is State.CLOSE_WAIT
-    rcv_nxt = add(tcb.rcv_nxt, -1) if finished else tcb.rcv_nxt
+    rcv_nxt = add(first_unread(tcb), tcb.unread)
     sending, receiving = tcb.sending, tcb.receiving
     in_flight = tcb.flight
     return Image(

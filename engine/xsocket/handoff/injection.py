@@ -1,17 +1,20 @@
 """`Injector`: gives the kernel segments of a peer that it missed, as if they had just come.
 
 They go out of a raw socket, over the loopback interface and up again: the packet socket of the engine does
-not see them, and they pass the guard.
+not see them. The guard judges them as it does those of the peer, by their mark, so that one for a socket that
+has just ended gets no reset.
 """
 
 import socket
 from typing import Final
 
 from xsocket.fourtuple import FourTuple
+from xsocket.handoff.guard import MARK
 from xsocket.segment import FIN, Segment
 from xsocket.seqnum import add
 from xsocket.wire.codec import encode_segment
 
+_SO_MARK: Final = 36  # asm-generic/socket.h
 _MOST: Final = 32_768
 """Octets of text in one packet; the loopback interface takes 65,536 with all headers."""
 
@@ -20,7 +23,7 @@ class Injector:
     """Raw sockets of the network namespace in which this is made. One thread at a time.
 
     Raises:
-        OSError: EPERM: they take CAP_NET_RAW.
+        OSError: EPERM: they take CAP_NET_RAW, and CAP_NET_ADMIN for the mark.
     """
 
     def __init__(self) -> None:
@@ -29,6 +32,7 @@ class Injector:
             for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
                 kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
                 self._sockets[version] = socket.socket(family, kind, socket.IPPROTO_RAW)
+                self._sockets[version].setsockopt(socket.SOL_SOCKET, _SO_MARK, MARK)
         except OSError:
             self.close()
             raise

@@ -23,7 +23,9 @@ from xsocket.handoff.sockdiag import SocketDiagnostics
 from xsocket.ranges import PortSet
 from xsocket.reasons import DropReason
 from xsocket.segment import ACK, SYN
+from xsocket.tcp.handover import Returned
 from xsocket.wire.codec import Arrival
+from xsocket.wire.shedding import MOST
 
 _SO_COOKIE: Final = 57  # asm-generic/socket.h
 _DISCARD: Final = 9  # a port of RFC 863; any would do
@@ -35,7 +37,8 @@ class HandoffStatistics(NamedTuple):
 
     Attributes:
         handed_over: Connections that went to the kernel.
-        failed: How often one did not, and stayed.
+        taken_back: How many of them came back untouched.
+        failed: How often one did not go, and stayed.
         in_kernel: Handed-over connections whose socket lives.
         injected: Segments that came while a socket was being made, or before, and were given to it after.
         injection_failures: How many of them the kernel refused; their peers send them again.
@@ -43,6 +46,7 @@ class HandoffStatistics(NamedTuple):
     """
 
     handed_over: int = 0
+    taken_back: int = 0
     failed: int = 0
     in_kernel: int = 0
     injected: int = 0
@@ -61,7 +65,7 @@ class KernelTcp:
     def __init__(self, addresses: Iterable[str], ports: PortSet) -> None:
         self.addresses: Final = frozenset(addresses)
         self.ports = ports
-        self._handed_over = self._failed = 0
+        self._handed_over = self._taken_back = self._failed = 0
 
     def open(self) -> None:
         """Install the guard; what belongs to a network namespace is that of the calling thread.
@@ -78,7 +82,7 @@ class KernelTcp:
         except OSError as error:
             self._guard.close()
             raise CaptureError(f"no raw socket: {error.strerror}") from error
-        self._ledger = Ledger(self._diagnostics.state)
+        self._ledger = Ledger(self._diagnostics.state, MOST)
 
     def close(self) -> None:
         """Remove the guard. Connections that were handed over live on."""
@@ -112,6 +116,10 @@ class KernelTcp:
         if self._ledger.missed(four_tuple, at_ns):
             self._injector.inject(four_tuple, segment)
         return DropReason.HANDED_OVER
+
+    def take_busy(self) -> list[FourTuple] | None:
+        """Return the connections that the engine need not see, None if they are those of the last call."""
+        return self._ledger.take_busy()
 
     def fileno(self) -> int:
         """Return a descriptor that polls readable when `collect` has something to do."""
@@ -172,19 +180,39 @@ class KernelTcp:
             repair.reveal(made)
         except OSError as error:
             self._failed += 1
-            reason = _WHY.get(error.errno or 0, str(error.strerror))
-            raise HandoffError(f"{image.four_tuple}: {reason}") from error
+            raise HandoffError(f"{image.four_tuple}: {_why(error)}") from error
         at_ns = time.time_ns()
-        cookie = int.from_bytes(made.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
-        self._ledger.add(image.four_tuple, cookie, at_ns)
+        self._ledger.add(image.four_tuple, _cookie(made), at_ns)
         for segment in image.missed:
             self._injector.inject(image.four_tuple, segment)
         self._handed_over += 1
+
+    def made(self, four_tuple: FourTuple, socket_: socket.socket) -> bool:
+        """Return whether *socket_* is what became of this connection."""
+        return self._ledger.cookie(four_tuple) == _cookie(socket_)
+
+    def take_back(
+        self, four_tuple: FourTuple, made: socket.socket, end_of_text: int, first_unread: int
+    ) -> Returned | None:
+        """Let the engine have a connection again; see `xsocket.handoff.repair.withdraw`.
+
+        Raises:
+            HandoffError: The kernel refused; the socket goes on.
+        """
+        try:
+            returned = repair.withdraw(made, end_of_text, first_unread)
+        except OSError as error:
+            raise HandoffError(f"{four_tuple}: {_why(error)}") from error
+        if returned is not None:
+            self._ledger.remove(four_tuple)
+            self._taken_back += 1
+        return returned
 
     def statistics(self) -> HandoffStatistics:
         """Return the counters so far."""
         return HandoffStatistics(
             self._handed_over,
+            self._taken_back,
             self._failed,
             len(self._ledger),
             self._injector.sent,
@@ -197,6 +225,15 @@ _WHY: Final = {
     EPERM: "TCP_REPAIR takes CAP_NET_ADMIN",
     EADDRNOTAVAIL: "the kernel has lost the local address, or has this connection already",
 }
+
+
+def _why(error: OSError) -> str:
+    return _WHY.get(error.errno or 0, str(error.strerror))
+
+
+def _cookie(made: socket.socket) -> int:
+    """Return the number that tells a socket from every other, those before it included."""
+    return int.from_bytes(made.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
 
 
 def new_socket(version: int) -> socket.socket:

@@ -14,8 +14,19 @@ from xsocket.state import State
 
 LOOK_AGAIN_S: Final = 61.0
 """When to ask again for a socket in TIME-WAIT: Linux keeps it for 60 s."""
+BUSY_FRAMES: Final = 64
+"""From how many frames on the engine would rather not see a connection at all."""
 CAPACITY: Final = 65_536
 """How many ended connections are remembered; the oldest make room."""
+
+
+class _Living:
+    """A kernel socket that lives: its cookie, since when it gets what comes, and how much came."""
+
+    __slots__ = ("at_ns", "cookie", "frames")
+
+    def __init__(self, cookie: int, at_ns: int) -> None:
+        self.cookie, self.at_ns, self.frames = cookie, at_ns, 0
 
 
 class Ledger:
@@ -23,14 +34,18 @@ class Ledger:
 
     Args:
         ask: Returns the state of the kernel's socket for a 4-tuple, None when there is none.
+        most_busy: How many busy connections to name; the latest that became so.
 
     Attributes:
         forgotten: How many ended connections made room for others.
     """
 
-    def __init__(self, ask: Callable[[FourTuple], State | None]) -> None:
+    def __init__(self, ask: Callable[[FourTuple], State | None], most_busy: int = 0) -> None:
         self._ask = ask
-        self._alive: dict[FourTuple, tuple[int, int]] = {}
+        self._most_busy = most_busy
+        self._alive: dict[FourTuple, _Living] = {}
+        self._busy: OrderedDict[FourTuple, None] = OrderedDict()
+        self._busy_changed = False
         self._ended: OrderedDict[FourTuple, tuple[float, int]] = OrderedDict()
         self.forgotten = 0
 
@@ -50,12 +65,28 @@ class Ledger:
             at_ns: Since when segments reach the socket, Unix time.
         """
         self._ended.pop(four_tuple, None)
-        self._alive[four_tuple] = cookie, at_ns
+        self._alive[four_tuple] = _Living(cookie, at_ns)
+
+    def cookie(self, four_tuple: FourTuple) -> int | None:
+        """Return that of the socket that has it and lives, None without one."""
+        living = self._alive.get(four_tuple)
+        return None if living is None else living.cookie
+
+    def take_busy(self) -> list[FourTuple] | None:
+        """Return the connections that much comes for, None if they are those of the last call."""
+        changed, self._busy_changed = self._busy_changed, False
+        return list(self._busy) if changed else None
 
     def remove(self, four_tuple: FourTuple) -> None:
         """Note that it is the engine's again."""
-        self._alive.pop(four_tuple, None)
         self._ended.pop(four_tuple, None)
+        self._let_go(four_tuple)
+
+    def _let_go(self, four_tuple: FourTuple) -> None:
+        self._alive.pop(four_tuple, None)
+        if four_tuple in self._busy:
+            del self._busy[four_tuple]
+            self._busy_changed = True
 
     def has(self, four_tuple: FourTuple) -> bool:
         """Return whether the kernel has it."""
@@ -75,25 +106,46 @@ class Ledger:
             four_tuple: What it came for.
             at_ns: When it came, Unix time. What came while the socket lived, and is looked at later, the
                 kernel has seen.
-            opens: Whether it is a SYN.
+            opens: Whether it is a SYN. The kernel, where nobody listens, answers it in TIME-WAIT with an
+                acknowledgment, upon which the peer's reset ends that: the next answer is ours.
         """
-        ended = self._ended.get(four_tuple)
-        if ended is not None and not opens and at_ns <= ended[1]:
+        living = self._alive.get(four_tuple)
+        if living is not None:
+            living.frames += 1
+            if living.frames == BUSY_FRAMES and self._most_busy:
+                self._add_busy(four_tuple)
             return True
-        return self.has(four_tuple)
+        ended = self._ended.get(four_tuple)
+        if ended is None:
+            return False
+        if at_ns <= ended[1] and not opens:
+            return True
+        state = self._ask(four_tuple)
+        if state is None or (opens and state is State.TIME_WAIT):
+            del self._ended[four_tuple]
+            return False
+        return True
+
+    def _add_busy(self, four_tuple: FourTuple) -> None:
+        self._busy[four_tuple] = None
+        self._busy_changed = True
+        if len(self._busy) > self._most_busy:
+            oldest, _ = self._busy.popitem(last=False)
+            self._alive[oldest].frames = 0  # it may become busy again
 
     def missed(self, four_tuple: FourTuple, at_ns: int) -> bool:
         """Return whether what came at *at_ns* came before the kernel's socket could get it."""
-        return four_tuple in self._alive and at_ns <= self._alive[four_tuple][1]
+        living = self._alive.get(four_tuple)
+        return living is not None and at_ns <= living.at_ns
 
     def end(self, four_tuple: FourTuple, now: float, now_ns: int, cookie: int | None = None) -> bool:
         """Note that the socket with *cookie*, or whichever it is, has ended; return whether it was here.
 
         *now* is monotonic seconds, *now_ns* Unix time.
         """
-        if four_tuple not in self._alive or cookie not in (None, self._alive[four_tuple][0]):
+        if four_tuple not in self._alive or cookie not in (None, self._alive[four_tuple].cookie):
             return False
-        del self._alive[four_tuple]
+        self._let_go(four_tuple)
         self._ended[four_tuple] = now + LOOK_AGAIN_S, now_ns
         if len(self._ended) > CAPACITY:
             self._ended.popitem(last=False)

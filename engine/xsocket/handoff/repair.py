@@ -5,6 +5,8 @@ to transparent sockets: so it is finished before the first segment reaches it, a
 system call. Should anything fail before that, nobody has heard of it.
 """
 
+import ctypes
+import fcntl
 import os
 import socket
 from contextlib import suppress
@@ -14,7 +16,8 @@ from typing import Final
 
 from xsocket.config import TcpConfig
 from xsocket.handoff.image import Image
-from xsocket.seqnum import add
+from xsocket.seqnum import add, distance
+from xsocket.tcp.handover import Returned
 
 _TCP: Final = socket.IPPROTO_TCP
 _REPAIR: Final = 19  # linux/tcp.h, here and below
@@ -51,6 +54,12 @@ _SO_BUF_LOCK: Final = 72  # Linux 5.14
 _ROOMY: Final = 32_768
 """Octets that the queues of a new socket hold in any case; for more they are made larger for the time."""
 
+_ESTABLISHED: Final = 1  # linux/tcp_states.h
+_CLOSE_WAIT: Final = 8
+_SIOCINQ: Final = 0x541B  # linux/sockios.h, tcp(7)
+_SIOCOUTQ: Final = 0x5411
+_SIOCOUTQNSD: Final = 0x894B
+_SOCKADDR_OCTETS: Final = 16
 _CHUNK: Final = 16_384
 """Octets given to a queue at once: the kernel looks for memory in one piece."""
 DEFAULTS: Final = TcpConfig()
@@ -91,6 +100,78 @@ def start(made: socket.socket, image: Image) -> None:
         _stop_repair_quietly(made)
     if image.unsent and made.send(image.unsent, socket.MSG_DONTWAIT) != len(image.unsent):
         raise OSError(ENOBUFS, os.strerror(ENOBUFS))
+
+
+def withdraw(made: socket.socket, end_of_text: int, first_unread: int) -> Returned | None:
+    """Take the connection out of *made*, which is then unconnected, for all who hold it; sends nothing.
+
+    Args:
+        made: What `start` has started.
+        end_of_text: The number that the next octet written to it had at the start.
+        first_unread: The number of the next octet to be read from it, at the start.
+
+    Returns:
+        None when one of these has changed or the connection is not in ESTABLISHED or CLOSE-WAIT any more:
+        then nothing has happened to it.
+
+    Raises:
+        OSError: EPERM: it takes CAP_NET_ADMIN.
+    """
+    hide(made)
+    made.setsockopt(_TCP, _REPAIR, _REPAIR_ON)
+    returned = _read(made, end_of_text, first_unread)
+    if returned is None:
+        _stop_repair_quietly(made)
+        reveal(made)
+    else:
+        _disconnect(made)
+    return returned
+
+
+def _read(made: socket.socket, end_of_text: int, first_unread: int) -> Returned | None:
+    state = made.getsockopt(_TCP, socket.TCP_INFO, 1)[0]
+    if state not in (_ESTABLISHED, _CLOSE_WAIT):
+        return None
+    finished = state == _CLOSE_WAIT
+    waiting, unacknowledged, unsent = (
+        _count(made, request) for request in (_SIOCINQ, _SIOCOUTQ, _SIOCOUTQNSD)
+    )
+    rcv_nxt, written = _next_number(made, _RECEIVE_QUEUE), _next_number(made, _SEND_QUEUE)
+    if written != end_of_text or add(rcv_nxt, -waiting - finished) != first_unread:
+        return None
+    made.setsockopt(_TCP, _REPAIR_QUEUE, _RECEIVE_QUEUE)
+    unread = made.recv(waiting, socket.MSG_PEEK | socket.MSG_DONTWAIT) if waiting else b""
+    window = made.getsockopt(_TCP, _REPAIR_WINDOW, _WINDOW.size)
+    snd_wl1, snd_wnd, max_snd_wnd, rcv_wnd, rcv_wup = _WINDOW.unpack(window)
+    return Returned(
+        snd_una=add(written, -unacknowledged),
+        snd_nxt=add(written, -unsent),
+        rcv_nxt=rcv_nxt,
+        finished=finished,
+        unread=unread,
+        snd_wnd=snd_wnd,
+        max_snd_wnd=max_snd_wnd,
+        snd_wl1=snd_wl1,
+        rcv_wnd=max(0, rcv_wnd - distance(rcv_wup, rcv_nxt)),
+    )
+
+
+def _next_number(made: socket.socket, queue: int) -> int:
+    made.setsockopt(_TCP, _REPAIR_QUEUE, queue)
+    number: int = _NUMBER.unpack(made.getsockopt(_TCP, _QUEUE_SEQ, _NUMBER.size))[0]
+    return number
+
+
+def _count(made: socket.socket, request: int) -> int:
+    number: int = _NUMBER.unpack(fcntl.ioctl(made, request, bytes(_NUMBER.size)))[0]
+    return number
+
+
+def _disconnect(made: socket.socket) -> None:
+    """Do what connect(2) does for AF_UNSPEC, which Python's sockets cannot name."""
+    nobody = bytes(_SOCKADDR_OCTETS)
+    if ctypes.CDLL(None, use_errno=True).connect(made.fileno(), nobody, len(nobody)):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def hide(made: socket.socket) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
-from xsocket.actions import Action, Changed, Established, HandedOver, TimerFired
+from xsocket.actions import Action, Established, TimerFired
 from xsocket.config import TcpConfig
 from xsocket.segment import SYN, Segment
 from xsocket.seqnum import add
@@ -33,7 +33,6 @@ __all__ = [
     "configure",
     "flush",
     "give_up",
-    "hand_over",
     "open_active",
     "open_by_cookie",
     "open_passive",
@@ -202,21 +201,6 @@ def give_up(tcb: Tcb, error: type[OSError]) -> list[Action]:
     out: list[Action] = []
     move(tcb, Trigger.GIVE_UP, out)
     delete(tcb, error, out)
-    return out
-
-
-def hand_over(tcb: Tcb, now: float) -> list[Action]:
-    """Let go of a connection that another TCP of this host carries on; its peer notices nothing.
-
-    So its state does not change, and *tcb* shows it as it was. An acknowledgment that is owed goes before:
-    nobody else knows of it.
-    """
-    out: list[Action] = []
-    if tcb.ack_due is not None or tcb.ack_at != inf:
-        out.append(output.ack(tcb, now, tcb.ack_due or "3.8.6.3"))
-    tcb.stop_timer()
-    tcb.ack_due, tcb.ack_at = None, inf
-    out += (HandedOver(tcb.four_tuple), Changed(tcb.four_tuple))
     return out
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from random import Random
 
+from xsocket.fourtuple import FourTuple
 from xsocket.wire.faults import FaultCounts, FaultRates, Faults, corrupted_frame, marked_frame
 from xsocket.wire.link import Frame, Link, LinkStatistics
 
@@ -59,6 +60,10 @@ class FaultyLink:
     def send(self, frames: Sequence[bytes]) -> None:
         """Send the frames that are spared."""
         self._inner.send(self._outgoing.apply(frames))
+
+    def shed(self, connections: Sequence[FourTuple]) -> None:
+        """Let the wrapped Link leave out *connections*."""
+        self._inner.shed(connections)
 
     def fileno(self) -> int:
         """Return the wrapped Link's descriptor."""

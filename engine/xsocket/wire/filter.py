@@ -1,33 +1,36 @@
 """The kernel-side sieve: a classic BPF program that passes only what an engine with given addresses can use.
 
 Pure: addresses go in, instructions come out; `PacketLink` attaches them. Passed are ARP, TCP and ICMP to our
-    own
-addresses, and neighbour discovery to our solicited-node groups and to all nodes. IPv6 packets for us that
+own addresses, and neighbour discovery to our solicited-node groups and to all nodes. IPv6 packets for us that
 start with an extension header pass too; the codec looks further. The kernel takes an outer 802.1Q tag off
 before it filters.
+
+Before all that, connections can be shed: what comes for them does not pass, unless it has the SYN bit. That
+is for connections which are the kernel's, and have much to say.
 """
 
 from collections.abc import Iterable
-from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
+from xsocket.fourtuple import FourTuple
 from xsocket.wire.address import address_octets
+from xsocket.wire.bpf import (
+    JUMP,
+    JUMP_IF_EQUAL,
+    LOAD_BYTE,
+    LOAD_HALF,
+    LOAD_WORD,
+    MAX_INSTRUCTIONS,
+    RETURN,
+    Instruction,
+)
 from xsocket.wire.ethernet import ARP, IPV4, IPV6
 from xsocket.wire.ip import DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, ICMP, ICMPV6, ROUTING, TCP
 from xsocket.wire.nd import ADVERTISEMENT, ALL_NODES, SOLICITATION, solicited_node
-
-LOAD_WORD: Final = 0x20
-LOAD_HALF: Final = 0x28
-LOAD_BYTE: Final = 0x30
-JUMP: Final = 0x05
-JUMP_IF_EQUAL: Final = 0x15
-RETURN: Final = 0x06
+from xsocket.wire.shedding import shedding
 
 WHOLE_FRAME: Final = 0x0004_0000
 """How many octets to pass; more than any frame has."""
-
-MAX_INSTRUCTIONS: Final = 4096
-"""BPF_MAXINSNS of linux/filter.h."""
 
 _ETHERTYPE_AT: Final = 12
 _V4_PROTOCOL_AT: Final = 23
@@ -36,24 +39,18 @@ _V6_NEXT_HEADER_AT: Final = 20
 _V6_DESTINATION_AT: Final = 38
 _ICMPV6_TYPE_AT: Final = 54
 
-_SOCK_FILTER: Final = Struct("=HBBI")
-
-
-class Instruction(NamedTuple):
-    """One `struct sock_filter`: jumps are relative to the next instruction."""
-
-    code: int
-    if_true: int = 0
-    if_false: int = 0
-    operand: int = 0
-
-
 _ACCEPT: Final = Instruction(RETURN, operand=WHOLE_FRAME)
 _REJECT: Final = Instruction(RETURN)
 
 
-def build_filter(addresses: Iterable[str]) -> list[Instruction]:
-    """Return the program for an engine that owns *addresses* (canonical, without prefix lengths)."""
+def build_filter(addresses: Iterable[str], shed: Iterable[FourTuple] = ()) -> list[Instruction]:
+    """Return the program for an engine.
+
+    Args:
+        addresses: Its own, canonical, without prefix lengths.
+        shed: Connections that are left out, if there is room for all of them; each takes about ten
+            instructions, for IPv6 twenty.
+    """
     own = list(dict.fromkeys(addresses))
     own_v6 = [address for address in own if ":" in address]
     groups = dict.fromkeys([*map(solicited_node, own_v6), ALL_NODES])
@@ -71,12 +68,8 @@ def build_filter(addresses: Iterable[str]) -> list[Instruction]:
         *ipv6,
     ]
     assert len(program) <= MAX_INSTRUCTIONS, "too many addresses for one filter"
-    return program
-
-
-def pack_filter(program: Iterable[Instruction]) -> bytes:
-    """Return *program* as the array of `struct sock_filter` that SO_ATTACH_FILTER reads."""
-    return b"".join(_SOCK_FILTER.pack(*instruction) for instruction in program)
+    before = shedding(list(shed))
+    return before + program if len(before) + len(program) <= MAX_INSTRUCTIONS else program
 
 
 def _accept_if_equal(value: int) -> list[Instruction]:

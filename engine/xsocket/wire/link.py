@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from xsocket.fourtuple import FourTuple
+
 
 class Frame(NamedTuple):
     """One frame as a Link received it.
@@ -60,6 +62,10 @@ class Link(Protocol):
 
     def send(self, frames: Sequence[bytes]) -> None:
         """Send *frames* in order; what cannot be sent is counted, never raised."""
+        ...
+
+    def shed(self, connections: Sequence[FourTuple]) -> None:
+        """Leave out what comes for *connections*, SYNs excepted, as far as it can; and no others any more."""
         ...
 
     def fileno(self) -> int:

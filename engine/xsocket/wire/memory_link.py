@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from xsocket.fourtuple import FourTuple
 from xsocket.wire.ethernet import HEADER_OCTETS, TAG_OCTETS
 from xsocket.wire.link import Frame, LinkStatistics
 
@@ -68,6 +69,9 @@ class MemoryLink:
                 continue
             self._sent += 1
             peer._arrive(Frame(data, self._now_ns()))
+
+    def shed(self, connections: Sequence[FourTuple]) -> None:
+        """Leave out nothing: no kernel has connections on this cable."""
 
     def _arrive(self, frame: Frame) -> None:
         if len(self._arrived) >= self._capacity:

@@ -9,15 +9,17 @@ import fcntl
 import select
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from errno import EAGAIN, ENETDOWN, ENOBUFS, ENODEV, ENXIO
 from struct import pack, unpack_from
 from typing import Final, NamedTuple
 
 from xsocket.errors import CaptureError, LinkDownError, NoSuchInterfaceError
-from xsocket.fourtuple import canonical_address
+from xsocket.fourtuple import FourTuple, canonical_address
 from xsocket.wire.address import address_octets
+from xsocket.wire.bpf import Instruction, pack_filter
 from xsocket.wire.ethernet import HEADER_OCTETS, TAG_OCTETS, VLAN, multicast_mac
-from xsocket.wire.filter import build_filter, pack_filter
+from xsocket.wire.filter import build_filter
 from xsocket.wire.link import Frame, LinkStatistics
 from xsocket.wire.nd import solicited_node
 from xsocket.wire.receive_ring import SOL_PACKET, ReceiveRing
@@ -78,12 +80,13 @@ class PacketLink:
         own = None if addresses is None else [canonical_address(text.partition("/")[0]) for text in addresses]
         self._name = interface
         self._socket = _open_socket()
+        self._own = own
         self._closed = self._is_down = False
         try:
             self._interface = _inspect(self._socket, interface)
             _set_receive_buffer(self._socket, buffer_octets)
             if own is not None:
-                _attach_filter(self._socket, own)
+                _attach_filter(self._socket, build_filter(own))
             self._ring = ReceiveRing(self._socket, slots)
             self._ring.skip_outgoing = not _ignore_outgoing(self._socket)
             self._socket.bind((interface, _ETH_P_ALL))
@@ -182,6 +185,16 @@ class PacketLink:
         self._failures += lost
         return lost
 
+    def shed(self, connections: Sequence[FourTuple]) -> None:
+        """Let the kernel's filter leave out what comes for *connections*, SYNs excepted.
+
+        `xsocket.wire.shedding.MOST` at most. Where the filter has no room beside our addresses, and where
+        every frame was asked for, none is left out.
+        """
+        if self._own is not None and not self._closed:
+            with suppress(OSError):  # E2BIG, ENOMEM: it stays as it was
+                _attach_filter(self._socket, build_filter(self._own, connections))
+
     def fileno(self) -> int:
         """Return the socket's descriptor; -1 once closed."""
         return self._socket.fileno()
@@ -237,10 +250,10 @@ def _set_receive_buffer(packet_socket: socket.socket, octets: int) -> None:
         packet_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
 
 
-def _attach_filter(packet_socket: socket.socket, addresses: Sequence[str]) -> None:
-    program = pack_filter(build_filter(addresses))
-    instructions = ctypes.create_string_buffer(program, len(program))
-    sock_fprog = pack("HP", len(program) // 8, ctypes.addressof(instructions))
+def _attach_filter(packet_socket: socket.socket, instructions: Sequence[Instruction]) -> None:
+    program = pack_filter(instructions)
+    octets = ctypes.create_string_buffer(program, len(program))
+    sock_fprog = pack("HP", len(program) // 8, ctypes.addressof(octets))
     packet_socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, sock_fprog)
 
 

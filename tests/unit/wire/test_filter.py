@@ -14,17 +14,9 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import ARP, Ether
 
-from xsocket.wire.filter import (
-    JUMP,
-    JUMP_IF_EQUAL,
-    LOAD_BYTE,
-    LOAD_HALF,
-    LOAD_WORD,
-    RETURN,
-    Instruction,
-    build_filter,
-    pack_filter,
-)
+from support.bpf import run
+from xsocket.wire.bpf import JUMP, LOAD_HALF, RETURN, Instruction, pack_filter
+from xsocket.wire.filter import build_filter
 from xsocket.wire.nd import solicited_node
 
 Layer = Any
@@ -34,30 +26,10 @@ ETHERNET = Ether(
     src="02:00:00:00:00:01", dst="02:00:00:00:00:02"
 )  # given, or Scapy asks the machine's network
 
-SIZES = {LOAD_WORD: 4, LOAD_HALF: 2, LOAD_BYTE: 1}
 OURS = ["10.0.0.2", "10.0.0.3", "fd00::2", "fd00::abcd:2"]
 MANY = [f"10.1.{number >> 8}.{number & 255}" for number in range(300)] + [
     f"fd02::{number:x}:1000" for number in range(150)
 ]
-
-
-def run(program: list[Instruction], frame: bytes) -> int:
-    """Return how many octets the program lets through, as the kernel would find it."""
-    accumulator, at = 0, 0
-    while True:
-        code, if_true, if_false, operand = program[at]
-        at += 1
-        if code in SIZES:
-            if operand + SIZES[code] > len(frame):
-                return 0  # a load outside of the packet ends the program
-            accumulator = int.from_bytes(frame[operand : operand + SIZES[code]])
-        elif code == JUMP:
-            at += operand
-        elif code == JUMP_IF_EQUAL:
-            at += if_true if accumulator == operand else if_false
-        else:
-            assert code == RETURN
-            return operand
 
 
 def v4(destination: str, **fields: Layer) -> Layer:
