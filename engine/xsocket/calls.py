@@ -90,10 +90,6 @@ class HostCalls(ABC):
             raise ValueError(f"{made!r} is not what became of {tcb.four_tuple}")
         return self._call(lambda now: self.host.take_back(now, tcb, made))
 
-    def _call_up_to_date(self, call: Callable[[float], T]) -> T:
-        """Run *call* as `_call` does, when the host has seen all frames that have come."""
-        return self._call(call)
-
     def _new_socket(self, version: int) -> "socket":
         """Return a new TCP socket of the kernel that the host shares addresses with."""
         raise AssertionError(f"no kernel has IPv{version} addresses of this host")
@@ -226,7 +222,7 @@ class HostCalls(ABC):
             return None
         made = self._new_socket(tcb.four_tuple.family)
         try:
-            gone = self._call_up_to_date(lambda now: _may_go(tcb) and self.host.hand_over(now, tcb, made))
+            gone = self._call(lambda now: _may_go(tcb) and self.host.hand_over(now, tcb, made))
         except BaseException:
             made.close()
             raise

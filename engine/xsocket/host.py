@@ -200,8 +200,8 @@ class Host:
             self._perform(now, self.stack.timers_fired(now))
         if self._expire_at <= now:
             self._expire_unclaimed(now)
-        if self.kernel is not None:
-            self._attend_to_kernel(now, self.kernel)
+        if self.kernel is not None and self.kernel.deadline <= now:
+            self.kernel.timers_fired(now)
         due = self.neighbours.deadline
         if due is not None and due <= now:
             self._outbox += self.neighbours.timers_fired(now)
@@ -212,8 +212,8 @@ class Host:
         """When `timers_fired` wants to be called next, monotonic seconds; infinite for never."""
         due = self.neighbours.deadline
         own = min(self.stack.deadline, self._expire_at)
-        if self.kernel is not None and (due := self.kernel.deadline) is not None:
-            own = min(own, due)
+        if self.kernel is not None:
+            own = min(own, self.kernel.deadline)
         return own if due is None else min(own, due)
 
     @property
@@ -230,11 +230,13 @@ class Host:
         """Tell the neighbours who has our addresses."""
         self._outbox += self.neighbours.start(now)
 
-    def _attend_to_kernel(self, now: float, kernel: "KernelTcp") -> None:
-        """Let go of the connections whose kernel socket has ended."""
-        for four_tuple in kernel.collect(now):
+    def collect_from_kernel(self, now: float) -> int:
+        """Let go of the connections whose kernel socket has ended; return how many."""
+        assert self.kernel is not None
+        ended = self.kernel.collect(now)
+        for four_tuple in ended:
             self.pool.remove(four_tuple)
-        kernel.timers_fired(now)
+        return len(ended)
 
     def _expire_unclaimed(self, now: float) -> None:
         """Reset what nobody has claimed in time, and look again after a quarter of that."""

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 FRAMES_PER_TURN: Final = 64
 """How many frames are processed before consumers may have the lock, and the answers go out."""
+KERNEL_INTERVAL_S: Final = 0.01
+"""How often a loop that is told of one ended kernel socket after the other looks which they were."""
 LOOK_AGAIN_S: Final = 0.25
 """How often a link is asked that was down when it was last heard of: nothing says when it goes away."""
 
@@ -437,12 +439,12 @@ class _Loop(HostCalls):
         self._now = clock.now
         self._bell = Bell()
         self._poll = select.poll()
-        self._poll.register(self._bell.fileno(), select.POLLIN)
-        self._poll.register(link.fileno(), select.POLLIN)
+        self._bell_number, self._link_number = self._bell.fileno(), link.fileno()
+        self._poll.register(self._bell_number, select.POLLIN)
+        self._poll.register(self._link_number, select.POLLIN)
         self._sleeps_until = -inf
-        self._glance = select.poll()
-        self._glance.register(link.fileno(), select.POLLIN)
-        self._is_receiving = self._link_is_down = False
+        self._link_is_down = False
+        self._look_at_kernel_at = inf
         self._sending = threading.Lock()
         self._posted: deque[Callable[[float], None]] = deque()
         self._rung = self._over = False
@@ -459,7 +461,7 @@ class _Loop(HostCalls):
         try:
             if self.host.kernel is not None:
                 self.host.kernel.open()
-                self._poll.register(self.host.kernel.fileno(), select.POLLIN)
+                self._look_at_kernel_at = -inf
         except XsocketError as refusal:
             self._refusal = refusal
             self.link.close()
@@ -489,39 +491,45 @@ class _Loop(HostCalls):
     def _new_socket(self, version: int) -> socket.socket:
         """Sockets belong to the network namespace of the thread that makes them."""
         assert self.host.kernel is not None
-        if self.host.kernel.is_here:
-            return new_socket(version)
+        made = new_socket(version)
+        if self.host.kernel.can_use(made):
+            return made
+        made.close()
         return self.in_thread(lambda _now: new_socket(version))
-
-    def _call_up_to_date(self, call: Callable[[float], T]) -> T:
-        """Frames that nobody has looked at yet would miss the connection that goes to the kernel."""
-        if self._frames_wait():
-            return self.in_thread(call)
-        return self._call(call)
-
-    def _frames_wait(self) -> bool:
-        return self._is_receiving or bool(self._glance.poll(0))
 
     def turn(self, until: float = inf) -> None:
         """Do one round: take all frames that are ready, or sleep for some, for a timer, or for *until*."""
-        self._is_receiving = True
         frames = self._receive()
         for start in range(0, len(frames), FRAMES_PER_TURN):
             with self._lock:
                 self.host.receive(self._now(), frames[start : start + FRAMES_PER_TURN])
             self._flush()
-        if self.host.kernel is not None and (busy := self.host.kernel.take_busy()) is not None:
-            self.link.shed(busy)
         with self._lock:
-            self._is_receiving = False
             now = self._now()
             self._carry_out_posted(now)
             self.host.timers_fired(now)
+            if self.host.kernel is not None and (busy := self.host.kernel.take_busy()) is not None:
+                self.link.shed(busy)
+            if self._look_at_kernel_at <= now:
+                self._attend_to_kernel(now)
             look_again = now + LOOK_AGAIN_S if self._link_is_down else inf
-            self._sleeps_until = -inf if frames else min(until, self.host.deadline, look_again)
+            due = min(until, self.host.deadline, self._look_at_kernel_at, look_again)
+            self._sleeps_until = -inf if frames else due
         self._flush()
         if self._sleeps_until > now and not self._posted:
             self._sleep(self._sleeps_until - now)
+
+    def _attend_to_kernel(self, now: float) -> None:
+        """Let go of connections whose kernel socket has ended.
+
+        Each is news that could wake this thread; while there is some, it is looked at now and then instead.
+        """
+        assert self.host.kernel is not None
+        if not self.host.collect_from_kernel(now):
+            self._poll.register(self.host.kernel.fileno(), select.POLLIN)
+            self._look_at_kernel_at = inf
+        else:
+            self._look_at_kernel_at = now + KERNEL_INTERVAL_S
 
     def _carry_out_posted(self, now: float) -> None:
         while self._posted:
@@ -537,10 +545,15 @@ class _Loop(HostCalls):
         return frames
 
     def _sleep(self, seconds: float) -> None:
-        self._poll.poll(None if seconds == inf else max(1, min(int(seconds * 1000) + 1, 3_600_000)))
+        ready = self._poll.poll(None if seconds == inf else max(1, min(int(seconds * 1000) + 1, 3_600_000)))
         self._sleeps_until = -inf
-        self._rung = False
-        self._bell.hush()
+        for number, _ in ready:
+            if number == self._bell_number:
+                self._rung = False
+                self._bell.hush()
+            elif number != self._link_number:
+                self._poll.unregister(number)
+                self._look_at_kernel_at = -inf
 
     def wake(self) -> None:
         """Let the thread's sleep end; any thread may call it, and takes no lock for it."""

@@ -19,6 +19,7 @@ from xsocket import (
     AlreadyClaimedError,
     CannotHandOverError,
     Connection,
+    DropReason,
     Engine,
     FourTuple,
     HandoffError,
@@ -488,6 +489,18 @@ def test_the_same_name_can_be_opened_again(live: Scene, first: str) -> None:
     assert linux_counters(live.peer)["TCPSynRetrans"] == 0
 
 
+def test_a_socket_that_was_reset_is_gone(live: Scene) -> None:
+    """Linux says of such a one that it ended, but no longer with whom it was connected."""
+    far, near = joined(live)
+    kernel = near.to_kernel()
+    kernel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    kernel.close()
+    with far, pytest.raises(ConnectionResetError):
+        far.recv(1)
+    until(lambda: live.engine.statistics().handoff.in_kernel == 0)
+    assert live.engine.pool.statistics().owned_connections == 0
+
+
 def test_a_stray_segment_for_a_socket_that_is_gone_is_reset(live: Scene) -> None:
     """It would be silence for ever if the engine left it to the kernel, which the guard keeps from it."""
     far, near = joined(live)
@@ -632,6 +645,19 @@ def test_only_its_own_socket_comes_back(live: Scene) -> None:
         with pytest.raises(ValueError, match="is not what became of"):
             near.from_kernel(other)
         assert exchange(far, kernel, b"untouched") == b"untouched"
+
+
+def test_the_engine_looks_away_from_busy_connections(live: Scene) -> None:
+    far, near = joined(live)
+    with far, near.to_kernel() as kernel:
+        far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for number in range(2000):
+            far.sendall(b"%04d" % number)
+            assert kernel.recv(4, socket.MSG_WAITALL) == b"%04d" % number
+        seen = live.engine.statistics().host.drops[DropReason.HANDED_OVER]
+        assert 0 < seen < 1000
+    # Its name is not shed for ever: the next connection with it is seen.
+    until(lambda: live.engine.statistics().handoff.in_kernel == 0)
 
 
 def test_threads_hand_over_at_once(live: Scene) -> None:

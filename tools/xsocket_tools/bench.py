@@ -16,6 +16,7 @@ import click
 
 from xsocket_netns import Host, Lab, ensure_privileges
 from xsocket_tools.flood import flood
+from xsocket_tools.handoff_bench import handoff
 from xsocket_tools.progress import Report, progress
 from xsocket_tools.scenarios.bench import scripts
 from xsocket_tools.simulation import simulation
@@ -55,6 +56,7 @@ def bench() -> None:
 
 
 bench.add_command(flood)
+bench.add_command(handoff)
 bench.add_command(simulation)
 bench.add_command(scripts)
 

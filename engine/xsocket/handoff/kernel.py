@@ -4,12 +4,12 @@ What is the engine's and what the kernel's: the guard says it to the kernel, the
 safe for threads: the runtime holds its lock around it, and lets the engine's own thread open and close it.
 """
 
-import os
 import socket
 import sys
 import time
 from collections.abc import Iterable
 from errno import EADDRNOTAVAIL, EPERM
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from xsocket.errors import AddressInUseError, CaptureError, HandoffError, NotKernelAddressError
@@ -29,7 +29,7 @@ from xsocket.wire.shedding import MOST
 
 _SO_COOKIE: Final = 57  # asm-generic/socket.h
 _DISCARD: Final = 9  # a port of RFC 863; any would do
-_NAMESPACE: Final = "/proc/thread-self/ns/net"
+_SO_NETNS_COOKIE: Final = 71
 
 
 class HandoffStatistics(NamedTuple):
@@ -74,7 +74,8 @@ class KernelTcp:
             GuardError: The kernel refused the guard.
             CaptureError: It refused a raw socket.
         """
-        self._namespace = current_namespace()
+        with new_socket(4) as probe:
+            self._namespace = _namespace_of(probe)
         self._guard = Guard(sorted(self.addresses), self.ports)
         try:
             self._diagnostics = SocketDiagnostics()
@@ -127,20 +128,18 @@ class KernelTcp:
 
     def collect(self, now: float) -> list[FourTuple]:
         """Return the handed-over connections whose socket has ended since the last call."""
-        if not len(self._ledger):
-            return []
         news, missing = self._diagnostics.ended()
         if not (news or missing):
             return []
-        end, now_ns = self._ledger.end, time.time_ns()
-        ended = [four_tuple for four_tuple, cookie in news if end(four_tuple, now, now_ns, cookie)]
         if missing:
-            ended += [four_tuple for four_tuple in self._ledger.review() if end(four_tuple, now, now_ns)]
-        return ended
+            news += self._ledger.review()
+        now_ns = time.time_ns()
+        ended = (self._ledger.end(cookie, now, now_ns) for cookie in news)
+        return [four_tuple for four_tuple in ended if four_tuple is not None]
 
     @property
-    def deadline(self) -> float | None:
-        """When `timers_fired` wants to be called; None for never."""
+    def deadline(self) -> float:
+        """When `timers_fired` wants to be called; infinite for never."""
         return self._ledger.deadline
 
     def timers_fired(self, now: float) -> None:
@@ -163,10 +162,9 @@ class KernelTcp:
         if address in self.addresses and port not in self.ports:
             raise AddressInUseError(f"port {port} of {address} is the kernel's; the engine has {self.ports}")
 
-    @property
-    def is_here(self) -> bool:
-        """Whether the calling thread is in the network namespace of the engine."""
-        return current_namespace() == self._namespace
+    def can_use(self, made: socket.socket) -> bool:
+        """Whether *made*, which the calling thread has just made, is of the engine's network namespace."""
+        return _namespace_of(made) == self._namespace
 
     def take(self, image: Image, made: socket.socket) -> None:
         """Make *made*, a new socket of the engine's namespace, the connection that *image* shows.
@@ -177,7 +175,7 @@ class KernelTcp:
         try:
             repair.restore(made, image)
             repair.start(made, image)
-            repair.reveal(made)
+            repair.reveal(made, image.four_tuple.family)
         except OSError as error:
             self._failed += 1
             raise HandoffError(f"{image.four_tuple}: {_why(error)}") from error
@@ -200,7 +198,7 @@ class KernelTcp:
             HandoffError: The kernel refused; the socket goes on.
         """
         try:
-            returned = repair.withdraw(made, end_of_text, first_unread)
+            returned = repair.withdraw(made, four_tuple.family, end_of_text, first_unread)
         except OSError as error:
             raise HandoffError(f"{four_tuple}: {_why(error)}") from error
         if returned is not None:
@@ -241,10 +239,13 @@ def new_socket(version: int) -> socket.socket:
     return socket.socket(_FAMILIES[version], socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
 
 
-def current_namespace() -> tuple[int, int]:
-    """Return what tells the calling thread's network namespace from others; 2 us."""
-    found = os.stat(_NAMESPACE)  # noqa: PTH116  # twice as fast
-    return found.st_dev, found.st_ino
+def _namespace_of(made: socket.socket) -> bytes:
+    """Return what tells the network namespace of a socket, which the calling thread has just made."""
+    try:
+        return made.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+    except OSError:  # before Linux 5.14
+        found = Path("/proc/thread-self/ns/net").stat()
+        return f"{found.st_dev} {found.st_ino}".encode()
 
 
 def kernel_addresses(addresses: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ ends, so the kernel is asked at the next segment, or after a while.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from xsocket.fourtuple import FourTuple
@@ -18,6 +19,10 @@ BUSY_FRAMES: Final = 64
 """From how many frames on the engine would rather not see a connection at all."""
 CAPACITY: Final = 65_536
 """How many ended connections are remembered; the oldest make room."""
+
+
+_GONE: Final = (None, State.TIME_WAIT)
+"""What the kernel says of a socket that has ended."""
 
 
 class _Living:
@@ -38,16 +43,19 @@ class Ledger:
 
     Attributes:
         forgotten: How many ended connections made room for others.
+        deadline: When `look_again` wants to be called; infinite for never.
     """
 
     def __init__(self, ask: Callable[[FourTuple], State | None], most_busy: int = 0) -> None:
         self._ask = ask
         self._most_busy = most_busy
         self._alive: dict[FourTuple, _Living] = {}
+        self._names: dict[int, FourTuple] = {}
         self._busy: OrderedDict[FourTuple, None] = OrderedDict()
         self._busy_changed = False
         self._ended: OrderedDict[FourTuple, tuple[float, int]] = OrderedDict()
         self.forgotten = 0
+        self.deadline = inf
 
     def __len__(self) -> int:
         """How many sockets are alive, as far as is known."""
@@ -62,10 +70,12 @@ class Ledger:
         Args:
             four_tuple: The connection.
             cookie: The socket's own (SO_COOKIE): a 4-tuple may have had another, of whose end one hears late.
+                What a socket is called when it ends may be another name.
             at_ns: Since when segments reach the socket, Unix time.
         """
         self._ended.pop(four_tuple, None)
         self._alive[four_tuple] = _Living(cookie, at_ns)
+        self._names[cookie] = four_tuple
 
     def cookie(self, four_tuple: FourTuple) -> int | None:
         """Return that of the socket that has it and lives, None without one."""
@@ -83,7 +93,9 @@ class Ledger:
         self._let_go(four_tuple)
 
     def _let_go(self, four_tuple: FourTuple) -> None:
-        self._alive.pop(four_tuple, None)
+        living = self._alive.pop(four_tuple, None)
+        if living is not None:
+            del self._names[living.cookie]
         if four_tuple in self._busy:
             del self._busy[four_tuple]
             self._busy_changed = True
@@ -111,6 +123,9 @@ class Ledger:
         """
         living = self._alive.get(four_tuple)
         if living is not None:
+            if opens and self._ask(four_tuple) in _GONE:
+                self._let_go(four_tuple)  # of which one will hear later
+                return False
             living.frames += 1
             if living.frames == BUSY_FRAMES and self._most_busy:
                 self._add_busy(four_tuple)
@@ -121,7 +136,7 @@ class Ledger:
         if at_ns <= ended[1] and not opens:
             return True
         state = self._ask(four_tuple)
-        if state is None or (opens and state is State.TIME_WAIT):
+        if state is None or (opens and state in _GONE):
             del self._ended[four_tuple]
             return False
         return True
@@ -138,35 +153,34 @@ class Ledger:
         living = self._alive.get(four_tuple)
         return living is not None and at_ns <= living.at_ns
 
-    def end(self, four_tuple: FourTuple, now: float, now_ns: int, cookie: int | None = None) -> bool:
-        """Note that the socket with *cookie*, or whichever it is, has ended; return whether it was here.
+    def end(self, cookie: int, now: float, now_ns: int) -> FourTuple | None:
+        """Note that a socket has ended; return its connection, None when it was none of these.
 
         *now* is monotonic seconds, *now_ns* Unix time.
         """
-        if four_tuple not in self._alive or cookie not in (None, self._alive[four_tuple].cookie):
-            return False
+        four_tuple = self._names.get(cookie)
+        if four_tuple is None:
+            return None
         self._let_go(four_tuple)
         self._ended[four_tuple] = now + LOOK_AGAIN_S, now_ns
+        self.deadline = min(self.deadline, now + LOOK_AGAIN_S)
         if len(self._ended) > CAPACITY:
             self._ended.popitem(last=False)
             self.forgotten += 1
-        return True
+        return four_tuple
 
-    def review(self) -> list[FourTuple]:
-        """Ask the kernel for every one, for word of some that ended was lost; return those that have."""
-        return [four_tuple for four_tuple in self._alive if self._ask(four_tuple) in (None, State.TIME_WAIT)]
-
-    @property
-    def deadline(self) -> float | None:
-        """When `look_again` wants to be called; None for never."""
-        return next(iter(self._ended.values()))[0] if self._ended else None
+    def review(self) -> list[int]:
+        """Ask the kernel for every one, for word of some was lost; return the cookies of those that ended."""
+        return [living.cookie for four_tuple, living in self._alive.items() if self._ask(four_tuple) in _GONE]
 
     def look_again(self, now: float) -> None:
         """Forget what the kernel no longer has in TIME-WAIT."""
         while self._ended:
             four_tuple, (due, ended_ns) = next(iter(self._ended.items()))
             if due > now:
+                self.deadline = due
                 return
             del self._ended[four_tuple]
             if self._ask(four_tuple) is not None:
                 self._ended[four_tuple] = now + LOOK_AGAIN_S, ended_ns
+        self.deadline = inf

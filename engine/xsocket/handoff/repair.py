@@ -9,6 +9,7 @@ import ctypes
 import fcntl
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from errno import ENOBUFS
 from struct import Struct
@@ -18,6 +19,7 @@ from xsocket.config import TcpConfig
 from xsocket.handoff.image import Image
 from xsocket.seqnum import add, distance
 from xsocket.tcp.handover import Returned
+from xsocket.wire.address import address_octets
 
 _TCP: Final = socket.IPPROTO_TCP
 _REPAIR: Final = 19  # linux/tcp.h, here and below
@@ -40,12 +42,12 @@ _WINDOW: Final = Struct("=IIIII")  # struct tcp_repair_window
 _NUMBER: Final = Struct("=I")
 
 _TRANSPARENT: Final = {
-    socket.AF_INET: (socket.IPPROTO_IP, 19),  # IP_TRANSPARENT, linux/in.h
-    socket.AF_INET6: (socket.IPPROTO_IPV6, 75),  # IPV6_TRANSPARENT, linux/in6.h
+    4: (socket.IPPROTO_IP, 19),  # IP_TRANSPARENT, linux/in.h
+    6: (socket.IPPROTO_IPV6, 75),  # IPV6_TRANSPARENT, linux/in6.h
 }
 _IP_OPTIONS: Final = {
-    socket.AF_INET: (socket.IPPROTO_IP, socket.IP_TTL, socket.IP_TOS),
-    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, socket.IPV6_TCLASS),
+    4: (socket.IPPROTO_IP, socket.IP_TTL, socket.IP_TOS),
+    6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, socket.IPV6_TCLASS),
 }
 _SO_SNDBUFFORCE: Final = 32  # asm-generic/socket.h
 _SO_RCVBUFFORCE: Final = 33
@@ -59,7 +61,9 @@ _CLOSE_WAIT: Final = 8
 _SIOCINQ: Final = 0x541B  # linux/sockios.h, tcp(7)
 _SIOCOUTQ: Final = 0x5411
 _SIOCOUTQNSD: Final = 0x894B
-_SOCKADDR_OCTETS: Final = 16
+_SOCKADDR_IN: Final = Struct("=H2s4s8x")  # linux/in.h
+_SOCKADDR_IN6: Final = Struct("=H2sI16sI")  # linux/in6.h
+_LIBC: Final = ctypes.PyDLL(None, use_errno=True)
 _CHUNK: Final = 16_384
 """Octets given to a queue at once: the kernel looks for memory in one piece."""
 DEFAULTS: Final = TcpConfig()
@@ -75,17 +79,17 @@ def restore(made: socket.socket, image: Image) -> None:
     """
     local, local_port, remote, remote_port = image.four_tuple
     made.setsockopt(_TCP, _REPAIR, _REPAIR_ON)
-    made.bind((local, local_port))
-    hide(made)
+    _call_with(_LIBC.bind, made, local, local_port)
+    hide(made, image.four_tuple.family)
     _make_room(made, image)
     _set_first_numbers(made, image)
-    made.connect((remote, remote_port))
+    _call_with(_LIBC.connect, made, remote, remote_port)
     _set_options(made, image)
     _fill(made, _RECEIVE_QUEUE, image.unread)
     _fill(made, _SEND_QUEUE, image.in_flight)
     window = (image.snd_wl1, image.snd_wnd, image.max_snd_wnd, image.rcv_wnd, image.rcv_nxt)
     made.setsockopt(_TCP, _REPAIR_WINDOW, _WINDOW.pack(*window))
-    _set_rules(made, image.config)
+    _set_rules(made, image.four_tuple.family, image.config)
 
 
 def start(made: socket.socket, image: Image) -> None:
@@ -102,11 +106,12 @@ def start(made: socket.socket, image: Image) -> None:
         raise OSError(ENOBUFS, os.strerror(ENOBUFS))
 
 
-def withdraw(made: socket.socket, end_of_text: int, first_unread: int) -> Returned | None:
+def withdraw(made: socket.socket, version: int, end_of_text: int, first_unread: int) -> Returned | None:
     """Take the connection out of *made*, which is then unconnected, for all who hold it; sends nothing.
 
     Args:
         made: What `start` has started.
+        version: Of IP.
         end_of_text: The number that the next octet written to it had at the start.
         first_unread: The number of the next octet to be read from it, at the start.
 
@@ -117,12 +122,12 @@ def withdraw(made: socket.socket, end_of_text: int, first_unread: int) -> Return
     Raises:
         OSError: EPERM: it takes CAP_NET_ADMIN.
     """
-    hide(made)
+    hide(made, version)
     made.setsockopt(_TCP, _REPAIR, _REPAIR_ON)
     returned = _read(made, end_of_text, first_unread)
     if returned is None:
         _stop_repair_quietly(made)
-        reveal(made)
+        reveal(made, version)
     else:
         _disconnect(made)
     return returned
@@ -169,19 +174,36 @@ def _count(made: socket.socket, request: int) -> int:
 
 def _disconnect(made: socket.socket) -> None:
     """Do what connect(2) does for AF_UNSPEC, which Python's sockets cannot name."""
-    nobody = bytes(_SOCKADDR_OCTETS)
-    if ctypes.CDLL(None, use_errno=True).connect(made.fileno(), nobody, len(nobody)):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    _check(_LIBC.connect(made.fileno(), bytes(_SOCKADDR_IN.size), _SOCKADDR_IN.size))
 
 
-def hide(made: socket.socket) -> None:
+def _call_with(call: Callable[[int, bytes, int], int], made: socket.socket, address: str, port: int) -> None:
+    """Call bind(2) or connect(2), neither of which waits for anything here.
+
+    So it keeps the interpreter lock, which the methods of Python's sockets give away: that costs more.
+    """
+    octets = address_octets(address)
+    if len(octets) == 4:
+        name = _SOCKADDR_IN.pack(socket.AF_INET, port.to_bytes(2), octets)
+    else:
+        name = _SOCKADDR_IN6.pack(socket.AF_INET6, port.to_bytes(2), 0, octets, 0)
+    _check(call(made.fileno(), name, len(name)))
+
+
+def _check(status: int) -> None:
+    if status:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def hide(made: socket.socket, version: int) -> None:
     """Let the guard keep the peer's segments from it. Takes CAP_NET_RAW or CAP_NET_ADMIN."""
-    made.setsockopt(*_TRANSPARENT[made.family], 1)
+    made.setsockopt(*_TRANSPARENT[version], 1)
 
 
-def reveal(made: socket.socket) -> None:
+def reveal(made: socket.socket, version: int) -> None:
     """Let the peer's segments reach it from now on."""
-    made.setsockopt(*_TRANSPARENT[made.family], 0)
+    made.setsockopt(*_TRANSPARENT[version], 0)
 
 
 def _set_first_numbers(made: socket.socket, image: Image) -> None:
@@ -204,7 +226,9 @@ def _set_options(made: socket.socket, image: Image) -> None:
         options.append((_TIMESTAMPS, 0))
     made.setsockopt(_TCP, _REPAIR_OPTIONS, b"".join(_OPTION.pack(*option) for option in options))
     if image.tsval is not None:
-        made.setsockopt(_TCP, _TIMESTAMP, _NUMBER.pack(image.tsval))
+        # An odd one would have the clock of this socket count microseconds from now on (Linux 6.7); ours
+        # counts milliseconds, so that a connection that was taken back would send older ones.
+        made.setsockopt(_TCP, _TIMESTAMP, _NUMBER.pack(image.tsval + (image.tsval & 1) & 0xFFFF_FFFF))
 
 
 def _fill(made: socket.socket, queue: int, text: bytes) -> None:
@@ -229,7 +253,7 @@ def _make_room(made: socket.socket, image: Image) -> None:
             made.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, 0)
 
 
-def _set_rules(made: socket.socket, config: TcpConfig) -> None:
+def _set_rules(made: socket.socket, version: int, config: TcpConfig) -> None:
     """Set what a socket has an option for and the connection has otherwise than a new socket."""
     if config.nodelay:
         made.setsockopt(_TCP, socket.TCP_NODELAY, 1)
@@ -240,7 +264,7 @@ def _set_rules(made: socket.socket, config: TcpConfig) -> None:
         made.setsockopt(_TCP, socket.TCP_KEEPIDLE, max(1, round(config.keepalive_time_s)))
         made.setsockopt(_TCP, socket.TCP_KEEPINTVL, max(1, round(config.keepalive_intvl_s)))
         made.setsockopt(_TCP, socket.TCP_KEEPCNT, max(1, config.keepalive_probes))
-    level, time_to_live, traffic_class = _IP_OPTIONS[made.family]
+    level, time_to_live, traffic_class = _IP_OPTIONS[version]
     if config.ttl != DEFAULTS.ttl:
         made.setsockopt(level, time_to_live, config.ttl)
     if config.dscp:

@@ -1,0 +1,241 @@
+"""`xsocket bench handoff`: what it costs to hand connections over, and what they carry afterwards.
+
+Here: what is measured in which order, and how it is shown. Servers are in `servers` and `pouring`, clients in
+`load` and `pouring`; each runs as a process of its own. All in one lab, in turn, on the same veth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+import click
+
+from xsocket_netns import Host, Lab, ensure_privileges
+from xsocket_tools.progress import Report, progress
+
+CLIENT_ADDRESS: Final = "10.0.0.1"
+SHARED_ADDRESS: Final = "10.0.0.2"
+"""The kernel's, and the engine's that hands over."""
+LINUX_ADDRESS: Final = "10.0.0.3"
+ENGINE_ADDRESS: Final = "10.0.0.4"
+"""The engine's alone."""
+PORT: Final = 80
+DIRECTIONS: Final = ("down", "up")
+TARGETS: Final = {"cpu_us": 150.0, "rate_ratio": 0.25, "throughput_ratio": 0.95, "stream_mb_s": 60.0}
+
+
+class Rate(NamedTuple):
+    """A server under load.
+
+    Attributes:
+        per_second: Connections established, taken and ended, per second.
+        cpu_us: Processor time of the server's process for each, microseconds.
+        take_cpu_us: What the thread that takes them spent on taking each.
+    """
+
+    per_second: float
+    cpu_us: float
+    take_cpu_us: float
+
+
+class Figures(NamedTuple):
+    """What was measured, a list over the rounds each.
+
+    Attributes:
+        rates: By server: ``linux``, ``engine``, ``handed``.
+        megabytes: Per second, by server and direction as in ``handed down``.
+    """
+
+    rates: dict[str, list[Rate]]
+    megabytes: dict[str, list[float]]
+
+
+@click.command()
+@click.option("--concurrency", type=click.IntRange(1, 4096), default=64, show_default=True)
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 60), default=2.0, show_default=True, help="Of each run."
+)
+@click.option(
+    "--rounds", type=click.IntRange(1, 99), default=3, show_default=True, help="Runs of each server, in turn."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
+def handoff(concurrency: int, seconds: float, rounds: int, as_json: bool) -> None:
+    """Compare connections that the kernel took over with those it had from the start.
+
+    Connections per second: a client connects, waits until the server resets the connection, and connects
+    again; the server is a Python thread that accepts, or claims and hands over. Throughput: one connection at
+    a time carries what it can, in both directions. The stream without a hand-over has one processor for all
+    of the engine's process.
+    """
+    ensure_privileges()
+    with progress(as_json) as report:
+        figures = _measure(concurrency, seconds, rounds, report)
+    found = _as_object(figures, concurrency)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    else:
+        _print(found)
+
+
+def _measure(concurrency: int, seconds: float, rounds: int, report: Report) -> Figures:
+    figures = Figures({"linux": [], "engine": [], "handed": []}, {})
+    with Lab() as lab:
+        client, server = lab.host("client"), lab.host("server")
+        shared = [f"{SHARED_ADDRESS}/24", f"{LINUX_ADDRESS}/24"]
+        link = lab.link(client, server, addresses=([f"{CLIENT_ADDRESS}/24"], shared))
+        interface = link[server.name].name
+        for number in range(1, rounds + 1):
+            for name, (address, command) in _rate_servers(interface).items():
+                report(f"round {number} of {rounds}: connections per second, {name}")
+                figures.rates[name].append(_rate(client, server, command, address, concurrency, seconds))
+            for name, address in (
+                ("linux", LINUX_ADDRESS),
+                ("handed", SHARED_ADDRESS),
+                ("engine", ENGINE_ADDRESS),
+            ):
+                report(f"round {number} of {rounds}: throughput, {name}")
+                for direction, found in _throughput(
+                    client, server, name, interface, address, seconds
+                ).items():
+                    figures.megabytes.setdefault(f"{name} {direction}", []).append(found)
+    return figures
+
+
+def _rate_servers(interface: str) -> dict[str, tuple[str, list[str]]]:
+    """Return the address and the arguments of each server, in the order in which they take turns."""
+    return {
+        "linux": (LINUX_ADDRESS, ["linux", LINUX_ADDRESS, str(PORT)]),
+        "engine": (ENGINE_ADDRESS, ["engine", interface, f"{ENGINE_ADDRESS}/24", str(PORT)]),
+        "handed": (
+            SHARED_ADDRESS,
+            ["engine", "--hand-over", interface, f"{SHARED_ADDRESS}/24", str(PORT)],
+        ),
+    }
+
+
+@contextmanager
+def _running(server: Host, module: str, arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a server for the length of a block, from when it is ready; its input ends with the block."""
+    argv = [sys.executable, "-m", f"xsocket_tools.{module}", *arguments]
+    serving = server.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert serving.stdout is not None
+    if serving.stdout.readline() != "ready\n":
+        raise click.ClickException(f"the server did not start: {' '.join(arguments)}; try `xsocket doctor`")
+    yield serving
+
+
+def _rate(
+    client: Host, server: Host, command: list[str], address: str, concurrency: int, seconds: float
+) -> Rate:
+    with _running(server, "servers", command) as serving:
+        load = [sys.executable, "-m", "xsocket_tools.load", address, str(PORT)]
+        load += ["--concurrency", str(concurrency), "--seconds", str(seconds)]
+        outcome = json.loads(client.command(load, timeout=seconds + 30).stdout)
+        seen = json.loads(serving.communicate("", timeout=30)[0])
+    if outcome["failed"] or not seen["taken"]:
+        raise click.ClickException(f"{command[0]}: connections failed: {outcome['failed']}")
+    taken = seen["taken"]
+    rate = min(taken, outcome["established"]) / outcome["seconds"]
+    return Rate(rate, seen["cpu_s"] / taken * 1e6, seen["take_cpu_s"] / taken * 1e6)
+
+
+def _throughput(
+    client: Host, server: Host, kind: str, interface: str, address: str, seconds: float
+) -> dict[str, float]:
+    """Return megabytes per second in each direction."""
+    found = {}
+    # The engine's process has one processor, and the clients the other, so that neither has more at times.
+    here, there = _processors() if kind == "engine" else ([], [])
+    with _running(
+        server, "pouring", ["serve", kind, interface, f"{address}/24", str(PORT), *here]
+    ) as serving:
+        assert serving.stdin is not None
+        for direction in DIRECTIONS:
+            print("one more", file=serving.stdin, flush=True)
+            argv = [sys.executable, "-m", "xsocket_tools.pouring", "measure", direction, address, str(PORT)]
+            argv += ["--seconds", str(seconds), *there]
+            outcome = json.loads(client.command(argv, timeout=seconds + 60).stdout)
+            found[direction] = outcome["octets"] / outcome["seconds"] / 1e6
+        serving.communicate("", timeout=30)
+    return found
+
+
+def _processors() -> tuple[list[str], list[str]]:
+    """Return the options that keep two programs on a processor of their own; none where there is one."""
+    numbers = sorted(os.sched_getaffinity(0))
+    return (
+        ["--cpu", str(numbers[0])],
+        ["--cpu", str(numbers[1])] if len(numbers) > 1 else [],
+    )
+
+
+def _as_object(figures: Figures, concurrency: int) -> dict[str, Any]:
+    rates, megabytes = figures
+    middle = {name: Rate(*map(median, zip(*runs, strict=True))) for name, runs in rates.items()}
+    cost = [
+        handed.cpu_us - engine.cpu_us + engine.take_cpu_us
+        for handed, engine in zip(rates["handed"], rates["engine"], strict=True)
+    ]
+    return {
+        "rate": {
+            "concurrency": concurrency,
+            "ratio": _ratio(
+                [run.per_second for run in rates["handed"]], [run.per_second for run in rates["linux"]]
+            ),
+            "cpu_us": median(cost),
+            **{name: run._asdict() for name, run in middle.items()},
+        },
+        "throughput": {
+            direction: {
+                "ratio": _ratio(megabytes[f"handed {direction}"], megabytes[f"linux {direction}"]),
+                "handed_mb_s": median(megabytes[f"handed {direction}"]),
+                "linux_mb_s": median(megabytes[f"linux {direction}"]),
+                "engine_mb_s": median(megabytes[f"engine {direction}"]),
+            }
+            for direction in DIRECTIONS
+        },
+        "targets": TARGETS,
+    }
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Return the median over the rounds of one figure divided by the other."""
+    return median(one / other for one, other in zip(ours, theirs, strict=True))
+
+
+def _print(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    screen, rate = Console(), found["rate"]
+    table = Table(title=f"Connections per second, {rate['concurrency']} at once")
+    for heading in ("server", "per second", "processor time each", "ratio"):
+        table.add_column(heading, justify="left" if heading == "server" else "right")
+    for name, title in (
+        ("linux", "Linux listen + accept"),
+        ("engine", "claim"),
+        ("handed", "claim + hand-over"),
+    ):
+        row = (title, f"{rate[name]['per_second']:,.0f}", f"{rate[name]['cpu_us']:,.0f} us")
+        table.add_row(*row, f"{rate['ratio']:.2f}" if name == "handed" else "")
+    screen.print(table)
+    screen.print(f"Claim and hand-over cost {rate['cpu_us']:,.0f} us of processor time a connection.\n")
+    table = Table(title="What one connection carries, MB/s")
+    for heading in ("direction", "Linux", "handed over", "ratio", "engine, on one processor"):
+        table.add_column(heading, justify="left" if heading == "direction" else "right")
+    for direction, each in found["throughput"].items():
+        table.add_row(
+            "from the server" if direction == "down" else "to the server",
+            f"{each['linux_mb_s']:,.0f}",
+            f"{each['handed_mb_s']:,.0f}",
+            f"{each['ratio']:.2f}",
+            f"{each['engine_mb_s']:,.0f}",
+        )
+    screen.print(table)
