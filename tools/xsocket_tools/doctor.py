@@ -19,6 +19,9 @@ from typing import NamedTuple
 
 import click
 
+from xsocket.errors import XsocketError
+from xsocket.handoff.guard import Guard
+from xsocket.ranges import PortSet
 from xsocket_netns import Lab, LabError, Namespace, Tun, netlink, privileges
 
 _OLDEST_PYTHON = (3, 11)
@@ -27,7 +30,6 @@ _EXPERIMENTAL = 0x88B5  # IEEE Std 802: EtherType for local experiments
 _SOL_PACKET = 263  # linux/socket.h; the socket module has it from Python 3.12 only
 _PACKET_RX_RING, _PACKET_VERSION, _TPACKET_V2 = 5, 10, 1  # linux/if_packet.h
 _TCP_REPAIR = 19  # linux/tcp.h
-_NFPROTO_INET = 1  # linux/netfilter.h
 _PATIENCE_S = 2.0
 _NEAR, _FAR = netlink.Device("near", "02:00:00:00:00:01"), netlink.Device("far", "02:00:00:00:00:02")
 
@@ -61,6 +63,8 @@ class Check(NamedTuple):
             return Finding(self.name, True, self.needed, self.attempt(), None)
         except LabError as error:
             return Finding(self.name, False, self.needed, error.message, self.remedy or error.remedy)
+        except XsocketError as error:
+            return Finding(self.name, False, self.needed, str(error.args[0]), self.remedy or error.remedy)
         except Exception as error:
             return Finding(self.name, False, self.needed, str(error), self.remedy or LabError.remedy)
 
@@ -205,19 +209,11 @@ def _nftables() -> str:
 
 
 def _add_a_rule() -> str:
-    """Add the kind of rule that keeps orphans from the kernel: drop unless there is a kernel socket."""
-    from pyroute2.nftables.expressions import genex, verdict  # type: ignore[import-untyped]
-    from pyroute2.nftables.main import NFTables  # type: ignore[import-untyped]
-
-    with NFTables(nfgen_family=_NFPROTO_INET) as rules:
-        rules.table("add", name="xsocket")
-        hook = {"hook": "prerouting", "type": "filter", "priority": -150, "policy": 1}
-        rules.chain("add", table="xsocket", name="prerouting", **hook)
-        expressions = ((genex("socket", {"KEY": 0, "DREG": 1}),), verdict(0))
-        rules.rule("add", table="xsocket", chain="prerouting", expressions=expressions)
-        if not list(rules.get_rules()):
-            raise OSError("the rule did not stay")
-    return "a rule with the socket expression"
+    """Install the rules that keep the kernel off an engine's ports, and remove them."""
+    guard = Guard(["10.0.0.2", "fd00::2"], PortSet(80))
+    owned = guard.owned
+    guard.close()
+    return "rules for shared addresses" + ("" if owned else "; they outlive a killed engine on this kernel")
 
 
 def _tcp_repair() -> str:
@@ -267,7 +263,7 @@ WITH_PRIVILEGES = (
         "nftables",
         False,
         _nftables,
-        "modprobe nf_tables nft_socket. Only handing to kernel sockets needs it.",
+        "modprobe nf_tables nft_socket. Only engines that share an address with the kernel need it.",
     ),
     Check(
         "tcp-repair", False, _tcp_repair, "Use a kernel with CONFIG_CHECKPOINT_RESTORE; to_kernel() needs it."

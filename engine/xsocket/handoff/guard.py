@@ -52,6 +52,11 @@ class Guard:
         ports: Local ports of the engine.
         owned: Whether to let the kernel remove the rules with the process, where it can.
 
+    Attributes:
+        table: The name of their table.
+        owned: Whether the kernel removes it with the process.
+        ports: Those covered so far.
+
     Raises:
         GuardError: The rules could not be installed; none stays.
     """
@@ -61,7 +66,7 @@ class Guard:
 
         self.ports = PortSet(())
         self._addresses = tuple(addresses)
-        self._closed = False
+        self._closed = self.owned = False
         with _refusals():
             self._nft = NFTables(nfgen_family=_NFPROTO_INET)
         try:
@@ -83,6 +88,7 @@ class Guard:
                 if getattr(refusal, "code", None) == EPERM:
                     raise
             else:
+                self.owned = True
                 return name
         self._nft.table("create", name=name)
         return name

@@ -244,13 +244,22 @@ def _fill(made: socket.socket, queue: int, text: bytes) -> None:
 def _make_room(made: socket.socket, image: Image) -> None:
     """Enlarge the buffers for what they must hold now; they go on adapting themselves afterwards."""
     to_send = len(image.in_flight) + len(image.unsent)
-    wanted = ((_SO_RCVBUFFORCE, len(image.unread)), (_SO_SNDBUFFORCE, to_send))
-    forced = [(option, octets) for option, octets in wanted if octets > _ROOMY]
-    for option, octets in forced:
-        made.setsockopt(socket.SOL_SOCKET, option, octets + _ROOMY)  # Linux doubles it for what it adds
-    if forced:
-        with suppress(OSError):  # before Linux 5.14 they stay as large as this
-            made.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, 0)
+    if len(image.unread) > _ROOMY:
+        _enlarge(made, _SO_RCVBUFFORCE, socket.SO_RCVBUF, len(image.unread))
+    if to_send > _ROOMY:
+        _enlarge(made, _SO_SNDBUFFORCE, socket.SO_SNDBUF, to_send)
+
+
+def _enlarge(made: socket.socket, force: int, ask: int, octets: int) -> None:
+    wanted = octets + _ROOMY  # Linux doubles it for what it adds
+    try:
+        made.setsockopt(socket.SOL_SOCKET, force, wanted)
+    except (
+        PermissionError
+    ):  # takes CAP_NET_ADMIN over the whole machine; net.core.rmem_max or wmem_max is enough
+        made.setsockopt(socket.SOL_SOCKET, ask, wanted)
+    with suppress(OSError):  # before Linux 5.14 it stays as large as this
+        made.setsockopt(socket.SOL_SOCKET, _SO_BUF_LOCK, 0)
 
 
 def _set_rules(made: socket.socket, version: int, config: TcpConfig) -> None:

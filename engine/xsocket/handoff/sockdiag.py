@@ -56,8 +56,8 @@ class SocketDiagnostics:
         self._news = socket.socket(socket.AF_NETLINK, kind, _NETLINK_SOCK_DIAG)
         self._news.bind((0, _GROUPS_OF_ENDED_TCP))
         self._buffer = ctypes.create_string_buffer(_ANSWER_OCTETS)
-        # Keeps the interpreter lock, as the receive ring does: for some hundred nanoseconds and never longer, as
-        # the socket does not block. To give it away costs the engine's thread its turn.
+        # Keeps the interpreter lock, as the receive ring does: this never blocks, and to give the lock away
+        # costs the engine's thread its turn.
         self._receive = ctypes.PyDLL(None, use_errno=True).recv
         self._receive.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
         self._receive.restype = ctypes.c_ssize_t
