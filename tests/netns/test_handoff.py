@@ -37,6 +37,7 @@ OURS: Final = {4: "10.0.0.2", 6: "fd00::2"}
 PEERS: Final = {4: "10.0.0.1", 6: "fd00::1"}
 ADDRESSES: Final = ("10.0.0.2/24", "fd00::2/64")
 PEER_ADDRESSES: Final = ("10.0.0.1/24", "fd00::1/64")
+TCPI_OPT_USEC_TS: Final = 64  # linux/tcp.h
 OPTIONS: Final = {"timestamps": 1, "sack": 2, "wscale": 4}  # TCPI_OPT_*, linux/tcp.h
 
 
@@ -163,6 +164,28 @@ def test_the_peer_takes_no_timestamp_of_the_kernel_for_an_old_one(live: Scene) -
     assert far.recv(100)
     with far, near.to_kernel() as kernel:
         assert exchange(kernel, far, b"with one of the kernel") == b"with one of the kernel"
+    assert linux_counters(live.peer)["PAWSEstab"] == 0
+
+
+def test_the_kernels_timestamps_count_milliseconds_as_ours_do(live: Scene) -> None:
+    """An odd one would have them count microseconds, and no connection could come back."""
+    for _ in range(20):
+        far, near = joined(live)
+        with far, near.to_kernel() as kernel:
+            info = kernel.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
+            assert info[5] & TCPI_OPT_USEC_TS == 0
+
+
+def test_timestamps_never_go_back_between_the_two(live: Scene) -> None:
+    far, near = joined(live)
+    far.settimeout(PATIENCE_S)
+    for number in range(50):
+        text = b"%d" % number
+        near.sendall(text)
+        assert far.recv(100) == text
+        assert near.from_kernel(near.to_kernel())
+    near.close()
+    far.close()
     assert linux_counters(live.peer)["PAWSEstab"] == 0
 
 

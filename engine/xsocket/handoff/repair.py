@@ -58,6 +58,8 @@ _ROOMY: Final = 32_768
 
 _ESTABLISHED: Final = 1  # linux/tcp_states.h
 _CLOSE_WAIT: Final = 8
+_TCPI_OPTIONS_AT: Final = 5  # of struct tcp_info, linux/tcp.h
+_TCPI_OPT_TIMESTAMPS: Final = 1
 _SIOCINQ: Final = 0x541B  # linux/sockios.h, tcp(7)
 _SIOCOUTQ: Final = 0x5411
 _SIOCOUTQNSD: Final = 0x894B
@@ -147,6 +149,7 @@ def _read(made: socket.socket, end_of_text: int, first_unread: int) -> Returned 
     made.setsockopt(_TCP, _REPAIR_QUEUE, _RECEIVE_QUEUE)
     unread = made.recv(waiting, socket.MSG_PEEK | socket.MSG_DONTWAIT) if waiting else b""
     window = made.getsockopt(_TCP, _REPAIR_WINDOW, _WINDOW.size)
+    has_timestamps = made.getsockopt(_TCP, socket.TCP_INFO, _TCPI_OPTIONS_AT + 1)[-1] & _TCPI_OPT_TIMESTAMPS
     snd_wl1, snd_wnd, max_snd_wnd, rcv_wnd, rcv_wup = _WINDOW.unpack(window)
     return Returned(
         snd_una=add(written, -unacknowledged),
@@ -158,12 +161,18 @@ def _read(made: socket.socket, end_of_text: int, first_unread: int) -> Returned 
         max_snd_wnd=max_snd_wnd,
         snd_wl1=snd_wl1,
         rcv_wnd=max(0, rcv_wnd - distance(rcv_wup, rcv_nxt)),
+        tsval=add(_timestamp(made), 1) if has_timestamps else None,  # the lowest bit has another meaning
     )
 
 
 def _next_number(made: socket.socket, queue: int) -> int:
     made.setsockopt(_TCP, _REPAIR_QUEUE, queue)
     number: int = _NUMBER.unpack(made.getsockopt(_TCP, _QUEUE_SEQ, _NUMBER.size))[0]
+    return number
+
+
+def _timestamp(made: socket.socket) -> int:
+    number: int = _NUMBER.unpack(made.getsockopt(_TCP, _TIMESTAMP, _NUMBER.size))[0]
     return number
 
 

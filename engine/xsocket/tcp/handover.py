@@ -26,6 +26,8 @@ class Returned(NamedTuple):
         unread: All text that nobody has read.
         snd_wnd, max_snd_wnd, snd_wl1: The peer's window.
         rcv_wnd: Octets from *rcv_nxt* to the edge that was advertised.
+        tsval: A timestamp no older than any it has sent (RFC 7323 section 5.3 drops older ones); None without
+            timestamps.
     """
 
     snd_una: int
@@ -37,6 +39,7 @@ class Returned(NamedTuple):
     max_snd_wnd: int
     snd_wl1: int
     rcv_wnd: int
+    tsval: int | None
 
 
 def first_unread(tcb: Tcb) -> int:
@@ -72,6 +75,8 @@ def take_back(tcb: Tcb, now: float, returned: Returned) -> list[Action]:
     """
     out: list[Action] = [TakenBack(tcb.four_tuple)]
     _take_numbers(tcb, returned)
+    if returned.tsval is not None:
+        tcb.ts_offset = add(tcb.ts_offset, returned.tsval - tcb.timestamp(now))
     tcb.receiving = ReceiveQueue()
     tcb.receiving.append(first_unread(tcb), returned.unread)
     if returned.finished and tcb.state is State.ESTABLISHED:

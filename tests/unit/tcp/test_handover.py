@@ -148,7 +148,7 @@ def returned(peer: Peer, **changes: object) -> Returned:
     tcb = peer.tcb
     unread = b"" if tcb.receiving is None else tcb.receiving.peek(tcb.unread)
     numbers = (tcb.snd_una, tcb.snd_nxt, tcb.rcv_nxt, tcb.state is State.CLOSE_WAIT, unread)
-    same = Returned(*numbers, tcb.snd_wnd, tcb.max_snd_wnd, tcb.snd_wl1, tcb.rcv_wnd)
+    same = Returned(*numbers, tcb.snd_wnd, tcb.max_snd_wnd, tcb.snd_wl1, tcb.rcv_wnd, None)
     return same._replace(**changes)  # type: ignore[arg-type]
 
 
@@ -168,6 +168,17 @@ def test_it_goes_on_where_it_was() -> None:
     peer.send("P.", text=b", after")
     assert peer.read() == b"before, after"
     assert peer.write(b"answer")
+
+
+def test_timestamps_go_on_where_the_other_was() -> None:
+    peer = Peer(End("engine"), options=for_syn(MSS, None, True, (77, 0)))
+    peer.send("S", 0, options=peer.options)
+    peer.seq = peer.ack = 1
+    peer.send(".", options=for_segment((78, 0)))
+    ahead = add(peer.tcb.timestamp(peer.now), 5)
+    there_and_back(peer, tsval=ahead)
+    assert peer.tcb.timestamp(peer.now) == ahead
+    assert peer.tcb.timestamp(peer.now + 1.0) == add(ahead, 1000)
 
 
 def test_what_came_meanwhile_is_there() -> None:
