@@ -4,6 +4,9 @@ An `Engine` completes handshakes on a raw socket, packet by packet; established 
 `ConnectionPool`; threads, tasks and processes claim them by 4-tuple.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from xsocket.admission import Admission, AdmissionPolicy, Verdict
 from xsocket.config import TcpConfig
 from xsocket.connection import Connection
@@ -25,7 +28,12 @@ from xsocket.errors import (
     LinkDownError,
     NoSuchInterfaceError,
     NotKernelAddressError,
+    PoolAccessError,
+    PoolBusyError,
     PoolClosed,
+    PoolProtocolError,
+    PoolSocketError,
+    PoolUnreachableError,
     SimulationStalled,
     SimulationStateError,
     WaitError,
@@ -42,6 +50,13 @@ from xsocket.state import State
 from xsocket.tcp.keys import AoKey, Md5Key
 from xsocket.trace import Event, EventKind, Trace
 
+if TYPE_CHECKING:
+    from xsocket.sharing.asgi import serve_asgi
+    from xsocket.sharing.client import PoolClient
+    from xsocket.sharing.policy import ClaimPolicy
+    from xsocket.sharing.server import PoolServer
+    from xsocket.sharing.serving import HandlerServer, serve_asyncio, serve_forever, start_server
+
 __all__ = [
     "AddressInUseError",
     "Admission",
@@ -54,6 +69,7 @@ __all__ = [
     "CallerError",
     "CannotHandOverError",
     "CaptureError",
+    "ClaimPolicy",
     "ClaimTimeout",
     "Connection",
     "ConnectionPool",
@@ -65,6 +81,7 @@ __all__ = [
     "EventKind",
     "FourTuple",
     "GuardError",
+    "HandlerServer",
     "HandoffError",
     "HostUnreachableError",
     "LinkDownError",
@@ -72,7 +89,14 @@ __all__ = [
     "NoSuchInterfaceError",
     "NotKernelAddressError",
     "Pattern",
+    "PoolAccessError",
+    "PoolBusyError",
+    "PoolClient",
     "PoolClosed",
+    "PoolProtocolError",
+    "PoolServer",
+    "PoolSocketError",
+    "PoolUnreachableError",
     "Segment",
     "Simulation",
     "SimulationStalled",
@@ -83,4 +107,26 @@ __all__ = [
     "Verdict",
     "WaitError",
     "XsocketError",
+    "serve_asgi",
+    "serve_asyncio",
+    "serve_forever",
+    "start_server",
 ]
+
+_LATER = {
+    "ClaimPolicy": "xsocket.sharing.policy",
+    "HandlerServer": "xsocket.sharing.serving",
+    "PoolClient": "xsocket.sharing.client",
+    "PoolServer": "xsocket.sharing.server",
+    "serve_asgi": "xsocket.sharing.asgi",
+    "serve_asyncio": "xsocket.sharing.serving",
+    "serve_forever": "xsocket.sharing.serving",
+    "start_server": "xsocket.sharing.serving",
+}
+"""What is imported when it is asked for: few programs do, and with asyncio it takes as long as the rest."""
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # whatever has that name
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)

@@ -90,6 +90,36 @@ class NotKernelAddressError(CallerError):
     )
 
 
+class PoolProtocolError(CallerError):
+    """A message between a pool server and a client is malformed, or out of place."""
+
+    remedy = "Let both ends have the same version of Xsocket; the protocol is in xsocket.sharing.protocol."
+
+
+class PoolSocketError(EnvironmentRefusedError):
+    """The socket of a pool server could not be made."""
+
+    remedy = "Name a path in a directory of your own where no other server listens, or stop that one."
+
+
+class PoolUnreachableError(EnvironmentRefusedError):
+    """No pool server answers."""
+
+    remedy = "Start one (xsocket serve --help), and name its socket."
+
+
+class PoolAccessError(EnvironmentRefusedError):
+    """The pool server does not let this user in, or not claim that."""
+
+    remedy = "Ask who runs the server: xsocket serve --group lets users in, --allow says what each may claim."
+
+
+class PoolBusyError(EnvironmentRefusedError):
+    """The pool server has reached a limit: clients, descriptors, or one claim for each connection to it."""
+
+    remedy = "Try again later, or raise the server's limits: max_clients, its open files (ulimit -n)."
+
+
 class CaptureError(EnvironmentRefusedError):
     """The kernel did not give a packet socket on that interface."""
 

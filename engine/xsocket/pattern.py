@@ -55,6 +55,17 @@ class Pattern:
             and _meet(self.remote_port, other.remote_port)
         )
 
+    def __and__(self, other: "Pattern") -> "Pattern | None":
+        """Return the pattern of what matches both; None when nothing does."""
+        if not self.overlaps(other):
+            return None
+        return Pattern(
+            _both(self.local_port, other.local_port),
+            _both(self.remote, other.remote),
+            _both(self.local, other.local),
+            _both(self.remote_port, other.remote_port),
+        )
+
     def __repr__(self) -> str:
         named = [
             ("local_port", _ports(self.local_port)),
@@ -70,6 +81,12 @@ _Set = TypeVar("_Set", PortSet, AddressSet)
 
 def _meet(one: _Set | None, other: _Set | None) -> bool:
     return one is None or other is None or one.overlaps(other)
+
+
+def _both(one: _Set | None, other: _Set | None) -> _Set | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
 
 
 def _ports(ports: PortSet | None) -> int | str | None:

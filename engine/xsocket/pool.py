@@ -105,7 +105,7 @@ class ConnectionPool(Generic[C]):
         policy: What happens to a connection for which there is no room; `TcpConfig.pool_policy`.
         observer: Told of every event, with the 4-tuple where one is concerned. Called with the pool's lock
             held, so that events arrive in the order in which they happened: it must be quick (append to a
-            queue), must not call the pool, and must not raise.
+            queue), must not call the pool, and must not raise. `add_observer` adds others.
         sleep: How `claim` and `wait_for` wait: by blocking their thread, if not given.
 
     The waiting claims are the consumers' own doing and are not bounded.
@@ -121,7 +121,7 @@ class ConnectionPool(Generic[C]):
     ) -> None:
         self.capacity: Final = capacity
         self.policy: Final = policy
-        self._observer = observer
+        self._observers: tuple[Observer, ...] = () if observer is None else (observer,)
         self._sleep = sleep
         self._lock = threading.Lock()
         self._shelf: Shelf[C] = Shelf()
@@ -174,6 +174,24 @@ class ConnectionPool(Generic[C]):
             self._withdraw(taken)
             raise
 
+    def claim_waiting(self, wanted: Wanted = None) -> C | None:
+        """Do what ``claim(wanted, timeout=0)`` does, and return None where that raises; it counts no timeout.
+
+        For who will wait otherwise: `claim` and `claim_async` find it, too, but prepare to wait. A pattern is
+        compared with the first 200 connections that it may match.
+
+        Raises:
+            TypeError: *wanted* is nothing that can be claimed.
+        """
+        check_wanted(wanted)
+        with self._lock:
+            key, _ = self._shelf.find(wanted)
+            if key is None:
+                return None
+            connection = self._shelf.pop(key)
+            self._own(key, connection)
+            return connection
+
     async def claim_async(self, wanted: Wanted = None, timeout: float | None = None) -> C:
         """Do what `claim` does, without blocking the event loop; cancellation loses no connection."""
         import asyncio  # 50 ms to import, and whoever comes here has paid for it
@@ -223,7 +241,7 @@ class ConnectionPool(Generic[C]):
             PoolClosed: The pool is closed, or was closed during the wait.
             ValueError: *timeout* is negative.
         """
-        _check_timeout(timeout)
+        check_timeout(timeout)
         bell = threading.Lock()
         bell.acquire()
         watcher = _Watcher(count, bell.release)
@@ -261,6 +279,16 @@ class ConnectionPool(Generic[C]):
                 owned_connections=len(self._owned),
                 high_water=self._high_water,
             )
+
+    def add_observer(self, observer: Observer) -> None:
+        """Tell *observer*, too, of every event from now on; it must be as the class says."""
+        with self._lock:
+            self._observers += (observer,)
+
+    def remove_observer(self, observer: Observer) -> None:
+        """Tell *observer* nothing more; it is not called any more once this returns."""
+        with self._lock:
+            self._observers = tuple(each for each in self._observers if each != observer)
 
     @property
     def closed(self) -> bool:
@@ -407,8 +435,8 @@ class ConnectionPool(Generic[C]):
         self, wanted: Wanted, timeout: float | None, ring: Callable[[], object]
     ) -> C | Ticket[C]:
         """Take what is there, or queue a ticket; raise as `claim` does."""
-        _check_wanted(wanted)
-        _check_timeout(timeout)
+        check_wanted(wanted)
+        check_timeout(timeout)
         with self._lock:
             self._raise_if_closed()
             key, unseen = self._shelf.find(wanted)
@@ -522,8 +550,8 @@ class ConnectionPool(Generic[C]):
 
     def _note(self, event: PoolEvent, four_tuple: FourTuple | None) -> None:
         self._counts[event] += 1
-        if self._observer is not None:
-            self._observer(event, four_tuple)
+        for observer in self._observers:
+            observer(event, four_tuple)
 
     def _mark_high_water(self) -> None:
         waiting = len(self._shelf.by_key)
@@ -543,12 +571,14 @@ class ConnectionPool(Generic[C]):
             raise PoolClosed("the pool is closed")
 
 
-def _check_wanted(wanted: object) -> None:
+def check_wanted(wanted: object) -> None:
+    """Raise a `TypeError` if that is nothing that can be claimed."""
     if wanted is not None and not isinstance(wanted, FourTuple | Pattern):
         raise TypeError(f"a claim is by FourTuple, Pattern or None, not {wanted!r}")
 
 
-def _check_timeout(timeout: float | None) -> None:
+def check_timeout(timeout: float | None) -> None:
+    """Raise a `ValueError` if that is no time to wait."""
     if timeout is not None and timeout < 0:
         raise ValueError("'timeout' must be a non-negative number")
 

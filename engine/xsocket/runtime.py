@@ -447,6 +447,7 @@ class _Loop(HostCalls):
         self._look_at_kernel_at = inf
         self._sending = threading.Lock()
         self._posted: deque[Callable[[float], None]] = deque()
+        self._errands: deque[Callable[[float], None]] = deque()
         self._rung = self._over = False
         self.host = host_for(link, self, self._ring)
         self.host.announce(self._now())
@@ -481,7 +482,7 @@ class _Loop(HostCalls):
             EngineStateError: The engine ended before.
         """
         errand = _Errand(call)
-        self._posted.append(errand.run)
+        self._errands.append(errand.run)
         self.wake()
         with self._lock:
             if self._over and not errand.is_done:
@@ -507,6 +508,7 @@ class _Loop(HostCalls):
         with self._lock:
             now = self._now()
             self._carry_out_posted(now)
+            self._run_errands(now)
             self.host.timers_fired(now)
             if self.host.kernel is not None and (busy := self.host.kernel.take_busy()) is not None:
                 self.link.shed(busy)
@@ -516,7 +518,7 @@ class _Loop(HostCalls):
             due = min(until, self.host.deadline, self._look_at_kernel_at, look_again)
             self._sleeps_until = -inf if frames else due
         self._flush()
-        if self._sleeps_until > now and not self._posted:
+        if self._sleeps_until > now and not self._posted and not self._errands:
             self._sleep(self._sleeps_until - now)
 
     def _attend_to_kernel(self, now: float) -> None:
@@ -534,6 +536,11 @@ class _Loop(HostCalls):
     def _carry_out_posted(self, now: float) -> None:
         while self._posted:
             self._posted.popleft()(now)
+
+    def _run_errands(self, now: float) -> None:
+        """Do what only this thread can; what is posted, whoever looks at the host does."""
+        while self._errands:
+            self._errands.popleft()(now)
 
     def _receive(self) -> list[Frame]:
         try:
@@ -580,6 +587,7 @@ class _Loop(HostCalls):
         with self._lock:
             now = self._now()
             self._carry_out_posted(now)
+            self._run_errands(now)
             self.host.abort_all(now)
             self._over = True
             for four_tuple in list(self._waiting):

@@ -69,3 +69,21 @@ def test_the_repr_makes_the_pattern_again(pattern: Pattern, text: str) -> None:
 def test_a_bad_field_is_refused(field: str) -> None:
     with pytest.raises(BadAddressError, match="'nonsense'"):
         Pattern(**{field: "nonsense"})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        pytest.param(Pattern(), Pattern(), Pattern(), id="open"),
+        pytest.param(Pattern(local_port=80), Pattern(), Pattern(local_port=80), id="with the open one"),
+        pytest.param(
+            Pattern(local_port="1-100", remote="10.0.0.0/8"),
+            Pattern(local_port="80-200", remote_port=5, local="10.0.0.2"),
+            Pattern(local_port="80-100", remote="10.0.0.0/8", remote_port=5, local="10.0.0.2"),
+            id="each field",
+        ),
+        pytest.param(Pattern(local_port=80), Pattern(local_port=81), None, id="nothing"),
+    ],
+)
+def test_what_matches_both(one: Pattern, other: Pattern, both: Pattern | None) -> None:
+    assert one & other == other & one == both

@@ -814,6 +814,24 @@ def test_an_observer_sees_events_in_their_order() -> None:
     ]
 
 
+def test_an_observer_may_come_and_go() -> None:
+    first: list[PoolEvent] = []
+    second: list[PoolEvent] = []
+
+    def observer(event: PoolEvent, four_tuple: FourTuple | None) -> None:
+        del four_tuple
+        second.append(event)
+
+    pool = Pool(observer=lambda event, _four_tuple: first.append(event))
+    pool.put(held(40_001))
+    pool.add_observer(observer)
+    pool.claim(timeout=0)
+    pool.remove_observer(observer)
+    pool.close()
+    assert first == [PoolEvent.PUT, PoolEvent.CLAIMED, PoolEvent.CLOSED]
+    assert second == [PoolEvent.CLAIMED]
+
+
 @pytest.mark.parametrize(
     ("policy", "event"),
     [

@@ -209,3 +209,32 @@ def test_address_sets_that_mean_the_same_are_equal() -> None:
 def test_only_the_empty_set_is_false() -> None:
     assert not AddressSet([])
     assert AddressSet("::/0")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        pytest.param("80", "80", "80", id="the same"),
+        pytest.param("1-100", "50-150,443", "50-100", id="overlapping"),
+        pytest.param("1-100", "10,20-30,90-110", "10,20-30,90-100", id="several"),
+        pytest.param("80", "81-90", "", id="none"),
+        pytest.param("80", [], "", id="with none"),
+    ],
+)
+def test_ports_that_are_in_both(one: Any, other: Any, both: str) -> None:  # noqa: ANN401
+    assert str(PortSet(one) & PortSet(other)) == str(PortSet(other) & PortSet(one)) == both
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        pytest.param("10.0.0.0/8", "10.1.0.0/16", "10.1.0.0/16", id="within"),
+        pytest.param("10.0.0.0-10.0.0.9", "10.0.0.5-10.0.1.0", "10.0.0.5-10.0.0.9", id="overlapping"),
+        pytest.param("10.0.0.0/8,fd00::/8", "fd00::1,11.0.0.0/8", "fd00::1", id="two families"),
+        pytest.param("10.0.0.0/8", "fd00::/8", "", id="none"),
+    ],
+)
+def test_addresses_that_are_in_both(one: str, other: str, both: str) -> None:
+    met = AddressSet(one) & AddressSet(other)
+    assert str(met) == str(AddressSet(other) & AddressSet(one)) == both
+    assert met.sole == (both if both == "fd00::1" else None)

@@ -1,7 +1,8 @@
 """The command `xsocket`: names its subcommands, loads the one asked for, turns errors into exit statuses.
 
 Exit statuses: 0 done, 1 refused (reason and remedy are on standard error), 2 wrong usage, 130 interrupted,
-143 terminated; `lab exec` has that of its command, `run` has more. The commands themselves live elsewhere.
+143 terminated; `lab exec` and `exec` have that of their command, `run` has more. The commands themselves live
+elsewhere.
 """
 
 from __future__ import annotations
@@ -30,9 +31,16 @@ class Subcommand(NamedTuple):
 
 SUBCOMMANDS = {
     "bench": Subcommand("xsocket_tools.bench:bench", "Measure performance against Linux in the same run."),
+    "compare": Subcommand(
+        "xsocket_tools.compare.command:compare",
+        "Put a listener, SO_REUSEPORT and the pool under the same load.",
+    ),
     "demo": Subcommand("xsocket_tools.demo:demo", "Watch connections being claimed without a listener."),
     "doctor": Subcommand(
         "xsocket_tools.doctor:doctor", "Say what this machine allows, and how to allow the rest."
+    ),
+    "exec": Subcommand(
+        "xsocket_tools.sharing.exec_command:execute", "Give a program a connection that it claims."
     ),
     "explore": Subcommand(
         "xsocket_tools.exploration.command:explore", "Try every interleaving of two ends, and check each."
@@ -45,6 +53,7 @@ SUBCOMMANDS = {
     "mutants": Subcommand(
         "xsocket_tools.mutants.command:mutants", "Plant bugs in the engine, and see which the scenarios find."
     ),
+    "pool": Subcommand("xsocket_tools.sharing.pool_commands:pool", "Look at the pool of a server that runs."),
     "record": Subcommand(
         "xsocket_tools.scenarios.record_command:record", "Make a scenario script of a captured connection."
     ),
@@ -53,6 +62,9 @@ SUBCOMMANDS = {
     ),
     "run": Subcommand(
         "xsocket_tools.scenarios.run_command:run", "Run scenario scripts on the engine and on Linux."
+    ),
+    "serve": Subcommand(
+        "xsocket_tools.sharing.serve_command:serve", "Run an engine whose connections others claim."
     ),
 }
 

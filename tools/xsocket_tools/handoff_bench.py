@@ -1,17 +1,20 @@
 """`xsocket bench handoff`: what it costs to hand connections over, and what they carry afterwards.
 
-Here: what is measured in which order, and how it is shown. Servers are in `servers` and `pouring`, clients in
-`load` and `pouring`; each runs as a process of its own. All in one lab, in turn, on the same veth.
+Here: what is measured in which order, and how it is shown. Servers and clients are in `servers` and `load`,
+`pouring`, and `claiming`; each runs as a process of its own. All in one lab, in turn, on the same veth.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
 
@@ -28,7 +31,16 @@ ENGINE_ADDRESS: Final = "10.0.0.4"
 """The engine's alone."""
 PORT: Final = 80
 DIRECTIONS: Final = ("down", "up")
-TARGETS: Final = {"cpu_us": 150.0, "rate_ratio": 0.25, "throughput_ratio": 0.95, "stream_mb_s": 60.0}
+TARGETS: Final = {
+    "cpu_us": 150.0,
+    "rate_ratio": 0.25,
+    "throughput_ratio": 0.95,
+    "stream_mb_s": 60.0,
+    "claim_p50_us": 300.0,
+}
+CLAIMS: Final = 1000
+"""How many connections wait to be claimed over a Unix socket, in each round."""
+PATIENCE_S: Final = 30.0
 
 
 class Rate(NamedTuple):
@@ -51,10 +63,12 @@ class Figures(NamedTuple):
     Attributes:
         rates: By server: ``linux``, ``engine``, ``handed``.
         megabytes: Per second, by server and direction as in ``handed down``.
+        claims: Microseconds of each claim over a Unix socket, a connection and its socket waiting; sorted.
     """
 
     rates: dict[str, list[Rate]]
     megabytes: dict[str, list[float]]
+    claims: list[list[float]]
 
 
 @click.command()
@@ -72,7 +86,8 @@ def handoff(concurrency: int, seconds: float, rounds: int, as_json: bool) -> Non
     Connections per second: a client connects, waits until the server resets the connection, and connects
     again; the server is a Python thread that accepts, or claims and hands over. Throughput: one connection at
     a time carries what it can, in both directions. The stream without a hand-over has one processor for all
-    of the engine's process.
+    of the engine's process. Claims: another process claims connections that wait, over a Unix socket, and
+    gets each as a descriptor.
     """
     ensure_privileges()
     with progress(as_json) as report:
@@ -85,7 +100,7 @@ def handoff(concurrency: int, seconds: float, rounds: int, as_json: bool) -> Non
 
 
 def _measure(concurrency: int, seconds: float, rounds: int, report: Report) -> Figures:
-    figures = Figures({"linux": [], "engine": [], "handed": []}, {})
+    figures = Figures({"linux": [], "engine": [], "handed": []}, {}, [])
     with Lab() as lab:
         client, server = lab.host("client"), lab.host("server")
         shared = [f"{SHARED_ADDRESS}/24", f"{LINUX_ADDRESS}/24"]
@@ -105,6 +120,8 @@ def _measure(concurrency: int, seconds: float, rounds: int, report: Report) -> F
                     client, server, name, interface, address, seconds
                 ).items():
                     figures.megabytes.setdefault(f"{name} {direction}", []).append(found)
+            report(f"round {number} of {rounds}: claims over a Unix socket")
+            figures.claims.append(sorted(_claims(client, server, interface)))
     return figures
 
 
@@ -167,6 +184,23 @@ def _throughput(
     return found
 
 
+def _claims(client: Host, server: Host, interface: str) -> list[float]:
+    """Return how long each claim took, microseconds."""
+    with tempfile.TemporaryDirectory(prefix="xsocket-bench-") as directory, ExitStack() as waiting:
+        path = str(Path(directory, "pool"))
+        arguments = ["serve", interface, f"{SHARED_ADDRESS}/24", str(PORT), path, str(CLAIMS)]
+        with _running(server, "claiming", arguments) as serving, client.enter():
+            for _ in range(CLAIMS):
+                waiting.enter_context(socket.create_connection((SHARED_ADDRESS, PORT), PATIENCE_S))
+            assert serving.stdout is not None
+            if serving.stdout.readline() != "full\n":
+                raise click.ClickException("the connections did not come into the pool")
+            claim = [sys.executable, "-m", "xsocket_tools.claiming", "claim", path, str(CLAIMS)]
+            took: list[float] = json.loads(server.command(claim, timeout=2 * PATIENCE_S).stdout)
+            serving.communicate("", timeout=PATIENCE_S)
+    return took
+
+
 def _processors() -> tuple[list[str], list[str]]:
     """Return the options that keep two programs on a processor of their own; none where there is one."""
     numbers = sorted(os.sched_getaffinity(0))
@@ -177,7 +211,7 @@ def _processors() -> tuple[list[str], list[str]]:
 
 
 def _as_object(figures: Figures, concurrency: int) -> dict[str, Any]:
-    rates, megabytes = figures
+    rates, megabytes, claims = figures
     middle = {name: Rate(*map(median, zip(*runs, strict=True))) for name, runs in rates.items()}
     cost = [
         handed.cpu_us - engine.cpu_us + engine.take_cpu_us
@@ -200,6 +234,10 @@ def _as_object(figures: Figures, concurrency: int) -> dict[str, Any]:
                 "engine_mb_s": median(megabytes[f"engine {direction}"]),
             }
             for direction in DIRECTIONS
+        },
+        "claim": {
+            "p50_us": median(took[len(took) // 2] for took in claims),
+            "p99_us": median(took[len(took) * 99 // 100] for took in claims),
         },
         "targets": TARGETS,
     }
@@ -239,3 +277,7 @@ def _print(found: dict[str, Any]) -> None:
             f"{each['engine_mb_s']:,.0f}",
         )
     screen.print(table)
+    claim = found["claim"]
+    screen.print(
+        f"A claim over a Unix socket takes {claim['p50_us']:,.0f} us (median; p99 {claim['p99_us']:,.0f} us)."
+    )

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable
-from errno import EADDRNOTAVAIL, EPERM
+from errno import EACCES, EADDRNOTAVAIL, EPERM
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -221,6 +221,7 @@ class KernelTcp:
 
 _WHY: Final = {
     EPERM: "TCP_REPAIR takes CAP_NET_ADMIN",
+    EACCES: "a port below ip_unprivileged_port_start takes CAP_NET_BIND_SERVICE",
     EADDRNOTAVAIL: "the kernel has lost the local address, or has this connection already",
 }
 
