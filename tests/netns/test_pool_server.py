@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -212,6 +213,24 @@ def test_the_server_need_not_be_in_the_namespace_of_the_engine(live: Scene, clie
     looking.result()
 
 
+def test_no_descriptor_is_left(live: Scene) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    assert live.serves_another()  # by now everything is there that stays
+    until(lambda: live.counts().clients == 0)
+    before = descriptors()
+    for _ in range(50):
+        assert live.serves_another()
+        with Raw(live.path) as raw, live.connect() as peer:
+            raw.ask(protocol.Claim())
+            raw.claimed().close()
+            raw.channel.close()
+            assert live.serves(peer)
+    until(lambda: live.counts().clients == 0)
+    assert descriptors() == before
+
+
 # Looking on
 
 
@@ -407,8 +426,8 @@ def test_claims_end_when_the_server_stops(live: Scene, client: PoolClient) -> No
     with pytest.raises(PoolClosed):
         claim.result()
     assert not live.path.exists()
-    with pytest.raises(PoolUnreachableError):
-        client.claim()
+    with PoolClient(live.path) as another, pytest.raises(PoolUnreachableError):
+        another.claim()
 
 
 def test_claims_end_when_the_engine_stops(live: Scene, client: PoolClient) -> None:
@@ -536,3 +555,12 @@ def test_many_claims_at_once_are_each_served(live: Scene) -> None:
     assert all(exchanged(peer, made[peer.getsockname()[:2]]) for peer in peers)
     for each in (*peers, *served):
         each.close()
+
+
+def test_who_was_served_hears_that_the_server_has_ended(live: Scene, client: PoolClient) -> None:
+    """Between two claims, when nothing of its is under way: a worker ends then, and reports no error."""
+    with live.connect() as peer, client.claim(timeout=PATIENCE_S) as made:
+        assert exchanged(peer, made)
+    live.server.stop()
+    with pytest.raises(PoolClosed):
+        client.claim(timeout=PATIENCE_S)

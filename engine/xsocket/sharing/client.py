@@ -71,7 +71,7 @@ class PoolClient:
         self._idle: deque[_Channel] = deque()
         self._open: set[_Channel] = set()
         self._pid = os.getpid()
-        self._closed = False
+        self._closed = self._was_served = False
 
     # Claims
 
@@ -87,7 +87,7 @@ class PoolClient:
                 server does not say so itself.
             AlreadyClaimedError: As in `ConnectionPool.claim`.
             PoolClosed: The pool was closed, the server has stopped, or this client was closed.
-            PoolUnreachableError: Nobody listens at the path.
+            PoolUnreachableError: Nobody listens at the path, and nobody did before.
             PoolAccessError: The server does not let this user in, or not claim that.
             PoolBusyError: The server has too many clients, or no descriptor for the connection.
             HandoffError, NotKernelAddressError, CannotHandOverError: The connection cannot go to the kernel;
@@ -200,9 +200,16 @@ class PoolClient:
             answer = yield from self._ask_again(kept, octets, patience)
             if answer is not None:
                 return answer, kept
-        channel = yield from self._connected(patience)
+        try:
+            channel = yield from self._connected(patience)
+        except PoolUnreachableError as error:
+            if self._was_served:
+                raise PoolClosed(f"the pool server at {self.path} is gone") from error
+            raise
         channel.send(octets)  # should that fail, the server may have said why
-        return (yield from self._answer_on(channel, patience)), channel
+        answer = yield from self._answer_on(channel, patience)
+        self._was_served = True
+        return answer, channel
 
     def _ask_again(
         self, kept: "_Channel", octets: bytes, patience: "_Patience"
