@@ -118,8 +118,8 @@ def test_a_web_application_in_four_processes(
         done = live.peer.command([needed("wrk"), *closing, f"http://{OURS[4]}/"])
         assert requests_in(done.stdout) > 50
         until(lambda: live.counts().unacknowledged == 0)
-    counts = live.counts()
-    assert (counts.returned, counts.reset, counts.late) == (0, 0, 0)
+        counts = live.counts()
+        assert (counts.returned, counts.reset, counts.late) == (0, 0, 0)
 
 
 def requests_in(report: str) -> int:

@@ -6,14 +6,28 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from support.live import OURS, PATIENCE_S, Task, tcp_counters, until
-from support.sharing import ECHO, Raw, Scene, Started, echoes, exchanged, programs, scene
+from support.live import OURS, PATIENCE_S, Task, engine_in, tcp_counters, until
+from support.sharing import (
+    ADDRESSES,
+    ECHO,
+    Raw,
+    Scene,
+    Started,
+    echoes,
+    exchanged,
+    hosts,
+    programs,
+    scene,
+    sent,
+    short_directory,
+)
 from xsocket import (
+    Admission,
     AlreadyClaimedError,
     ClaimPolicy,
     ClaimTimeout,
@@ -430,6 +444,18 @@ def test_claims_end_when_the_server_stops(live: Scene, client: PoolClient) -> No
         another.claim()
 
 
+def test_claims_that_have_just_come_when_the_server_stops_are_counted(live: Scene) -> None:
+    crowd = [Raw(live.path) for _ in range(50)]
+    for raw in crowd:
+        raw.ask(protocol.Claim())
+    live.server.stop()
+    counts = live.counts()
+    assert (counts.waiting_claims, counts.clients) == (0, 0)
+    assert counts.claim == counts.withdrawn
+    for raw in crowd:
+        raw.channel.close()
+
+
 def test_claims_end_when_the_engine_stops(live: Scene, client: PoolClient) -> None:
     claim = Task(client.claim)
     until(lambda: live.counts().waiting_claims == 1)
@@ -471,6 +497,34 @@ def test_a_client_claims_of_the_next_server_at_the_same_path(live: Scene, client
         assert live.serves_another()
         with live.connect() as peer, client.claim(timeout=PATIENCE_S) as made:
             assert exchanged(peer, made)
+
+
+@pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
+def test_the_next_engine_leaves_connections_of_the_last_alone(version: int) -> None:
+    with hosts() as (peer, home), short_directory() as place, ExitStack() as stack:
+        options = {"addresses": ADDRESSES, "admission": Admission(ports=80)}
+        with engine_in(home, **options) as first, PoolServer(first, place / "pool.sock") as server:
+            before = Scene(peer, home, first, server)
+            with PoolClient(before.path) as client:
+                ends = [
+                    (
+                        stack.enter_context(before.connect(version=version)),
+                        stack.enter_context(client.claim()),
+                    )
+                    for _ in range(3)
+                ]
+        _, half_closed = ends[0]
+        half_closed.shutdown(socket.SHUT_WR)
+        with engine_in(home, **options) as second, PoolServer(second, place / "pool.sock") as server:
+            assert second.statistics().handoff.in_kernel == 3
+            assert all(exchanged(far, near, bytes(100_000)) for far, near in ends[1:])
+            assert sent(ends[0][0], half_closed, b"to the end") == b"to the end"
+            assert Scene(peer, home, second, server).serves_another()
+            for far, near in ends:
+                near.close()
+                far.close()
+            until(lambda: second.statistics().handoff.in_kernel == 0)
+            assert second.statistics().host.resets_sent == 0
 
 
 # Limits

@@ -80,10 +80,18 @@ class KernelTcp:
         try:
             self._diagnostics = SocketDiagnostics()
             self._injector = Injector()
+            self._ledger = Ledger(self._diagnostics.state, MOST)
+            self._remember_others()
         except OSError as error:
             self._guard.close()
             raise CaptureError(f"no raw socket: {error.strerror}") from error
-        self._ledger = Ledger(self._diagnostics.state, MOST)
+
+    def _remember_others(self) -> None:
+        """Leave alone what the kernel has already: an engine before this one may have handed it over."""
+        for four_tuple, cookie in self._diagnostics.connected():
+            is_ours = four_tuple.local_address in self.addresses and four_tuple.local_port in self.ports
+            if is_ours and four_tuple not in self._ledger:
+                self._ledger.add(four_tuple, cookie, at_ns=0)
 
     def close(self) -> None:
         """Remove the guard. Connections that were handed over live on."""
@@ -99,6 +107,7 @@ class KernelTcp:
         """
         self._guard.cover(ports)
         self.ports = self._guard.ports
+        self._remember_others()
 
     # What comes in
 

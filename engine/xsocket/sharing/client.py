@@ -392,7 +392,8 @@ class _Channel:
         if not self._descriptors:
             self.is_gone = True  # so that the server takes it back
             raise OSError(EMFILE, f"{os.strerror(EMFILE)}: {given.four_tuple}")
-        return socket.socket(fileno=self._descriptors.pop())
+        family = socket.AF_INET if given.four_tuple.family == 4 else socket.AF_INET6
+        return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, self._descriptors.pop())
 
     def interrupt(self) -> None:
         """Let whoever waits for an answer hear that there is none; from any thread."""

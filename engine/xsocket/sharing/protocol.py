@@ -173,6 +173,9 @@ _REQUESTS: Final[dict[str, type[Request]]] = {
 _NAMES: Final = {kind: name for name, kind in _REQUESTS.items()}
 _PATTERN_FIELDS: Final = frozenset({"local", "local_port", "remote", "remote_port"})
 
+_as_json: Final = json.JSONEncoder(separators=(",", ":")).encode
+_from_json: Final = json.JSONDecoder().decode
+
 T = TypeVar("T")
 
 
@@ -268,7 +271,7 @@ _ANSWERS: Final[dict[str, Callable[[dict[str, Any]], Answer]]] = {
 
 
 def _encoded(plain: Mapping[str, Any]) -> bytes:
-    octets = json.dumps(plain, separators=(",", ":")).encode()
+    octets = _as_json(plain).encode()
     if len(octets) > MOST_OCTETS:
         raise PoolProtocolError(f"a message of {len(octets)} octets, and {MOST_OCTETS} fit")
     return octets
@@ -278,7 +281,7 @@ def _decoded(octets: bytes) -> dict[str, Any]:
     if len(octets) > MOST_OCTETS:
         raise PoolProtocolError(f"a message is longer than {MOST_OCTETS} octets")
     try:
-        plain = json.loads(octets)
+        plain = _from_json(octets.decode())
     except (ValueError, RecursionError) as error:
         raise PoolProtocolError(f"not JSON: {_shortened(octets)}") from error
     if not isinstance(plain, dict):

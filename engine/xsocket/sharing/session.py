@@ -83,6 +83,7 @@ class Session:
         self._task: asyncio.Task[None] | None = None
         self._outstanding: _Outstanding | None = None
         self._too_late: asyncio.TimerHandle | None = None
+        self._is_claiming = False
         self._nonsense = 0
         self._nonsense_since = monotonic()
         self._farewell: XsocketError | None = None
@@ -127,6 +128,13 @@ class Session:
     # Reading
 
     def _readable(self) -> None:
+        """Read a message; behind an acknowledgement, the next claim, which has often come by then."""
+        owed = self._outstanding is not None
+        self._read()
+        if owed and self._outstanding is None and not self._closed:
+            self._read()
+
+    def _read(self) -> None:
         try:
             octets, _, flags, _ = self._channel.recvmsg(protocol.MOST_OCTETS)
         except (BlockingIOError, InterruptedError):
@@ -159,7 +167,8 @@ class Session:
                 self._check_idle()
                 self._note(ServerEvent.CLAIM)
                 if not self._serve_at_once(request):
-                    self._begin(self._serve_claim, request)
+                    self._is_claiming = True
+                    self._begin(self._serve_claim, request).add_done_callback(self._claim_over)
             case protocol.List():
                 self._begin(self._serve_list)
             case protocol.AskStatistics():
@@ -171,9 +180,12 @@ class Session:
         if self._task is not None or self._outstanding is not None:
             raise PoolProtocolError("one thing at a time: the last request is not done yet")
 
-    def _begin(self, work: Callable[..., Coroutine[Any, Any, None]], *args: protocol.Claim) -> None:
+    def _begin(
+        self, work: Callable[..., Coroutine[Any, Any, None]], *args: protocol.Claim
+    ) -> "asyncio.Task[None]":
         self._check_idle()
         self._task = self._loop.create_task(self._do(work, *args))
+        return self._task
 
     async def _do(self, work: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         try:
@@ -262,9 +274,6 @@ class Session:
     async def _serve_claim(self, claim: protocol.Claim) -> None:
         try:
             outstanding = await self._claimed(claim)
-        except asyncio.CancelledError:
-            self._note(ServerEvent.WITHDRAWN)
-            raise
         except PoolAccessError as error:
             await self._fail(ServerEvent.FORBIDDEN, error)
         except ClaimTimeout as error:
@@ -276,7 +285,14 @@ class Session:
         else:
             await self._hand_out(self._owed(outstanding))
 
+    def _claim_over(self, _task: "asyncio.Task[None]") -> None:
+        """Note that a claim was cancelled; its task could not, if it was before it began."""
+        if self._is_claiming:
+            self._is_claiming = False
+            self._note(ServerEvent.WITHDRAWN)
+
     async def _fail(self, event: ServerEvent, error: XsocketError) -> None:
+        self._is_claiming = False
         self._note(event, reason=_text_of(error))
         await self._refuse(error)
 
@@ -334,6 +350,7 @@ class Session:
     def _owed(self, outstanding: _Outstanding) -> _Outstanding:
         """Note what is going to be sent; until it is acknowledged it can come back."""
         self._outstanding = outstanding
+        self._is_claiming = False
         self._note(ServerEvent.SENT, outstanding.connection.four_tuple)
         return outstanding
 
