@@ -1,4 +1,4 @@
-"""The instructions of classic BPF (linux/filter.h) that our filters are made of. Pure."""
+"""What our filters are made of: classic BPF (linux/filter.h), and where a frame has what. Pure."""
 
 from collections.abc import Iterable
 from struct import Struct
@@ -18,6 +18,12 @@ RETURN: Final = 0x06
 
 MAX_INSTRUCTIONS: Final = 4096
 """BPF_MAXINSNS of linux/filter.h."""
+
+ETHERTYPE_AT: Final = 12
+V4_PROTOCOL_AT: Final = 23
+V4_DESTINATION_AT: Final = 30
+V6_NEXT_HEADER_AT: Final = 20
+V6_DESTINATION_AT: Final = 38
 
 _SOCK_FILTER: Final = Struct("=HBBI")
 

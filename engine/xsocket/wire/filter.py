@@ -15,6 +15,7 @@ from typing import Final
 from xsocket.fourtuple import FourTuple
 from xsocket.wire.address import address_octets
 from xsocket.wire.bpf import (
+    ETHERTYPE_AT,
     JUMP,
     JUMP_IF_EQUAL,
     LOAD_BYTE,
@@ -22,6 +23,10 @@ from xsocket.wire.bpf import (
     LOAD_WORD,
     MAX_INSTRUCTIONS,
     RETURN,
+    V4_DESTINATION_AT,
+    V4_PROTOCOL_AT,
+    V6_DESTINATION_AT,
+    V6_NEXT_HEADER_AT,
     Instruction,
 )
 from xsocket.wire.ethernet import ARP, IPV4, IPV6
@@ -32,11 +37,6 @@ from xsocket.wire.shedding import shedding
 WHOLE_FRAME: Final = 0x0004_0000
 """How many octets to pass; more than any frame has."""
 
-_ETHERTYPE_AT: Final = 12
-_V4_PROTOCOL_AT: Final = 23
-_V4_DESTINATION_AT: Final = 30
-_V6_NEXT_HEADER_AT: Final = 20
-_V6_DESTINATION_AT: Final = 38
 _ICMPV6_TYPE_AT: Final = 54
 
 _ACCEPT: Final = Instruction(RETURN, operand=WHOLE_FRAME)
@@ -57,7 +57,7 @@ def build_filter(addresses: Iterable[str], shed: Iterable[FourTuple] = ()) -> li
     ipv4 = _ipv4_section([address_octets(address) for address in own if ":" not in address])
     ipv6 = _ipv6_section([*map(address_octets, own_v6)], [*map(address_octets, groups)])
     program = [
-        Instruction(LOAD_HALF, operand=_ETHERTYPE_AT),
+        Instruction(LOAD_HALF, operand=ETHERTYPE_AT),
         *_accept_if_equal(ARP),
         Instruction(JUMP_IF_EQUAL, 0, 1, IPV4),
         Instruction(JUMP, operand=3),  # over what follows up to the section for IPv4
@@ -84,9 +84,9 @@ def _reject_unless_in(values: tuple[int, ...]) -> list[Instruction]:
 
 def _ipv4_section(own: list[bytes]) -> list[Instruction]:
     program = [
-        Instruction(LOAD_BYTE, operand=_V4_PROTOCOL_AT),
+        Instruction(LOAD_BYTE, operand=V4_PROTOCOL_AT),
         *_reject_unless_in((TCP, ICMP)),
-        Instruction(LOAD_WORD, operand=_V4_DESTINATION_AT),
+        Instruction(LOAD_WORD, operand=V4_DESTINATION_AT),
     ]
     for address in own:
         program += _accept_if_equal(int.from_bytes(address))
@@ -95,13 +95,13 @@ def _ipv4_section(own: list[bytes]) -> list[Instruction]:
 
 def _ipv6_section(own: list[bytes], groups: list[bytes]) -> list[Instruction]:
     program = [
-        Instruction(LOAD_BYTE, operand=_V6_NEXT_HEADER_AT),
+        Instruction(LOAD_BYTE, operand=V6_NEXT_HEADER_AT),
         *_reject_unless_in((TCP, ICMPV6, HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION_OPTIONS)),
     ]
     for address in own:
         program += _accept_if_ipv6_destination(address)
     program += [
-        Instruction(LOAD_BYTE, operand=_V6_NEXT_HEADER_AT),
+        Instruction(LOAD_BYTE, operand=V6_NEXT_HEADER_AT),
         *_reject_unless_in((ICMPV6,)),
         Instruction(LOAD_BYTE, operand=_ICMPV6_TYPE_AT),
         *_reject_unless_in((SOLICITATION, ADVERTISEMENT)),
@@ -117,7 +117,7 @@ def _accept_if_ipv6_destination(address: bytes) -> list[Instruction]:
     for at in (12, 8, 4, 0):
         left = 2 * (at // 4) + 1  # instructions behind the comparison, the acceptance included
         program += [
-            Instruction(LOAD_WORD, operand=_V6_DESTINATION_AT + at),
+            Instruction(LOAD_WORD, operand=V6_DESTINATION_AT + at),
             Instruction(JUMP_IF_EQUAL, 0, left, int.from_bytes(address[at : at + 4])),
         ]
     return [*program, _ACCEPT]

@@ -11,6 +11,7 @@ from xsocket.fourtuple import FourTuple
 from xsocket.segment import SYN
 from xsocket.wire.address import address_octets
 from xsocket.wire.bpf import (
+    ETHERTYPE_AT,
     JUMP,
     JUMP_IF_ANY_BIT,
     JUMP_IF_EQUAL,
@@ -21,6 +22,10 @@ from xsocket.wire.bpf import (
     LOAD_HEADER_LENGTH,
     LOAD_WORD,
     RETURN,
+    V4_DESTINATION_AT,
+    V4_PROTOCOL_AT,
+    V6_DESTINATION_AT,
+    V6_NEXT_HEADER_AT,
     Instruction,
 )
 from xsocket.wire.ethernet import IPV4, IPV6
@@ -29,12 +34,9 @@ from xsocket.wire.ip import TCP
 MOST: Final = 128
 """How many connections a filter can leave out beside everything else."""
 
-_ETHERTYPE_AT: Final = 12
 _IP_AT: Final = 14
 _V4_FRAGMENT_AT: Final = 20
 _FRAGMENT_OFFSET: Final = 0x1FFF
-_V4_PROTOCOL_AT: Final = 23
-_V6_NEXT_HEADER_AT: Final = 20
 _V6_TCP_AT: Final = 54
 _DESTINATION_PORT: Final = 2
 _FLAGS: Final = 13
@@ -51,13 +53,13 @@ class _Layout(NamedTuple):
 
 _V4: Final = _Layout(
     26,
-    30,
+    V4_DESTINATION_AT,
     Instruction(LOAD_HALF_INDEXED, operand=_IP_AT),
     Instruction(LOAD_HALF_INDEXED, operand=_IP_AT + _DESTINATION_PORT),
 )
 _V6: Final = _Layout(
     22,
-    38,
+    V6_DESTINATION_AT,
     Instruction(LOAD_HALF, operand=_V6_TCP_AT),
     Instruction(LOAD_HALF, operand=_V6_TCP_AT + _DESTINATION_PORT),
 )
@@ -83,8 +85,8 @@ def _section_v4(shed: Sequence[FourTuple]) -> list[Instruction]:
     ]
     for load, code, value, wanted in (
         (Instruction(LOAD_HALF, operand=_V4_FRAGMENT_AT), JUMP_IF_ANY_BIT, _FRAGMENT_OFFSET, False),
-        (Instruction(LOAD_BYTE, operand=_V4_PROTOCOL_AT), JUMP_IF_EQUAL, TCP, True),
-        (Instruction(LOAD_HALF, operand=_ETHERTYPE_AT), JUMP_IF_EQUAL, IPV4, True),
+        (Instruction(LOAD_BYTE, operand=V4_PROTOCOL_AT), JUMP_IF_EQUAL, TCP, True),
+        (Instruction(LOAD_HALF, operand=ETHERTYPE_AT), JUMP_IF_EQUAL, IPV4, True),
     ):
         checked = _if(load, code, value, wanted, checked)
     return checked
@@ -94,8 +96,8 @@ def _section_v6(shed: Sequence[FourTuple]) -> list[Instruction]:
     checked = _body(shed, _V6)
     for load, code, value, wanted in (
         (Instruction(LOAD_BYTE, operand=_V6_TCP_AT + _FLAGS), JUMP_IF_ANY_BIT, SYN, False),
-        (Instruction(LOAD_BYTE, operand=_V6_NEXT_HEADER_AT), JUMP_IF_EQUAL, TCP, True),
-        (Instruction(LOAD_HALF, operand=_ETHERTYPE_AT), JUMP_IF_EQUAL, IPV6, True),
+        (Instruction(LOAD_BYTE, operand=V6_NEXT_HEADER_AT), JUMP_IF_EQUAL, TCP, True),
+        (Instruction(LOAD_HALF, operand=ETHERTYPE_AT), JUMP_IF_EQUAL, IPV6, True),
     ):
         checked = _if(load, code, value, wanted, checked)
     return checked
