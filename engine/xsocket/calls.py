@@ -86,7 +86,7 @@ class HostCalls(ABC):
         """See `Calls.take_back`."""
         self._check_running()
         kernel = self.host.kernel
-        if kernel is None or not kernel.made(tcb.four_tuple, made):
+        if kernel is None or not kernel.is_carried_by(tcb.four_tuple, made):
             raise ValueError(f"{made!r} is not what became of {tcb.four_tuple}")
         return self._call(lambda now: self.host.take_back(now, tcb, made))
 
@@ -221,8 +221,15 @@ class HostCalls(ABC):
         if not _may_go(tcb):
             return None
         made = self._new_socket(tcb.four_tuple.family)
+
+        def call(now: float) -> bool:
+            if not _may_go(tcb):
+                return False
+            self.host.hand_over(now, tcb, made)
+            return True
+
         try:
-            gone = self._call(lambda now: _may_go(tcb) and self.host.hand_over(now, tcb, made))
+            gone = self._call(call)
         except BaseException:
             made.close()
             raise

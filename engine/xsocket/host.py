@@ -293,8 +293,8 @@ class Host:
     def _is_kernels(self, four_tuple: FourTuple) -> bool:
         return self.kernel is not None and self.kernel.has(four_tuple)
 
-    def hand_over(self, now: float, tcb: Tcb, made: "socket") -> bool:
-        """Let *made*, a new kernel socket, carry the connection on; return True.
+    def hand_over(self, now: float, tcb: Tcb, made: "socket") -> None:
+        """Let *made*, a new kernel socket, carry the connection on.
 
         It must be established, with no FIN sent.
 
@@ -304,7 +304,6 @@ class Host:
         assert self.kernel is not None
         self.kernel.take(image_of(tcb, now), made)
         self._perform(now, self.stack.hand_over(now, tcb))
-        return True
 
     def take_back(self, now: float, tcb: Tcb, made: "socket") -> bool:
         """Carry on what `hand_over` gave to *made*, which then is of no use any more.

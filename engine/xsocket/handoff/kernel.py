@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from errno import EACCES, EADDRNOTAVAIL, EPERM
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -72,19 +73,23 @@ class KernelTcp:
 
         Raises:
             GuardError: The kernel refused the guard.
-            CaptureError: It refused a raw socket.
+            CaptureError: It refused a raw socket, or another.
         """
-        with new_socket(4) as probe:
-            self._namespace = _namespace_of(probe)
-        self._guard = Guard(sorted(self.addresses), self.ports)
-        try:
-            self._diagnostics = SocketDiagnostics()
-            self._injector = Injector()
-            self._ledger = Ledger(self._diagnostics.state, MOST)
-            self._remember_others()
-        except OSError as error:
-            self._guard.close()
-            raise CaptureError(f"no raw socket: {error.strerror}") from error
+        with ExitStack() as opened:
+            self._guard = Guard(sorted(self.addresses), self.ports)
+            opened.callback(self._guard.close)
+            try:
+                with new_socket(4) as probe:
+                    self._namespace = _namespace_of(probe)
+                self._diagnostics = SocketDiagnostics()
+                opened.callback(self._diagnostics.close)
+                self._injector = Injector()
+                opened.callback(self._injector.close)
+                self._ledger = Ledger(self._diagnostics.state, MOST)
+                self._remember_others()
+            except OSError as error:
+                raise CaptureError(f"no socket to look after connections: {error.strerror}") from error
+            self._opened = opened.pop_all()
 
     def _remember_others(self) -> None:
         """Leave alone what the kernel has already: an engine before this one may have handed it over."""
@@ -95,9 +100,7 @@ class KernelTcp:
 
     def close(self) -> None:
         """Remove the guard. Connections that were handed over live on."""
-        self._guard.close()
-        self._diagnostics.close()
-        self._injector.close()
+        self._opened.close()
 
     def cover(self, ports: PortSet) -> None:
         """Let the engine have *ports*, too.
@@ -194,9 +197,9 @@ class KernelTcp:
             self._injector.inject(image.four_tuple, segment)
         self._handed_over += 1
 
-    def made(self, four_tuple: FourTuple, socket_: socket.socket) -> bool:
-        """Return whether *socket_* is what became of this connection."""
-        return self._ledger.cookie(four_tuple) == _cookie(socket_)
+    def is_carried_by(self, four_tuple: FourTuple, made: socket.socket) -> bool:
+        """Return whether *made* is what became of this connection."""
+        return self._ledger.cookie(four_tuple) == _cookie(made)
 
     def take_back(
         self, four_tuple: FourTuple, made: socket.socket, end_of_text: int, first_unread: int
@@ -268,8 +271,7 @@ def _is_local(address: str) -> bool:
 
     Binding to it says less: with ip_nonlocal_bind any address can be bound to.
     """
-    family = _FAMILIES[6 if ":" in address else 4]
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+    with socket.socket(_FAMILIES[6 if ":" in address else 4], socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((address, _DISCARD))
         except OSError:

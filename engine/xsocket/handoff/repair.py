@@ -16,6 +16,7 @@ from struct import Struct
 from typing import Final
 
 from xsocket.config import TcpConfig
+from xsocket.handoff.disconnection import disconnect
 from xsocket.handoff.image import Image
 from xsocket.seqnum import add, distance
 from xsocket.tcp.handover import Returned
@@ -68,7 +69,7 @@ _SOCKADDR_IN6: Final = Struct("=H2sI16sI")  # linux/in6.h
 _LIBC: Final = ctypes.PyDLL(None, use_errno=True)
 _CHUNK: Final = 16_384
 """Octets given to a queue at once: the kernel looks for memory in one piece."""
-DEFAULTS: Final = TcpConfig()
+_DEFAULTS: Final = TcpConfig()
 
 
 def restore(made: socket.socket, image: Image) -> None:
@@ -104,7 +105,17 @@ def start(made: socket.socket, image: Image) -> None:
         made.setsockopt(_TCP, _REPAIR, _REPAIR_OFF)  # its window probe has the peer say what has come
     else:
         _stop_repair_quietly(made)
-    if image.unsent and made.send(image.unsent, socket.MSG_DONTWAIT) != len(image.unsent):
+    if image.unsent:
+        _send_on(made, image.unsent)
+
+
+def _send_on(made: socket.socket, unsent: bytes) -> None:
+    """Send what never was; should not all of it be taken, go back to where closing sends nothing."""
+    taken = 0
+    with suppress(OSError):
+        taken = made.send(unsent, socket.MSG_DONTWAIT)
+    if taken != len(unsent):
+        made.setsockopt(_TCP, _REPAIR, _REPAIR_ON)
         raise OSError(ENOBUFS, os.strerror(ENOBUFS))
 
 
@@ -131,7 +142,7 @@ def withdraw(made: socket.socket, version: int, end_of_text: int, first_unread: 
         _stop_repair_quietly(made)
         reveal(made, version)
     else:
-        _disconnect(made)
+        disconnect(made)
     return returned
 
 
@@ -179,11 +190,6 @@ def _timestamp(made: socket.socket) -> int:
 def _count(made: socket.socket, request: int) -> int:
     number: int = _NUMBER.unpack(fcntl.ioctl(made, request, bytes(_NUMBER.size)))[0]
     return number
-
-
-def _disconnect(made: socket.socket) -> None:
-    """Do what connect(2) does for AF_UNSPEC, which Python's sockets cannot name."""
-    _check(_LIBC.connect(made.fileno(), bytes(_SOCKADDR_IN.size), _SOCKADDR_IN.size))
 
 
 def _call_with(call: Callable[[int, bytes, int], int], made: socket.socket, address: str, port: int) -> None:
@@ -283,7 +289,7 @@ def _set_rules(made: socket.socket, version: int, config: TcpConfig) -> None:
         made.setsockopt(_TCP, socket.TCP_KEEPINTVL, max(1, round(config.keepalive_intvl_s)))
         made.setsockopt(_TCP, socket.TCP_KEEPCNT, max(1, config.keepalive_probes))
     level, time_to_live, traffic_class = _IP_OPTIONS[version]
-    if config.ttl != DEFAULTS.ttl:
+    if config.ttl != _DEFAULTS.ttl:
         made.setsockopt(level, time_to_live, config.ttl)
     if config.dscp:
         made.setsockopt(level, traffic_class, config.dscp << 2)

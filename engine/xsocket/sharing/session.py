@@ -25,9 +25,9 @@ from xsocket.errors import (
     XsocketError,
 )
 from xsocket.fourtuple import FourTuple
+from xsocket.handoff.disconnection import reset
 from xsocket.pattern import Pattern
 from xsocket.sharing import protocol
-from xsocket.sharing.disconnection import reset
 from xsocket.sharing.happening import ServerEvent
 from xsocket.sharing.policy import EVERYTHING, Peer, narrowed
 
