@@ -12,7 +12,19 @@ from typing import Final, NamedTuple
 import pytest
 
 from support.capabilities import drop_capabilities
-from support.live import PATIENCE_S, Task, engine_in, linux_counters, listener, tcp_counters, until
+from support.live import (
+    OURS,
+    PATIENCE_S,
+    PEERS,
+    Task,
+    client,
+    engine_in,
+    linux_counters,
+    listener,
+    network,
+    tcp_counters,
+    until,
+)
 from xsocket import (
     AddressInUseError,
     Admission,
@@ -28,15 +40,11 @@ from xsocket import (
     TcpConfig,
     Trace,
 )
-from xsocket_netns import Host, Lab
+from xsocket_netns import Host
 
 pytestmark = pytest.mark.netns
 
 PORT: Final = 80
-OURS: Final = {4: "10.0.0.2", 6: "fd00::2"}
-PEERS: Final = {4: "10.0.0.1", 6: "fd00::1"}
-ADDRESSES: Final = ("10.0.0.2/24", "fd00::2/64")
-PEER_ADDRESSES: Final = ("10.0.0.1/24", "fd00::1/64")
 TCPI_OPT_USEC_TS: Final = 64  # linux/tcp.h
 OPTIONS: Final = {"timestamps": 1, "sack": 2, "wscale": 4}  # TCPI_OPT_*, linux/tcp.h
 
@@ -51,11 +59,9 @@ class Scene(NamedTuple):
 
 @contextmanager
 def scene(**options: object) -> Iterator[Scene]:
-    with Lab() as lab:
-        peer, home = lab.host("peer"), lab.host("home")
-        lab.link(peer, home, addresses=(PEER_ADDRESSES, ADDRESSES))
-        options.setdefault("admission", Admission(ports=PORT))
-        with engine_in(home, addresses=ADDRESSES, **options) as engine:
+    options.setdefault("admission", Admission(ports=PORT))
+    with network(shared=True) as (_, peer, home):
+        with engine_in(home, **options) as engine:
             yield Scene(peer, home, engine)
         assert tcp_counters(peer)["InErrs"] == 0
 
@@ -68,8 +74,7 @@ def live() -> Iterator[Scene]:
 
 def joined(live: Scene, version: int = 4, text: bytes = b"") -> tuple[socket.socket, Connection]:
     """Return both ends of a new connection; *text* has come before it was claimed."""
-    with live.peer.enter():
-        far = socket.create_connection((OURS[version], PORT), PATIENCE_S)
+    far = client(live.peer, PORT, version)
     if text:
         far.sendall(text)
     near = live.engine.pool.claim(timeout=PATIENCE_S)
@@ -404,19 +409,13 @@ def without_privileges(call: Callable[[], object]) -> object:
 
 
 def test_an_address_of_the_engine_alone_is_refused() -> None:
-    with Lab() as lab:
-        peer, home = lab.host("peer"), lab.host("home")
-        lab.link(peer, home, addresses=(PEER_ADDRESSES, ()))
-        with engine_in(home, addresses=ADDRESSES) as engine:
-            live = Scene(peer, home, engine)
-            far, near = joined(live)
-            with far, near:
-                with pytest.raises(
-                    NotKernelAddressError, match=r"10\.0\.0\.2 is not an address of the kernel"
-                ):
-                    near.to_kernel()
-                near.sendall(b"still here")
-                assert far.recv(100) == b"still here"
+    with network() as (_, peer, home), engine_in(home) as engine:
+        far, near = joined(Scene(peer, home, engine))
+        with far, near:
+            with pytest.raises(NotKernelAddressError, match=r"10\.0\.0\.2 is not an address of the kernel"):
+                near.to_kernel()
+            near.sendall(b"still here")
+            assert far.recv(100) == b"still here"
 
 
 def test_without_a_descriptor_to_spare_the_connection_stays_whole(live: Scene) -> None:
@@ -544,10 +543,8 @@ def test_a_stray_segment_for_a_socket_that_is_gone_is_reset(live: Scene) -> None
 
 
 def test_the_connection_outlives_the_engine() -> None:
-    with Lab() as lab:
-        peer, home = lab.host("peer"), lab.host("home")
-        lab.link(peer, home, addresses=(PEER_ADDRESSES, ADDRESSES))
-        with engine_in(home, addresses=ADDRESSES, admission=Admission(ports=PORT)) as engine:
+    with network(shared=True) as (_, peer, home):
+        with engine_in(home, admission=Admission(ports=PORT)) as engine:
             far, near = joined(Scene(peer, home, engine))
             kernel = near.to_kernel()
         with far, kernel:
@@ -704,13 +701,11 @@ def test_threads_hand_over_at_once(live: Scene) -> None:
     for thread in serving:
         thread.start()
     for number in range(count):
-        with live.peer.enter():
-            far = socket.create_connection((OURS[4 if number % 2 else 6], PORT), PATIENCE_S)
-        with far:
+        with client(live.peer, PORT, 4 if number % 2 else 6) as far:
             far.sendall(b"%d" % number)
             assert far.recv(100) == b"%d" % number
     for _ in serving:
-        with live.peer.enter(), socket.create_connection((OURS[4], PORT), PATIENCE_S) as far:
+        with client(live.peer, PORT) as far:
             far.sendall(b"stop")
             far.recv(100)
     for thread in serving:

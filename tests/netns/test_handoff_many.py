@@ -2,16 +2,15 @@
 
 import asyncio
 import gc
-import socket
 import threading
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from support.live import PATIENCE_S, Task, engine_in, tcp_counters, until
+from support.live import OURS, PATIENCE_S, Task, client, engine_in, network, tcp_counters, until
 from xsocket import Admission, Engine, PoolClosed
-from xsocket_netns import Host, Lab
+from xsocket_netns import Host
 
 pytestmark = pytest.mark.netns
 
@@ -19,7 +18,6 @@ CONNECTIONS: Final = 10_000
 AT_ONCE: Final = 64
 SERVERS: Final = 4
 PORT: Final = 80
-OURS: Final = "10.0.0.2"
 
 
 def test_ten_thousand_connections() -> None:
@@ -29,10 +27,8 @@ def test_ten_thousand_connections() -> None:
 
 
 def serve_all() -> None:
-    with Lab() as lab:
-        peer, home = lab.host("peer"), lab.host("home")
-        lab.link(peer, home, addresses=(["10.0.0.1/24"], [f"{OURS}/24"]))
-        with engine_in(home, addresses=[f"{OURS}/24"], admission=Admission(ports=PORT)) as engine:
+    with network(shared=True) as (_, peer, home):
+        with engine_in(home, admission=Admission(ports=PORT)) as engine:
             served = run(peer, home, engine)
             until(lambda: engine.statistics().handoff.in_kernel == 0)
             statistics = engine.statistics()
@@ -80,7 +76,7 @@ async def clients() -> None:
 
     async def client() -> None:
         for number in numbers:
-            reader, writer = await asyncio.open_connection(OURS, PORT)
+            reader, writer = await asyncio.open_connection(OURS[4], PORT)
             writer.write(b"%d" % number)
             writer.write_eof()
             assert await reader.read() == b"%d" % number
@@ -92,18 +88,15 @@ async def clients() -> None:
 
 def test_no_socket_is_left_in_the_namespace() -> None:
     """The kernel has nothing of a connection whose peer closed first, not even TIME-WAIT."""
-    with Lab() as lab:
-        peer, home = lab.host("peer"), lab.host("home")
-        lab.link(peer, home, addresses=(["10.0.0.1/24"], [f"{OURS}/24"]))
-        with engine_in(home, addresses=[f"{OURS}/24"], admission=Admission(ports=PORT)) as engine:
-            with peer.enter():
-                far = socket.create_connection((OURS, PORT), PATIENCE_S)
-            kernel = engine.pool.claim(timeout=PATIENCE_S).to_kernel()
-            assert sockets(home) == 1
-            far.close()
-            assert kernel.recv(1) == b""
-            kernel.close()
-            until(lambda: sockets(home) == 0)
+    admission = Admission(ports=PORT)
+    with network(shared=True) as (_, peer, home), engine_in(home, admission=admission) as engine:
+        far = client(peer, PORT)
+        kernel = engine.pool.claim(timeout=PATIENCE_S).to_kernel()
+        assert sockets(home) == 1
+        far.close()
+        assert kernel.recv(1) == b""
+        kernel.close()
+        until(lambda: sockets(home) == 0)
 
 
 def sockets(home: Host) -> int:

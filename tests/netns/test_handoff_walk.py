@@ -12,7 +12,16 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from support.live import PATIENCE_S, Task, engine_in, tcp_counters
+from support.live import (
+    ADDRESSES,
+    PATIENCE_S,
+    PEER_ADDRESSES,
+    Task,
+    client,
+    engine_in,
+    network,
+    tcp_counters,
+)
 from xsocket import Admission, Connection, Engine
 from xsocket_netns import Host, Lab
 from xsocket_tools.path import Element, Impair, Path
@@ -20,9 +29,6 @@ from xsocket_tools.path import Element, Impair, Path
 pytestmark = pytest.mark.netns
 
 PORT: Final = 80
-OURS: Final = {4: "10.0.0.2", 6: "fd00::2"}
-ADDRESSES: Final = ("10.0.0.2/24", "fd00::2/64")
-PEER_ADDRESSES: Final = ("10.0.0.1/24", "fd00::1/64")
 MOST: Final = 60_000
 
 
@@ -33,21 +39,13 @@ class Scene(NamedTuple):
 
 
 @contextmanager
-def scene(elements: Sequence[Element] = ()) -> Iterator[Scene]:
+def scene(elements: Sequence[Element]) -> Iterator[Scene]:
+    """Let frames between the two pass *elements*."""
     with Lab() as lab:
         peer, home = lab.host("peer"), lab.host("home")
-        ends = (PEER_ADDRESSES, ADDRESSES)
-        cable = (
-            Path(lab, peer, home, addresses=ends, elements=elements) if elements else link(lab, peer, home)
-        )
-        with cable, engine_in(home, addresses=ADDRESSES, admission=Admission(ports=PORT)) as engine:
+        path = Path(lab, peer, home, addresses=(PEER_ADDRESSES, ADDRESSES), elements=elements)
+        with path, engine_in(home, admission=Admission(ports=PORT)) as engine:
             yield Scene(peer, home, engine)
-
-
-@contextmanager
-def link(lab: Lab, peer: Host, home: Host) -> Iterator[None]:
-    lab.link(peer, home, addresses=(PEER_ADDRESSES, ADDRESSES))
-    yield
 
 
 def streams(seed: int) -> tuple[bytes, bytes]:
@@ -113,9 +111,7 @@ def finish(kernel: socket.socket, rest: bytes) -> None:
 def one(live: Scene, seed: int) -> int:
     """Let one connection live; return how often it went to the kernel."""
     text, answer = streams(seed)
-    with live.peer.enter():
-        far = socket.create_connection((OURS[4 if seed % 2 else 6], PORT), PATIENCE_S)
-    with far:
+    with client(live.peer, PORT, 4 if seed % 2 else 6) as far:
         talking = Task(talk, far, text, answer, seed)
         went, digest = walk(live.engine.pool.claim(timeout=PATIENCE_S), text, answer, seed)
         assert digest == hashlib.sha256(text).hexdigest()
@@ -124,7 +120,11 @@ def one(live: Scene, seed: int) -> int:
 
 
 def test_no_octet_is_lost_or_doubled() -> None:
-    with scene() as live:
+    with (
+        network(shared=True) as (_, peer, home),
+        engine_in(home, admission=Admission(ports=PORT)) as engine,
+    ):
+        live = Scene(peer, home, engine)
         went = sum(one(live, seed) for seed in range(60))
         handoff = live.engine.statistics().handoff
         assert (handoff.handed_over, handoff.taken_back, handoff.failed) == (went, went - 60, 0)

@@ -11,16 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from support.live import OURS, PATIENCE_S, Task, engine_in, tcp_counters, until
+from support.live import ADDRESSES, OURS, PATIENCE_S, Task, engine_in, network, tcp_counters, until
 from support.sharing import (
-    ADDRESSES,
     ECHO,
     Raw,
     Scene,
     Started,
     echoes,
     exchanged,
-    hosts,
     programs,
     scene,
     sent,
@@ -501,7 +499,7 @@ def test_a_client_claims_of_the_next_server_at_the_same_path(live: Scene, client
 
 @pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
 def test_the_next_engine_leaves_connections_of_the_last_alone(version: int) -> None:
-    with hosts() as (peer, home), short_directory() as place, ExitStack() as stack:
+    with network(shared=True) as (_, peer, home), short_directory() as place, ExitStack() as stack:
         options = {"addresses": ADDRESSES, "admission": Admission(ports=80)}
         with engine_in(home, **options) as first, PoolServer(first, place / "pool.sock") as server:
             before = Scene(peer, home, first, server)

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from support.live import INTERFACE, PATIENCE_S, Task, until
-from support.sharing import ADDRESSES, Raw, Scene, exchanged, hosts, scene, short_directory
+from support.live import ADDRESSES, INTERFACE, PATIENCE_S, Task, network, until
+from support.sharing import Raw, Scene, exchanged, scene, short_directory
 from xsocket import ClaimPolicy, Pattern, PoolBusyError, PoolClient
 from xsocket.sharing import protocol
 from xsocket.sharing.session import NONSENSE_A_MINUTE
@@ -252,7 +252,7 @@ with xsocket.Engine(interface, addresses, admission=admission) as engine:
 def test_a_server_with_64_descriptors(environment: dict[str, str]) -> None:
     import json
 
-    with short_directory() as directory, hosts() as (peer, home), ExitStack() as stack:
+    with short_directory() as directory, network(shared=True) as (_, peer, home), ExitStack() as stack:
         path = directory / "pool.sock"
         argv = [sys.executable, "-W", "error", "-c", SERVER, INTERFACE, str(path), *ADDRESSES]
         server = home.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)

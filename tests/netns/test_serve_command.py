@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from support.live import OURS, PATIENCE_S, until
+from support.live import OURS, PATIENCE_S, network, until
 from support.programs import needed
-from support.sharing import ECHO, Started, echoes, exchanged, hosts, programs, short_directory
+from support.sharing import ECHO, Started, echoes, exchanged, programs, short_directory
 from xsocket import PoolClient
 from xsocket_netns import Host
 
@@ -74,7 +74,7 @@ def place() -> Iterator[Path]:
 def serve(place: Path, environment: dict[str, str]) -> Iterator[Serve]:
     """Start the command with options, and wait until it says that it is ready."""
     environment = dict(environment)
-    with hosts() as (peer, home):
+    with network(shared=True) as (_, peer, home):
 
         def start(*options: object, ready: bool = True) -> Service:
             usual = ["--interface", "eth0", "--address", "10.0.0.2/24"]
@@ -112,7 +112,7 @@ def test_it_serves_until_it_is_told_to_stop(serve: Serve, start: Started, number
 def test_without_a_name_the_socket_is_in_the_runtime_directory(
     place: Path, environment: dict[str, str], xsocket: Run, parsed: Parsed
 ) -> None:
-    with hosts() as (_, home):
+    with network(shared=True) as (_, _, home):
         usual = ["--interface", "eth0", "--address", "10.0.0.2/24", "--ports", "80"]
         argv = [sys.executable, "-m", "xsocket_tools.cli", "serve", *usual]
         process = home.popen(argv, stderr=subprocess.PIPE, env=environment)
@@ -400,7 +400,7 @@ def notifications(place: Path) -> Iterator[socket.socket]:
 
 
 def test_the_service_manager_is_told(place: Path, environment: dict[str, str]) -> None:
-    with notifications(place) as manager, hosts() as (_, home):
+    with notifications(place) as manager, network(shared=True) as (_, _, home):
         usual = ["--interface", "eth0", "--address", "10.0.0.2/24", "--ports", "80"]
         argv = [sys.executable, "-m", "xsocket_tools.cli", "serve", *usual, "--socket", str(place / "pool")]
         told = {**environment, "NOTIFY_SOCKET": os.fspath(place / "notify")}

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from support.certificates import certificate_for
-from support.live import OURS, PATIENCE_S, until
+from support.live import OURS, PATIENCE_S, network, until
 from support.markdown import ROOT, Step, blocks, steps
 from support.programs import needed
 from support.sharing import Scene, programs, scene, short_directory
@@ -183,9 +183,7 @@ def test_the_unit_of_the_server_names_the_capabilities_it_needs(environment: dic
     found = re.search(r"^CapabilityBoundingSet=(.+)$", unit, re.MULTILINE)
     assert found is not None
     kept = ",".join("+" + name.removeprefix("CAP_").lower() for name in found[1].split())
-    from support.sharing import hosts
-
-    with short_directory() as place, hosts() as (peer, home):
+    with short_directory() as place, network(shared=True) as (_, peer, home):
         serve = [sys.executable, "-m", "xsocket_tools.cli", "serve", "--interface", "eth0", "--ports", "80"]
         serve += ["--address", "10.0.0.2/24", "--socket", str(place / "pool.sock")]
         limited = [needed("setpriv"), f"--bounding-set=-all,{kept}", f"--inh-caps=-all,{kept}"]

@@ -34,7 +34,7 @@ _NETSTAT: Final = Path("/proc/thread-self/net/netstat")
 
 
 class Network(NamedTuple):
-    """Two hosts on a cable: the peer's kernel has addresses, the home of the engine has none."""
+    """Two hosts on a cable: the peer's kernel has addresses, that of the engine's home none, or its."""
 
     lab: Lab
     peer: Host
@@ -51,16 +51,17 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def network(*, offload: bool = True) -> Iterator[Network]:
+def network(*, offload: bool = True, shared: bool = False) -> Iterator[Network]:
     """Make the two hosts.
 
     Args:
+        shared: Whether the kernel of the engine's home has the engine's addresses, too.
         offload: Whether the peer's kernel leaves checksums and the cutting into segments to hardware, as it
             does on a veth by default. Without it each frame is one packet and complete.
     """
     with Lab() as lab:
         peer, home = lab.host("peer"), lab.host("home")
-        lab.link(peer, home, addresses=(PEER_ADDRESSES, ()))
+        lab.link(peer, home, addresses=(PEER_ADDRESSES, ADDRESSES if shared else ()))
         if not offload:
             peer.run(disable_offload, INTERFACE)
         yield Network(lab, peer, home)

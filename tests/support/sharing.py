@@ -12,14 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from support.live import OURS, PATIENCE_S, Task, engine_in
+from support.live import PATIENCE_S, Task, client, engine_in, network
 from xsocket import Admission, Engine, PoolClient, PoolServer, TcpConfig
 from xsocket.sharing import protocol
 from xsocket.sharing.happening import ServerStatistics
-from xsocket_netns import Host, Lab
-
-ADDRESSES: Final = ("10.0.0.2/24", "fd00::2/64")
-PEER_ADDRESSES: Final = ("10.0.0.1/24", "fd00::1/64")
+from xsocket_netns import Host
 
 ECHO: Final = """
 import socket, sys, xsocket
@@ -46,8 +43,7 @@ class Scene(NamedTuple):
 
     def connect(self, port: int = 80, version: int = 4) -> socket.socket:
         """Return a new connection of the peer's kernel to the engine."""
-        with self.peer.enter():
-            return socket.create_connection((OURS[version], port), PATIENCE_S)
+        return client(self.peer, port, version)
 
     def serves(self, peer: socket.socket) -> bool:
         """Return whether a client gets the other end of *peer* and text goes both ways; it is closed then."""
@@ -65,15 +61,6 @@ class Scene(NamedTuple):
 
 
 @contextmanager
-def hosts() -> Iterator[tuple[Host, Host]]:
-    """Make the peer and the home."""
-    with Lab() as lab:
-        peer, home = lab.host("peer"), lab.host("home")
-        lab.link(peer, home, addresses=(PEER_ADDRESSES, ADDRESSES))
-        yield peer, home
-
-
-@contextmanager
 def short_directory() -> Iterator[Path]:
     """Make a directory whose path leaves room for a socket's name: those have 107 octets."""
     directory = Path(tempfile.mkdtemp(prefix="xs-"))
@@ -88,8 +75,8 @@ def scene(ports: str = "80", config: TcpConfig | None = None, **options: Any) ->
     """Make it all; *options* are those of `PoolServer`."""
     with (
         short_directory() as directory,
-        hosts() as (peer, home),
-        engine_in(home, addresses=ADDRESSES, admission=Admission(ports=ports), config=config) as engine,
+        network(shared=True) as (_, peer, home),
+        engine_in(home, admission=Admission(ports=ports), config=config) as engine,
         PoolServer(engine, directory / "pool.sock", **options) as server,
     ):
         yield Scene(peer, home, engine, server)
