@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Final
 
 import pytest
 from pyroute2.nftables.main import NFTables
@@ -15,18 +15,26 @@ from scapy.layers.inet import IP, TCP, fragment
 from scapy.layers.l2 import Ether
 
 from support.capabilities import CAP_NET_RAW, drop_capabilities
-from support.live import INTERFACE, PATIENCE_S, engine_in, tcp_counters, until
+from support.live import (
+    ADDRESSES,
+    INTERFACE,
+    OURS,
+    PATIENCE_S,
+    Network,
+    client,
+    engine_in,
+    network,
+    tcp_counters,
+    until,
+)
 from xsocket import Admission, DropReason, Engine, GuardError
 from xsocket.handoff.guard import PREFIX, remove_leftovers
-from xsocket_netns import Host, Lab
+from xsocket_netns import Host
 
 pytestmark = pytest.mark.netns
 
 PORT: Final = 80
 KERNELS_PORT: Final = 8080
-ADDRESSES: Final = ("10.0.0.2/24", "fd00::2/64")
-PEER_ADDRESSES: Final = ("10.0.0.1/24", "fd00::1/64")
-OURS: Final = {4: "10.0.0.2", 6: "fd00::2"}
 
 # An engine in a process of its own, that says when it runs and then waits for ever.
 ENGINE: Final = """\
@@ -35,6 +43,35 @@ from xsocket import Admission, Engine
 with Engine(sys.argv[1], addresses=sys.argv[2:], admission=Admission(ports=80)):
     print("ready", flush=True)
     threading.Event().wait()
+"""
+# Starts an engine with ever more descriptors to spare; says each time why it did not, and what it left open.
+SHORT: Final = """\
+import gc, json, os, resource, sys, threading
+from xsocket import Admission, Engine, XsocketError
+
+def opened():
+    return [name for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")]
+
+def start(most):
+    engine = Engine(sys.argv[1], sys.argv[2:], admission=Admission(ports=80))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, limits[1]))
+    try:
+        engine.start()
+    except XsocketError as refusal:
+        assert "xsocket-engine" not in [thread.name for thread in threading.enumerate()]
+        return str(refusal)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    engine.stop()
+
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+assert start(100) is None  # by now everything is there that stays
+gc.collect()
+before = opened()
+for spare in range(32):
+    refusal = start(len(before) + spare)
+    gc.collect()
+    print(json.dumps([refusal, sorted(set(opened()) - set(before))]))
 """
 # Rules as they are on a kernel where tables cannot be owned.
 UNOWNED: Final = """\
@@ -47,26 +84,17 @@ threading.Event().wait()
 """
 
 
-class Pair(NamedTuple):
-    """A peer and a home whose kernels are on one cable."""
-
-    lab: Lab
-    peer: Host
-    home: Host
-
-
 @pytest.fixture
-def pair() -> Iterator[Pair]:
-    with Lab() as lab:
-        peer, home = lab.host("peer"), lab.host("home")
-        lab.link(peer, home, addresses=(PEER_ADDRESSES, ADDRESSES))
-        yield Pair(lab, peer, home)
+def pair() -> Iterator[Network]:
+    """A peer and a home whose kernels are on one cable."""
+    with network(shared=True) as made:
+        yield made
 
 
 @contextmanager
-def engine_of(pair: Pair, **options: object) -> Iterator[Engine]:
+def engine_of(pair: Network, **options: object) -> Iterator[Engine]:
     options.setdefault("admission", Admission(ports=PORT))
-    with engine_in(pair.home, addresses=ADDRESSES, **options) as engine:
+    with engine_in(pair.home, **options) as engine:
         yield engine
 
 
@@ -89,11 +117,6 @@ def rules(home: Host) -> int:
     return home.run(look)
 
 
-def connect(peer: Host, port: int, version: int = 4) -> socket.socket:
-    with peer.enter():
-        return socket.create_connection((OURS[version], port), PATIENCE_S)
-
-
 @contextmanager
 def running(home: Host, code: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """Run Python *code* in *home* for the length of a block, from when it says that it is ready."""
@@ -109,9 +132,9 @@ def running(home: Host, code: str, *arguments: str) -> Iterator["subprocess.Pope
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_the_kernel_does_not_reset_what_the_engine_has(pair: Pair, version: int) -> None:
+def test_the_kernel_does_not_reset_what_the_engine_has(pair: Network, version: int) -> None:
     with engine_of(pair) as engine:
-        far = connect(pair.peer, PORT, version)
+        far = client(pair.peer, PORT, version)
         with far, engine.pool.claim(timeout=PATIENCE_S) as near:
             far.sendall(b"there")
             near.settimeout(PATIENCE_S)
@@ -122,25 +145,25 @@ def test_the_kernel_does_not_reset_what_the_engine_has(pair: Pair, version: int)
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_other_ports_are_the_kernels(pair: Pair, version: int) -> None:
+def test_other_ports_are_the_kernels(pair: Network, version: int) -> None:
     """A listener there is served, a closed port refused, and by the kernel alone."""
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     with (
         engine_of(pair) as engine,
         pair.home.run(socket.create_server, (OURS[version], KERNELS_PORT), family=family) as listening,
     ):
-        with connect(pair.peer, KERNELS_PORT, version) as far, listening.accept()[0] as near:
+        with client(pair.peer, KERNELS_PORT, version) as far, listening.accept()[0] as near:
             near.sendall(b"from the kernel")
             assert far.recv(100) == b"from the kernel"
         with pytest.raises(ConnectionRefusedError):
-            connect(pair.peer, 81, version)
+            client(pair.peer, 81, version)
         until(lambda: engine.statistics().host.drops.get(DropReason.PORT_IS_KERNELS, 0) > 0)
         counters = engine.statistics().host
         assert (counters.segments_received, counters.segments_sent) == (0, 0)
         assert tcp_counters(pair.home)["OutRsts"] == 1
 
 
-def test_the_kernel_answers_pings_and_neighbours_and_nobody_else(pair: Pair) -> None:
+def test_the_kernel_answers_pings_and_neighbours_and_nobody_else(pair: Network) -> None:
     with engine_of(pair) as engine:
         for address in OURS.values():
             said = pair.peer.command(["ping", "-c", "3", "-i", "0.05", "-w", "5", address]).stdout
@@ -149,12 +172,12 @@ def test_the_kernel_answers_pings_and_neighbours_and_nobody_else(pair: Pair) -> 
         assert engine.statistics().link.sent == 0
 
 
-def test_a_local_client_is_refused_and_not_left_waiting(pair: Pair) -> None:
+def test_a_local_client_is_refused_and_not_left_waiting(pair: Network) -> None:
     with engine_of(pair), pytest.raises(ConnectionRefusedError):
-        connect(pair.home, PORT)
+        client(pair.home, PORT)
 
 
-def test_a_segment_in_fragments_gets_no_reset(pair: Pair) -> None:
+def test_a_segment_in_fragments_gets_no_reset(pair: Network) -> None:
     """Where packets are routed they are still in pieces, and have no ports; where they are delivered, not."""
     with engine_of(pair):
         station = pair.home.interfaces[INTERFACE].mac
@@ -178,47 +201,47 @@ def reassembled(home: Host) -> int:
     return int(values[names.index("ReasmOKs")])
 
 
-def test_ports_admitted_later_are_covered_too(pair: Pair) -> None:
+def test_ports_admitted_later_are_covered_too(pair: Network) -> None:
     with engine_of(pair) as engine:
         with pytest.raises(ConnectionRefusedError):
-            connect(pair.peer, KERNELS_PORT)
+            client(pair.peer, KERNELS_PORT)
         engine.set_admission(Admission(ports=f"{KERNELS_PORT}-{KERNELS_PORT + 9}"))
         before = tcp_counters(pair.home)["OutRsts"]
-        with connect(pair.peer, KERNELS_PORT + 5), engine.pool.claim(timeout=PATIENCE_S) as near:
+        with client(pair.peer, KERNELS_PORT + 5), engine.pool.claim(timeout=PATIENCE_S) as near:
             assert near.four_tuple.local_port == KERNELS_PORT + 5
         with pytest.raises(ConnectionRefusedError):
-            connect(pair.peer, PORT)  # by the engine, whose port it stays
+            client(pair.peer, PORT)  # by the engine, whose port it stays
         assert tcp_counters(pair.home)["OutRsts"] == before
         count = rules(pair.home)
         engine.set_admission(Admission(ports=[PORT, KERNELS_PORT]))
         assert rules(pair.home) == count
 
 
-def test_without_named_ports_every_port_is_the_engines(pair: Pair) -> None:
-    with engine_of(pair, admission=Admission()) as engine, connect(pair.peer, 12_345):
+def test_without_named_ports_every_port_is_the_engines(pair: Network) -> None:
+    with engine_of(pair, admission=Admission()) as engine, client(pair.peer, 12_345):
         engine.pool.claim(timeout=PATIENCE_S).close()
     assert tcp_counters(pair.home)["OutRsts"] == 0
 
 
-def test_two_engines_share_an_address(pair: Pair) -> None:
+def test_two_engines_share_an_address(pair: Network) -> None:
     with engine_of(pair), engine_of(pair, admission=Admission(ports=KERNELS_PORT)) as second:
         assert len(tables(pair.home)) == 2
-        with connect(pair.peer, KERNELS_PORT), second.pool.claim(timeout=PATIENCE_S) as near:
+        with client(pair.peer, KERNELS_PORT), second.pool.claim(timeout=PATIENCE_S) as near:
             assert near.to_kernel().close() is None
 
 
 # That it goes
 
 
-def test_it_goes_when_the_engine_stops(pair: Pair) -> None:
+def test_it_goes_when_the_engine_stops(pair: Network) -> None:
     with engine_of(pair):
         assert len(tables(pair.home)) == 1
     assert tables(pair.home) == []
     with pytest.raises(ConnectionRefusedError):
-        connect(pair.peer, PORT)
+        client(pair.peer, PORT)
 
 
-def test_it_goes_with_a_process_that_is_killed(pair: Pair) -> None:
+def test_it_goes_with_a_process_that_is_killed(pair: Network) -> None:
     with running(pair.home, ENGINE, INTERFACE, *ADDRESSES) as child:
         assert len(tables(pair.home)) == 1
         child.kill()
@@ -226,7 +249,7 @@ def test_it_goes_with_a_process_that_is_killed(pair: Pair) -> None:
         until(lambda: tables(pair.home) == [])
 
 
-def test_where_it_stays_behind_the_next_engine_removes_it(pair: Pair) -> None:
+def test_where_it_stays_behind_the_next_engine_removes_it(pair: Network) -> None:
     with running(pair.home, UNOWNED) as child:
         (left,) = tables(pair.home)
         with engine_of(pair):
@@ -239,7 +262,7 @@ def test_where_it_stays_behind_the_next_engine_removes_it(pair: Pair) -> None:
     assert tables(pair.home) == []
 
 
-def test_leftovers_are_removed_on_demand(pair: Pair) -> None:
+def test_leftovers_are_removed_on_demand(pair: Network) -> None:
     with running(pair.home, UNOWNED) as child:
         assert pair.home.run(remove_leftovers) == []
         (left,) = tables(pair.home)
@@ -249,7 +272,7 @@ def test_leftovers_are_removed_on_demand(pair: Pair) -> None:
     assert tables(pair.home) == []
 
 
-def test_lab_clean_removes_them(pair: Pair) -> None:
+def test_lab_clean_removes_them(pair: Network) -> None:
     with running(pair.home, UNOWNED) as child:
         (left,) = tables(pair.home)
         child.kill()
@@ -259,7 +282,7 @@ def test_lab_clean_removes_them(pair: Pair) -> None:
     assert tables(pair.home) == []
 
 
-def test_the_rules_of_others_stay(pair: Pair) -> None:
+def test_the_rules_of_others_stay(pair: Network) -> None:
     """A table of nearly our name, and one that a chain of somebody else's is in."""
 
     def add(name: str) -> None:
@@ -277,7 +300,7 @@ def test_the_rules_of_others_stay(pair: Pair) -> None:
 # When it cannot be
 
 
-def test_without_privilege_the_engine_does_not_start(pair: Pair) -> None:
+def test_without_privilege_the_engine_does_not_start(pair: Network) -> None:
     """It may have raw sockets; rules take more."""
     engine = Engine(INTERFACE, ADDRESSES, admission=Admission(ports=PORT))
 
@@ -294,3 +317,15 @@ def test_without_privilege_the_engine_does_not_start(pair: Pair) -> None:
     assert tables(pair.home) == []
     pair.home.run(engine.start)  # it can be tried again
     engine.stop()
+
+
+def test_with_any_number_of_descriptors_it_starts_or_says_why_not(pair: Network) -> None:
+    """Wherever they run out, nothing is left behind, and nobody waits for an engine that is not there."""
+    tried = pair.home.command([sys.executable, "-c", SHORT, INTERFACE, *ADDRESSES])
+    outcomes = [json.loads(line) for line in tried.stdout.splitlines()]
+    started = [refusal is None for refusal, _ in outcomes]
+    assert started == sorted(started)
+    assert set(started) == {False, True}
+    assert all("Too many open files" in refusal for refusal, _ in outcomes if refusal is not None)
+    assert [left for _, left in outcomes if left] == []
+    assert tables(pair.home) == []
