@@ -47,7 +47,7 @@ class NoSuchProgramError(ToolError):
 @click.option(
     "--fd",
     "descriptor",
-    type=click.IntRange(FIRST_PASSED, FIRST_PASSED),
+    type=click.Choice([str(FIRST_PASSED)]),
     metavar="3",
     help="It is descriptor 3, as of systemd: LISTEN_FDS=1, LISTEN_PID, LISTEN_FDNAMES=connection.",
 )
@@ -61,7 +61,7 @@ def execute(
     path: Path | None,
     timeout: float | None,
     stdio: bool,
-    descriptor: int | None,
+    descriptor: str | None,
     forever: bool,
     jobs: int,
     command: tuple[str, ...],

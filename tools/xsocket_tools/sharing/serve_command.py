@@ -75,10 +75,12 @@ _LEVELS: Final = {
     "acknowledge_s",
     type=float,
     metavar="S",
-    help="How long a client may take to.  [default: 5]",
+    help="How long a client may take to say that a connection has come.  [default: 5]",
 )
-@click.option("--max-clients", type=int, metavar="N", help="At once.  [default: 1024]")
-@click.option("--max-clients-per-user", type=int, metavar="N", help="At once.  [default: 512]")
+@click.option("--max-clients", type=int, metavar="N", help="Clients at once.  [default: 1024]")
+@click.option(
+    "--max-clients-per-user", type=int, metavar="N", help="Clients of one user at once.  [default: 512]"
+)
 @click.option(
     "--metrics", metavar="[ADDR:]PORT", help="Answer Prometheus there; on 127.0.0.1 without an address."
 )
