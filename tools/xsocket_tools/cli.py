@@ -10,16 +10,14 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import click
 
+from xsocket_tools.unwinding import termination_unwinds
+
 INTERRUPTED = 128 + signal.SIGINT
-TERMINATED = 128 + signal.SIGTERM
 
 
 class Subcommand(NamedTuple):
@@ -94,7 +92,7 @@ class LazyGroup(click.Group):
     def main(self, args: Sequence[str] | None = None, *positional: Any, **options: Any) -> NoReturn:  # noqa: ANN401
         """Run a command line and exit; the caller's frames unwind first, so labs are removed."""
         options["standalone_mode"] = False
-        with _termination_unwinds():
+        with termination_unwinds():
             sys.exit(self._status_of(args, *positional, **options))
 
     def _status_of(self, *positional: Any, **options: Any) -> int:  # noqa: ANN401
@@ -118,24 +116,6 @@ def _report(error: Exception) -> int:
     click.echo(f"error: {message}", err=True)
     click.echo(f"remedy: {getattr(error, 'remedy', '')}", err=True)
     return int(getattr(error, "exit_status", 1))
-
-
-@contextmanager
-def _termination_unwinds() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does, through every `finally`."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
-    raise SystemExit(TERMINATED)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

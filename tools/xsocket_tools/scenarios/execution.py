@@ -14,15 +14,15 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xsocket_tools.scenarios.outcome import Outcome, Status
 from xsocket_tools.scenarios.plan import Job
+from xsocket_tools.unwinding import termination_unwinds
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
-    from types import FrameType
 
 Work = Callable[[Job], Outcome]
 Ended = Generator[tuple[int, Outcome]]
@@ -30,8 +30,6 @@ Ended = Generator[tuple[int, Outcome]]
 
 MOST_WAITING: Final = 8
 """Runs at once where they mostly wait for real time to pass."""
-PATIENCE_S: Final = 10.0
-"""How long a worker may take to remove what it made before it is told again."""
 
 
 def workers_for(targets: Sequence[str]) -> int:
@@ -110,11 +108,8 @@ class _Worker(NamedTuple):
         self.process.terminate()
 
     def end(self) -> None:
-        """Wait for its end; tell it once more where Python lost the exception, as it does in a destructor."""
-        self.process.join(PATIENCE_S)
-        while self.process.exitcode is None:
-            self.process.terminate()
-            self.process.join(PATIENCE_S)
+        """Wait for its end."""
+        self.process.join()
 
 
 class _Crew:
@@ -215,13 +210,6 @@ def _error(job: Job, reason: str) -> Outcome:
 def _serve(pipe: Connection, work: Work) -> None:
     """Do what comes through *pipe* until its other end is closed: the life of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells everyone; the parent tells us
-    signal.signal(signal.SIGTERM, _leave)
-    with suppress(EOFError, ConnectionError):
+    with termination_unwinds(0), suppress(EOFError, ConnectionError):
         while True:
             pipe.send(work(pipe.recv()))
-
-
-def _leave(number: int, frame: FrameType | None) -> NoReturn:
-    """Unwind, so that labs are removed."""
-    del number, frame
-    raise SystemExit(0)

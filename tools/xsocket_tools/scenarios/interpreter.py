@@ -42,6 +42,7 @@ from xsocket_tools.scenarios.settings import Settings
 from xsocket_tools.scenarios.space import Space
 from xsocket_tools.scenarios.target import Returned, Sniffed, Target
 from xsocket_tools.steps import cite
+from xsocket_tools.unwinding import Terminated
 
 _LATE_US: Final = 1_500
 """A run in which this machine was later than this proves nothing when it fails."""
@@ -450,6 +451,8 @@ class Interpreter:
                 names |= self._target.sockets.tcp_info(self._calls.under_test)
         try:
             exec(compile(_unindented(text), f"{self._script.name}:{event.line}", "exec"), names)  # noqa: S102
+        except Terminated:
+            raise
         except SystemExit as error:
             self._fail(f"code failed: it would end the whole run, with status {error}")
         except AssertionError as error:

@@ -9,6 +9,7 @@ from xsocket_tools.scenarios.reading import read
 from xsocket_tools.scenarios.running import run
 from xsocket_tools.scenarios.script import Flag
 from xsocket_tools.scenarios.settings import IpVersion, Settings
+from xsocket_tools.unwinding import termination_unwinds
 
 LISTEN = """
 0   socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
@@ -268,6 +269,11 @@ def test_calls_and_checks_that_fail(event: str, message: str) -> None:
     failure = failed(f"{OPEN}+0 {event}\n").failure
     assert failure is not None
     assert (failure.message, failure.line) == (message, 10)
+
+
+def test_termination_during_code_of_a_script_is_no_fault_of_the_script() -> None:
+    with pytest.raises(SystemExit), termination_unwinds():
+        ran(OPEN + "+0 %{ import signal; signal.raise_signal(signal.SIGTERM) }%\n")
 
 
 def test_a_blocking_call_that_returns_at_another_time() -> None:
