@@ -264,6 +264,11 @@ class TcpConfig:
         rfc="9293 section 3.8.6", linux="tcp_rmem (SO_RCVBUF)", unit="octets", low=256, high=1 << 30,
         sysctl=_largest("ipv4/tcp_rmem"),
     )  # fmt: skip
+    rmem_max: int = _rule(
+        0, "What the receive buffer may become after a hand-over, for which the shift count has to do; 0 is "
+        "rmem or, where the kernel has the address, too, what the kernel's may become",
+        rfc="7323 section 2.3", linux="tcp_rmem, net.core.rmem_max", unit="octets", low=0, high=1 << 30,
+    )  # fmt: skip
     wmem: int = _rule(
         262_144, "Send buffer: the most text held that the peer has not acknowledged",
         rfc="9293 section 3.9.1.2", linux="tcp_wmem (SO_SNDBUF)", unit="octets", low=256, high=1 << 30,

@@ -187,13 +187,11 @@ class Connection:
             OSError: EBADF after `close`, ENOTCONN when the connection is gone, EMFILE without a descriptor to
                 spare.
         """
-        return self._handed_over(self._wait(self._giver()))
+        return self._handed_over(self._wait(self._giver()), self._timeout)
 
     async def to_kernel_async(self) -> "socket":
         """Like `to_kernel`, for asyncio; the socket does not block."""
-        made = self._handed_over(await self._wait_async(self._giver()))
-        made.setblocking(False)
-        return made
+        return self._handed_over(await self._wait_async(self._giver()), 0.0)
 
     def from_kernel(self, made: "socket") -> bool:
         """Undo `to_kernel` if no octet was read or written since; *made* is the socket that it returned.
@@ -224,9 +222,10 @@ class Connection:
 
         return attempt
 
-    def _handed_over(self, made: "socket") -> "socket":
+    def _handed_over(self, made: "socket", timeout: float | None) -> "socket":
         self._closed = True
-        made.settimeout(self._timeout)
+        if timeout != made.gettimeout():  # to set it is a system call
+            made.settimeout(timeout)
         return made
 
     # Timeouts

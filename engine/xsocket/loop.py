@@ -22,8 +22,9 @@ from xsocket.clock import Clock
 from xsocket.connection import Calls
 from xsocket.errors import EngineStateError, LinkDownError
 from xsocket.fourtuple import FourTuple
-from xsocket.handoff.kernel import new_socket
+from xsocket.handoff.repair import new_socket
 from xsocket.host import Host
+from xsocket.moderation import LONGEST_PAUSE_MS, Moderation
 from xsocket.tcp.tcb import Tcb
 from xsocket.wire.link import Frame, Link
 
@@ -83,14 +84,19 @@ class Loop(HostCalls):
         self._bell_number, self._link_number = self._bell.fileno(), link.fileno()
         self._poll.register(self._bell_number, select.POLLIN)
         self._poll.register(self._link_number, select.POLLIN)
+        self._bell_poll = select.poll()
+        self._bell_poll.register(self._bell_number, select.POLLIN)
         self._sleeps_until = -inf
         self._link_is_down = False
+        self._moderation = Moderation()
+        self._is_gathering = False
         self._look_at_kernel_at = inf
         self._sending = threading.Lock()
         self._posted: deque[Callable[[float], None]] = deque()
         self._errands: deque[Callable[[float], None]] = deque()
         self._rung = self._over = False
         self.host = host_for(link, self, self._ring)
+        self.host.pool.call_when_claim_waits(self._claim_waits)
         self.host.announce(self._now())
         self._begun = threading.Lock()
         self._begun.acquire()
@@ -141,6 +147,9 @@ class Loop(HostCalls):
 
     def turn(self, until: float = inf) -> None:
         """Do one round: take all frames that are ready, or sleep for some, for a timer, or for *until*."""
+        kernel = self.host.kernel
+        if kernel is not None and self._moderation.is_due(self._now(), kernel.handed_over):
+            self._let_frames_gather()
         frames = self._receive()
         for start in range(0, len(frames), FRAMES_PER_TURN):
             with self._lock:
@@ -151,7 +160,7 @@ class Loop(HostCalls):
             self._carry_out_posted(now)
             self._run_errands(now)
             self.host.timers_fired(now)
-            if self.host.kernel is not None and (busy := self.host.kernel.take_busy()) is not None:
+            if kernel is not None and (busy := kernel.take_busy()) is not None:
                 self.link.shed(busy)
             if self._look_at_kernel_at <= now:
                 self._attend_to_kernel(now)
@@ -161,6 +170,18 @@ class Loop(HostCalls):
         self._flush()
         if self._sleeps_until > now and not self._posted and not self._errands:
             self._sleep(self._sleeps_until - now)
+
+    def _let_frames_gather(self) -> None:
+        """Pause, until there is something else to do or somebody waits for a connection."""
+        self._is_gathering = True
+        if not self.host.pool.has_waiting_claims and self._bell_poll.poll(LONGEST_PAUSE_MS):
+            self._hear_bell()
+        self._is_gathering = False
+
+    def _claim_waits(self) -> None:
+        """Called by the pool, in any thread."""
+        if self._is_gathering:
+            self.wake()
 
     def _attend_to_kernel(self, now: float) -> None:
         """Let go of connections whose kernel socket has ended.
@@ -197,11 +218,14 @@ class Loop(HostCalls):
         self._sleeps_until = -inf
         for number, _ in ready:
             if number == self._bell_number:
-                self._rung = False
-                self._bell.hush()
+                self._hear_bell()
             elif number != self._link_number:
                 self._poll.unregister(number)
                 self._look_at_kernel_at = -inf
+
+    def _hear_bell(self) -> None:
+        self._rung = False
+        self._bell.hush()
 
     def wake(self) -> None:
         """Let the thread's sleep end; any thread may call it, and takes no lock for it."""

@@ -134,6 +134,7 @@ class ConnectionPool(Generic[C]):
         self._high_water = 0
         self._next_number = 0
         self._closed = False
+        self._when_claim_waits: Callable[[], object] = _do_nothing
 
     # For consumers
 
@@ -321,6 +322,15 @@ class ConnectionPool(Generic[C]):
 
     # For the engine
 
+    @property
+    def has_waiting_claims(self) -> bool:
+        """Whether any claim waits, as it was a moment ago; takes no lock."""
+        return self._claims.count > 0
+
+    def call_when_claim_waits(self, call: Callable[[], object]) -> None:
+        """Let *call* be called whenever a claim begins to wait, in its thread, without the pool's lock."""
+        self._when_claim_waits = call
+
     def put(self, connection: C) -> C | None:
         """Hand in an established connection: to the earliest waiting claim that it matches, else to wait.
 
@@ -453,7 +463,8 @@ class ConnectionPool(Generic[C]):
             ticket: Ticket[C] = Ticket(self._next_number, wanted, ring)
             ticket.unseen = unseen
             self._claims.add(ticket)
-            return ticket
+        self._when_claim_waits()
+        return ticket
 
     def _look_on(self, ticket: Ticket[C]) -> None:
         """Compare a waiting claim with what it has not yet seen; without the lock, for that may take long."""
@@ -569,6 +580,10 @@ class ConnectionPool(Generic[C]):
     def _raise_if_closed(self) -> None:
         if self._closed:
             raise PoolClosed("the pool is closed")
+
+
+def _do_nothing() -> None:
+    """What is called when a claim waits, and nobody wants to know."""
 
 
 def check_wanted(wanted: object) -> None:

@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -164,7 +165,7 @@ class Engine:
             mtu=link.mtu,
             addresses=self.addresses,
             gateways=self._gateways,
-            config=self.config,
+            config=_with_room(self.config, kernel),
             admission=self._admission,
             pool=self.pool,
             calls=calls,
@@ -284,7 +285,7 @@ class Engine:
             EngineStateError: The engine does not run.
         """
         loop = self._running()
-        loop.look(lambda: loop.host.set_config(config))
+        loop.look(lambda: loop.host.set_config(_with_room(config, loop.host.kernel)))
         self.config = config
 
     def set_admission(self, admission: AdmissionPolicy) -> None:
@@ -381,6 +382,13 @@ class Engine:
             self.trace.record(
                 Event(kind=EventKind.POOL, at_ns=time.time_ns(), four_tuple=four_tuple, pool_event=name)
             )
+
+
+def _with_room(config: TcpConfig, kernel: KernelTcp | None) -> TcpConfig:
+    """Return *config*, with a shift count that the kernel can work with once it has the connection."""
+    if kernel is None or config.rmem_max:
+        return config
+    return replace(config, rmem_max=kernel.rmem_max)
 
 
 def _ports_of(admission: AdmissionPolicy) -> PortSet:

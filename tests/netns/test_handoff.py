@@ -45,6 +45,7 @@ from xsocket_netns import Host
 pytestmark = pytest.mark.netns
 
 PORT: Final = 80
+LINUX_PORT: Final = 81
 LEAST_TALKERS: Final = 60
 MOST_TALKERS: Final = 1000
 TCPI_OPT_USEC_TS: Final = 64  # linux/tcp.h
@@ -144,6 +145,29 @@ def test_the_kernel_carries_the_connection_on_in_both_directions(live: Scene, ve
         assert kernel.recv(100) == b""
     assert no_reset(live.peer, live.home)
     assert live.engine.statistics().host.resets_sent == 0
+
+
+def linux_scale(live: Scene) -> int:
+    """Return the shift count that the kernel offers for connections of its own."""
+    listening = live.home.run(socket.create_server, (OURS[4], LINUX_PORT))
+    with listening, client(live.peer, LINUX_PORT):
+        accepted, _ = listening.accept()
+        with accepted:
+            return negotiated(accepted).our_scale
+
+
+def test_the_window_may_grow_as_far_as_a_connection_of_the_kernels_own(live: Scene) -> None:
+    far, near = joined(live)
+    with far, near.to_kernel() as kernel:
+        assert negotiated(kernel).our_scale == linux_scale(live)
+
+
+@pytest.mark.parametrize(("rmem_max", "scale"), [(65_535, 2), (1 << 30, 14)])
+def test_how_far_it_may_grow_can_be_said(live: Scene, rmem_max: int, scale: int) -> None:
+    live.engine.set_config(TcpConfig(rmem=131_072, rmem_max=rmem_max))
+    far, near = joined(live)
+    with far, near.to_kernel() as kernel:
+        assert negotiated(kernel).our_scale == scale
 
 
 @pytest.mark.parametrize(

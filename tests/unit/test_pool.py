@@ -248,6 +248,18 @@ def test_a_timeout_ends_the_wait(claim: Claim) -> None:
     assert pool.claim(timeout=0) is connection
 
 
+@both_faces
+def test_the_engine_is_told_when_a_claim_begins_to_wait(claim: Claim) -> None:
+    pool = pool_of(held())
+    waited: list[bool] = []
+    pool.call_when_claim_waits(lambda: waited.append(pool.statistics().waiting_claims == 1))
+    claim(pool, None, None)
+    assert (waited, pool.has_waiting_claims) == ([], False)
+    pool.call_when_claim_waits(lambda: (waited.append(pool.has_waiting_claims), pool.put(held(40_001))))
+    assert claim(pool, None, 30).four_tuple == key(40_001)
+    assert (waited, pool.has_waiting_claims) == ([True], False)
+
+
 # Who gets it
 
 

@@ -7,7 +7,6 @@ Here: what is measured in which order, and how it is shown. Servers and clients 
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from xsocket_netns import Host, Lab, ensure_privileges
+from xsocket_tools import processors
 from xsocket_tools.progress import Report, progress
 
 CLIENT_ADDRESS: Final = "10.0.0.1"
@@ -84,10 +84,10 @@ def handoff(concurrency: int, seconds: float, rounds: int, as_json: bool) -> Non
     """Compare connections that the kernel took over with those it had from the start.
 
     Connections per second: a client connects, waits until the server resets the connection, and connects
-    again; the server is a Python thread that accepts, or claims and hands over. Throughput: one connection at
-    a time carries what it can, in both directions. The stream without a hand-over has one processor for all
-    of the engine's process. Claims: another process claims connections that wait, over a Unix socket, and
-    gets each as a descriptor.
+    again; the server is a Python thread that accepts, or claims and hands over. Each server's process has one
+    processor, and the clients another. Throughput: one connection at a time carries what it can, in both
+    directions; the engine's process has one processor here, too. Claims: another process claims connections
+    that wait, over a Unix socket, and gets each as a descriptor.
     """
     ensure_privileges()
     with progress(as_json) as report:
@@ -151,8 +151,9 @@ def _running(server: Host, module: str, arguments: list[str]) -> Iterator[subpro
 def _rate(
     client: Host, server: Host, command: list[str], address: str, concurrency: int, seconds: float
 ) -> Rate:
-    with _running(server, "servers", command) as serving:
-        load = [sys.executable, "-m", "xsocket_tools.load", address, str(PORT)]
+    here, there = processors.apart()
+    with _running(server, "servers", [*here, *command]) as serving:
+        load = [sys.executable, "-m", "xsocket_tools.load", *there, address, str(PORT)]
         load += ["--concurrency", str(concurrency), "--seconds", str(seconds)]
         outcome = json.loads(client.command(load, timeout=seconds + 30).stdout)
         seen = json.loads(serving.communicate("", timeout=30)[0])
@@ -168,8 +169,7 @@ def _throughput(
 ) -> dict[str, float]:
     """Return megabytes per second in each direction."""
     found = {}
-    # The engine's process has one processor, and the clients the other, so that neither has more at times.
-    here, there = _processors() if kind == "engine" else ([], [])
+    here, there = processors.apart() if kind == "engine" else ((), ())
     with _running(
         server, "pouring", ["serve", kind, interface, f"{address}/24", str(PORT), *here]
     ) as serving:
@@ -199,15 +199,6 @@ def _claims(client: Host, server: Host, interface: str) -> list[float]:
             took: list[float] = json.loads(server.command(claim, timeout=2 * PATIENCE_S).stdout)
             serving.communicate("", timeout=PATIENCE_S)
     return took
-
-
-def _processors() -> tuple[list[str], list[str]]:
-    """Return the options that keep two programs on a processor of their own; none where there is one."""
-    numbers = sorted(os.sched_getaffinity(0))
-    return (
-        ["--cpu", str(numbers[0])],
-        ["--cpu", str(numbers[1])] if len(numbers) > 1 else [],
-    )
 
 
 def _as_object(figures: Figures, concurrency: int) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import click
 
+from xsocket_tools.processors import cpu_option
+
 GIVE_UP_S = 5.0
 """How long the last connections may take after the time is over."""
 
@@ -116,6 +118,7 @@ def run(address: tuple[str, int], concurrency: int, seconds: float) -> Outcome:
 @click.argument("port", type=int)
 @click.option("--concurrency", type=int, default=64, show_default=True)
 @click.option("--seconds", type=float, default=2.0, show_default=True)
+@cpu_option
 def main(address: str, port: int, concurrency: int, seconds: float) -> None:
     """Connect to ADDRESS PORT again and again, and print what was seen as one line of JSON."""
     outcome = run((address, port), concurrency, seconds)

@@ -4,7 +4,6 @@ Both ends are processes of their own inside a lab: ``python -m xsocket_tools.pou
 """
 
 import json
-import os
 import socket
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import click
 
 import xsocket
+from xsocket_tools.processors import cpu_option
 
 CHUNK_OCTETS = 1 << 18
 DOWN, UP = b"d", b"u"
@@ -34,11 +34,9 @@ def main() -> None:
 @click.argument("interface")
 @click.argument("address")
 @click.argument("port", type=int)
-@click.option("--cpu", type=int, help="Run on this processor alone.")
-def serve(kind: str, interface: str, address: str, port: int, cpu: int | None) -> None:
+@cpu_option
+def serve(kind: str, interface: str, address: str, port: int) -> None:
     """Serve connections to ADDRESS (with its prefix length) PORT until standard input ends."""
-    if cpu is not None:
-        os.sched_setaffinity(0, {cpu})
     if kind == "linux":
         with socket.create_server((address.partition("/")[0], port)) as listener:
             _serve(lambda: listener.accept()[0])
@@ -79,11 +77,9 @@ def _drain(connection: Any) -> None:  # noqa: ANN401
 @click.argument("address")
 @click.argument("port", type=int)
 @click.option("--seconds", type=float, default=2.0, show_default=True)
-@click.option("--cpu", type=int, help="Run on this processor alone.")
-def measure(direction: str, address: str, port: int, seconds: float, cpu: int | None) -> None:
+@cpu_option
+def measure(direction: str, address: str, port: int, seconds: float) -> None:
     """Print octets and seconds of one connection to ADDRESS PORT, as JSON; counted where they arrive."""
-    if cpu is not None:
-        os.sched_setaffinity(0, {cpu})
     with socket.create_connection((address, port), PATIENCE_S) as connection:
         started = time.perf_counter()
         octets = (_take if direction == "down" else _give)(connection, started + seconds)

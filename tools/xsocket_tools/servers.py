@@ -18,15 +18,19 @@ from typing import Any, Generic, TypeVar
 import click
 
 import xsocket
+from xsocket_tools.processors import cpu_option
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """SO_LINGER with a time of 0: close resets, so that no run leaves connections in TIME-WAIT for the next."""
 BACKLOG = 4096
+TIMED_EACH = 16
+"""Of so many connections, the processor time of one is taken: asking for it costs some 2 us."""
 
 T = TypeVar("T")
 
 
 @click.group()
+@cpu_option
 def main() -> None:
     """Serve until standard input ends, then print how many connections were taken, as JSON.
 
@@ -106,9 +110,12 @@ class _Serving(Generic[T]):
         take, end = self._take, self._end
         with suppress(self._over):
             while True:
+                for _ in range(TIMED_EACH - 1):
+                    end(take())
+                    self._taken += 1
                 before = time.thread_time()
                 connection = take()
-                self._take_cpu_s += time.thread_time() - before
+                self._take_cpu_s += (time.thread_time() - before) * TIMED_EACH
                 end(connection)
                 self._taken += 1
 

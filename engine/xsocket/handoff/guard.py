@@ -2,8 +2,9 @@
 
 What stands in the input hook, where packets are whole, of one table an engine:
 
-    not TCP, or from this machine itself and not of the injector's: not our business
-    a kernel socket has it (`socket transparent`, 0): the kernel's
+    not TCP: not our business
+    a kernel socket has it (`socket transparent`, 0): the kernel's; every packet of a connection it carries
+    from this machine itself, and not of the injector's: not our business
     for an address and a port of the engine: drop
 
 A transparent socket is one that is still being made; see `repair`. The table belongs to the netlink socket
@@ -33,7 +34,7 @@ _PRIORITY: Final = -300  # before the rules of others: what we drop is nobody el
 _DROP, _ACCEPT = 0, 1
 _F_OWNER: Final = 2  # linux/netfilter/nf_tables.h, here and below
 _META_MARK: Final = 3
-_META_IIFNAME: Final = 6
+_META_IIF: Final = 4
 _META_NFPROTO: Final = 15
 _META_L4PROTO: Final = 16
 _SOCKET_TRANSPARENT: Final = 0
@@ -41,7 +42,7 @@ _NETWORK_HEADER: Final = 1
 _TRANSPORT_HEADER: Final = 2
 _EQUAL, _NOT_EQUAL, _AT_MOST, _AT_LEAST = 0, 1, 3, 5
 _REGISTER: Final = 1
-_IFNAMSIZ: Final = 16
+_LOOPBACK: Final = 1  # the number of lo in every network namespace: LOOPBACK_IFINDEX, net/net_namespace.h
 
 
 class Guard:
@@ -104,14 +105,14 @@ class Guard:
             policy=_ACCEPT,
         )
         self._add_rule(_ACCEPT, _meta(_META_L4PROTO), _compare(bytes([socket.IPPROTO_TCP]), _NOT_EQUAL))
+        self._add_rule(_ACCEPT, _kernel_socket_is_transparent(), _compare(b"\0"))
         self._add_rule(
             _ACCEPT,
-            _meta(_META_IIFNAME),
-            _compare(b"lo".ljust(_IFNAMSIZ, b"\0")),
+            _meta(_META_IIF),
+            _compare(_LOOPBACK.to_bytes(4, sys.byteorder)),
             _meta(_META_MARK),
             _compare(MARK.to_bytes(4, sys.byteorder), _NOT_EQUAL),
         )
-        self._add_rule(_ACCEPT, _kernel_socket_is_transparent(), _compare(b"\0"))
 
     def cover(self, ports: PortSet) -> None:
         """Keep the kernel off *ports*, too; what was covered before stays so.

@@ -81,12 +81,14 @@ def image_of(tcb: Tcb, now: float) -> Image:
 
 def _missed(tcb: Tcb, now: float, fin_at: int | None) -> tuple[Segment, ...]:
     """Return segments such as the peer would send again."""
+    held = () if tcb.receiving is None else tcb.receiving.held()
+    if not held and fin_at is None:
+        return ()
 
     def segment(seq: int, flags: int, text: bytes = b"") -> Segment:
         return Segment(seq, tcb.snd_una, flags, tcb.snd_wnd >> tcb.snd_wscale, options, text)
 
     options = for_segment((tcb.ts_recent, tcb.timestamp(now))) if tcb.timestamps else b""
-    held = () if tcb.receiving is None else tcb.receiving.held()
     segments = [segment(seq, ACK | PSH, text) for seq, text in held]
     if fin_at is not None:
         segments.append(segment(fin_at, ACK | FIN))

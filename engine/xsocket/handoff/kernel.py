@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from errno import EACCES, EADDRNOTAVAIL, EPERM
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -61,12 +61,17 @@ class KernelTcp:
     Args:
         addresses: The engine's addresses that are the kernel's, too; canonical, without prefix lengths.
         ports: The local ports that are the engine's.
+
+    Attributes:
+        handed_over: How many connections went to the kernel so far.
+        rmem_max: The most octets that a receive buffer may become, as Linux counts for its shift counts.
     """
 
     def __init__(self, addresses: Iterable[str], ports: PortSet) -> None:
+        self.rmem_max: Final = _largest_receive_buffer()
         self.addresses: Final = frozenset(addresses)
         self.ports = ports
-        self._handed_over = self._taken_back = self._failed = 0
+        self.handed_over = self._taken_back = self._failed = 0
 
     def open(self) -> None:
         """Install the guard; what belongs to a network namespace is that of the calling thread.
@@ -79,7 +84,7 @@ class KernelTcp:
             self._guard = Guard(sorted(self.addresses), self.ports)
             opened.callback(self._guard.close)
             try:
-                with new_socket(4) as probe:
+                with repair.new_socket(4) as probe:
                     self._namespace = _namespace_of(probe)
                 self._diagnostics = SocketDiagnostics()
                 opened.callback(self._diagnostics.close)
@@ -195,7 +200,7 @@ class KernelTcp:
         self._ledger.add(image.four_tuple, _cookie(made), at_ns)
         for segment in image.missed:
             self._injector.inject(image.four_tuple, segment)
-        self._handed_over += 1
+        self.handed_over += 1
 
     def is_carried_by(self, four_tuple: FourTuple, made: socket.socket) -> bool:
         """Return whether *made* is what became of this connection."""
@@ -221,7 +226,7 @@ class KernelTcp:
     def statistics(self) -> HandoffStatistics:
         """Return the counters so far."""
         return HandoffStatistics(
-            self._handed_over,
+            self.handed_over,
             self._taken_back,
             self._failed,
             len(self._ledger),
@@ -247,11 +252,6 @@ def _cookie(made: socket.socket) -> int:
     return int.from_bytes(made.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
 
 
-def new_socket(version: int) -> socket.socket:
-    """Return a TCP socket of the calling thread's network namespace."""
-    return socket.socket(_FAMILIES[version], socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-
-
 def _namespace_of(made: socket.socket) -> bytes:
     """Return what tells the network namespace of a socket, which the calling thread has just made."""
     try:
@@ -259,6 +259,15 @@ def _namespace_of(made: socket.socket) -> bytes:
     except OSError:  # before Linux 5.14
         found = Path("/proc/thread-self/ns/net").stat()
         return f"{found.st_dev} {found.st_ino}".encode()
+
+
+def _largest_receive_buffer() -> int:
+    """Return what tcp_select_initial_window() of Linux takes for it; 0 if nobody says."""
+    largest = 0
+    for name in ("ipv4/tcp_rmem", "core/rmem_max"):
+        with suppress(OSError):  # the latter is not in every namespace
+            largest = max(largest, int(Path("/proc/sys/net", name).read_text().split()[-1]))
+    return largest
 
 
 def kernel_addresses(addresses: Iterable[str]) -> list[str]:
@@ -271,12 +280,10 @@ def _is_local(address: str) -> bool:
 
     Binding to it says less: with ip_nonlocal_bind any address can be bound to.
     """
-    with socket.socket(_FAMILIES[6 if ":" in address else 4], socket.SOCK_DGRAM) as probe:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((address, _DISCARD))
         except OSError:
             return False
         return bool(probe.getsockname()[0] == address)
-
-
-_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}

@@ -46,6 +46,7 @@ _TRANSPARENT: Final = {
     4: (socket.IPPROTO_IP, 19),  # IP_TRANSPARENT, linux/in.h
     6: (socket.IPPROTO_IPV6, 75),  # IPV6_TRANSPARENT, linux/in6.h
 }
+_FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 _IP_OPTIONS: Final = {
     4: (socket.IPPROTO_IP, socket.IP_TTL, socket.IP_TOS),
     6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, socket.IPV6_TCLASS),
@@ -67,9 +68,23 @@ _SIOCOUTQNSD: Final = 0x894B
 _SOCKADDR_IN: Final = Struct("=H2s4s8x")  # linux/in.h
 _SOCKADDR_IN6: Final = Struct("=H2sI16sI")  # linux/in6.h
 _LIBC: Final = ctypes.PyDLL(None, use_errno=True)
+"""It keeps the interpreter lock, which the methods of Python's sockets give away: then the engine's thread
+runs, for a frame or two, and this one waits until it has the lock again, which costs more than the call."""
 _CHUNK: Final = 16_384
 """Octets given to a queue at once: the kernel looks for memory in one piece."""
 _DEFAULTS: Final = TcpConfig()
+
+
+def new_socket(version: int) -> socket.socket:
+    """Return a TCP socket of the calling thread's network namespace.
+
+    Raises:
+        OSError: EMFILE, ENFILE, ENOBUFS: the process, or the machine, has not the means.
+    """
+    family = _FAMILIES[version]
+    number = _LIBC.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC, 0)
+    _check(min(number, 0))
+    return socket.socket(family, socket.SOCK_STREAM, 0, number)
 
 
 def restore(made: socket.socket, image: Image) -> None:
@@ -91,7 +106,7 @@ def restore(made: socket.socket, image: Image) -> None:
     _fill(made, _RECEIVE_QUEUE, image.unread)
     _fill(made, _SEND_QUEUE, image.in_flight)
     window = (image.snd_wl1, image.snd_wnd, image.max_snd_wnd, image.rcv_wnd, image.rcv_nxt)
-    made.setsockopt(_TCP, _REPAIR_WINDOW, _WINDOW.pack(*window))
+    _set(made, _REPAIR_WINDOW, _WINDOW.pack(*window))
     _set_rules(made, image.four_tuple.family, image.config)
 
 
@@ -193,10 +208,7 @@ def _count(made: socket.socket, request: int) -> int:
 
 
 def _call_with(call: Callable[[int, bytes, int], int], made: socket.socket, address: str, port: int) -> None:
-    """Call bind(2) or connect(2), neither of which waits for anything here.
-
-    So it keeps the interpreter lock, which the methods of Python's sockets give away: that costs more.
-    """
+    """Call bind(2) or connect(2), neither of which waits for anything here."""
     octets = address_octets(address)
     if len(octets) == 4:
         name = _SOCKADDR_IN.pack(socket.AF_INET, port.to_bytes(2), octets)
@@ -226,24 +238,37 @@ def _set_first_numbers(made: socket.socket, image: Image) -> None:
     first_unread = add(image.rcv_nxt, -len(image.unread))
     for queue, number in ((_SEND_QUEUE, image.snd_una), (_RECEIVE_QUEUE, first_unread)):
         made.setsockopt(_TCP, _REPAIR_QUEUE, queue)
-        made.setsockopt(_TCP, _QUEUE_SEQ, _NUMBER.pack(number))
+        made.setsockopt(_TCP, _QUEUE_SEQ, _signed(number))
 
 
 def _set_options(made: socket.socket, image: Image) -> None:
     """Say what was agreed on in the handshake."""
-    options = [(_MSS, image.mss)]
+    options = _OPTION.pack(_MSS, image.mss)
     if image.scales is not None:
         theirs, ours = image.scales
-        options.append((_WINDOW_SCALE, theirs | ours << 16))
+        options += _OPTION.pack(_WINDOW_SCALE, theirs | ours << 16)
     if image.sack:
-        options.append((_SACK_PERMITTED, 0))
+        options += _OPTION.pack(_SACK_PERMITTED, 0)
     if image.tsval is not None:
-        options.append((_TIMESTAMPS, 0))
-    made.setsockopt(_TCP, _REPAIR_OPTIONS, b"".join(_OPTION.pack(*option) for option in options))
+        options += _OPTION.pack(_TIMESTAMPS, 0)
+    _set(made, _REPAIR_OPTIONS, options)
     if image.tsval is not None:
         # An odd one would have the clock of this socket count microseconds from now on (Linux 6.7); ours
         # counts milliseconds, so that a connection that was taken back would send older ones.
-        made.setsockopt(_TCP, _TIMESTAMP, _NUMBER.pack(image.tsval + (image.tsval & 1) & 0xFFFF_FFFF))
+        made.setsockopt(_TCP, _TIMESTAMP, _signed(image.tsval + (image.tsval & 1) & 0xFFFF_FFFF))
+
+
+def _set(made: socket.socket, option: int, value: bytes) -> None:
+    """Set an option of TCP that is a structure.
+
+    Python's own method takes bytes, too, after it has made two errors of why they are no number.
+    """
+    _check(_LIBC.setsockopt(made.fileno(), _TCP, option, value, len(value)))
+
+
+def _signed(number: int) -> int:
+    """Return the C int with the bits of an unsigned one."""
+    return number - (1 << 32) if number >> 31 else number
 
 
 def _fill(made: socket.socket, queue: int, text: bytes) -> None:

@@ -27,7 +27,7 @@ def take_syn(tcb: Tcb, now: float, syn: Segment, options: Parsed) -> None:
     if rules.window_scaling and options.window_scale is not None:
         tcb.scaled = True
         tcb.snd_wscale = min(options.window_scale, MAX_SHIFT)
-        tcb.rcv_wscale = output.window_shift(rules.rmem)
+        tcb.rcv_wscale = output.window_shift(rules)
     mss = options.mss if options.mss else DEFAULT_MSS[tcb.four_tuple.family]
     tcb.snd_mss = min(mss, tcb.path_mss)
     if rules.timestamps and options.ts_val is not None:

@@ -4,6 +4,7 @@ from enum import Enum
 from math import inf
 
 from xsocket.actions import Action, Send
+from xsocket.config import TcpConfig
 from xsocket.segment import ACK, ECT_0, FIN, NOT_ECT, PSH, RST, SYN, Segment
 from xsocket.seqnum import add, distance, precedes
 from xsocket.state import State, Timer
@@ -64,9 +65,7 @@ def syn(tcb: Tcb, now: float, rule: str, *, first: bool = False) -> Send:
     """
     rules = tcb.config
     stamps = (tcb.timestamp(now), 0) if rules.timestamps else None
-    options = for_syn(
-        tcb.rcv_mss, window_shift(rules.rmem) if rules.window_scaling else None, rules.sack, stamps
-    )
+    options = for_syn(tcb.rcv_mss, window_shift(rules) if rules.window_scaling else None, rules.sack, stamps)
     window = min(rules.rmem, MAX_UNSCALED_WINDOW)
     text = b""
     if first and tcb.fast_open is not None:
@@ -125,9 +124,9 @@ def syn_ack(tcb: Tcb, now: float, rule: str, *, first: bool = False) -> Send:
     return send(tcb, Segment(tcb.iss, tcb.rcv_nxt, flags, window, options), rule)
 
 
-def window_shift(rmem: int) -> int:
-    """Return the smallest shift count that lets the window field express *rmem* octets, at most 14."""
-    return min(MAX_SHIFT, max(0, rmem.bit_length() - 16))
+def window_shift(rules: TcpConfig) -> int:
+    """Return the smallest shift count that lets the window field express the largest window, at most 14."""
+    return min(MAX_SHIFT, max(0, max(rules.rmem, rules.rmem_max).bit_length() - 16))
 
 
 def segment_from(

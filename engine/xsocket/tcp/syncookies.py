@@ -82,7 +82,7 @@ class SynCookies:
         self._mss = mss
         self._secret = secret
         self._timestamps, self._sack, self._scaling = rules.timestamps, rules.sack, rules.window_scaling
-        self._shift = window_shift(rules.rmem)
+        self._shift = window_shift(rules)
         self._window = min(rules.rmem, MAX_UNSCALED_WINDOW)  # RFC 7323 section 2.2: never scaled on a SYN
 
     def syn_ack(self, now: float, four_tuple: FourTuple, syn: Segment, options: Parsed) -> Segment:

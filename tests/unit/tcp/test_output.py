@@ -40,8 +40,13 @@ def test_reset_for(segment: Segment, reset: Segment) -> None:
     ids=str,
 )
 def test_window_shift(rmem: int, shift: int) -> None:
-    assert output.window_shift(rmem) == shift
+    assert output.window_shift(TcpConfig(rmem=rmem)) == shift
     assert rmem >> shift <= 65_535 or shift == 14
+
+
+def test_window_shift_for_a_buffer_that_may_grow() -> None:
+    assert output.window_shift(TcpConfig(rmem=65_535, rmem_max=33_554_432)) == 10
+    assert output.window_shift(TcpConfig(rmem=131_072, rmem_max=65_535)) == 2
 
 
 def test_a_syn() -> None:
