@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
 from xsocket_netns import Host
+from xsocket_tools import processors
 from xsocket_tools.compare.children import Child
 
 ADDRESS: Final = "10.0.0.2"
@@ -105,7 +106,8 @@ def serving(
         engine = None
         if design is Design.POOL:
             path = str(Path(directory, "pool"))
-            where = [interface, f"{ADDRESS}/24", str(PORT), path]
+            here, _ = processors.apart()
+            where = [*here, interface, f"{ADDRESS}/24", str(PORT), path]
             engine = Child(server, "xsocket_tools.compare.pool", where)
             engine.first_line()
             command = ["pool", path]

@@ -14,6 +14,7 @@ from typing import Final
 import click
 
 import xsocket
+from xsocket_tools.processors import cpu_option
 
 ACKNOWLEDGE_S: Final = 0.25
 """How long a worker may take to say that a connection has come; after that another worker gets it."""
@@ -24,6 +25,7 @@ ACKNOWLEDGE_S: Final = 0.25
 @click.argument("address")
 @click.argument("port", type=int)
 @click.argument("path")
+@cpu_option
 def main(interface: str, address: str, port: int, path: str) -> None:
     """Complete handshakes for PORT of ADDRESS (with its prefix length), and let others claim at PATH."""
     with (
