@@ -10,11 +10,13 @@ import time
 import click
 
 import xsocket
+from xsocket_tools.processors import cpu_option
 
 PATIENCE_S = 30.0
 
 
 @click.group()
+@cpu_option
 def main() -> None:
     """Claim over a Unix socket."""
 

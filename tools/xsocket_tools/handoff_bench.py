@@ -83,11 +83,12 @@ class Figures(NamedTuple):
 def handoff(concurrency: int, seconds: float, rounds: int, as_json: bool) -> None:
     """Compare connections that the kernel took over with those it had from the start.
 
+    Each server's process has one processor, and the clients another, where there are two.
+
     Connections per second: a client connects, waits until the server resets the connection, and connects
-    again; the server is a Python thread that accepts, or claims and hands over. Each server's process has one
-    processor, and the clients another. Throughput: one connection at a time carries what it can, in both
-    directions; the engine's process has one processor here, too. Claims: another process claims connections
-    that wait, over a Unix socket, and gets each as a descriptor.
+    again; the server is a Python thread that accepts, or claims and hands over. Throughput: one connection at
+    a time carries what it can, in both directions. Claims: another process claims connections that wait, over
+    a Unix socket, and gets each as a descriptor.
     """
     ensure_privileges()
     with progress(as_json) as report:
@@ -155,6 +156,7 @@ def _rate(
     with _running(server, "servers", [*here, *command]) as serving:
         load = [sys.executable, "-m", "xsocket_tools.load", *there, address, str(PORT)]
         load += ["--concurrency", str(concurrency), "--seconds", str(seconds)]
+        load += ["--busy-poll"] if there else []
         outcome = json.loads(client.command(load, timeout=seconds + 30).stdout)
         seen = json.loads(serving.communicate("", timeout=30)[0])
     if outcome["failed"] or not seen["taken"]:
@@ -169,7 +171,7 @@ def _throughput(
 ) -> dict[str, float]:
     """Return megabytes per second in each direction."""
     found = {}
-    here, there = processors.apart() if kind == "engine" else ((), ())
+    here, there = processors.apart()
     with _running(
         server, "pouring", ["serve", kind, interface, f"{address}/24", str(PORT), *here]
     ) as serving:
@@ -188,14 +190,15 @@ def _claims(client: Host, server: Host, interface: str) -> list[float]:
     """Return how long each claim took, microseconds."""
     with tempfile.TemporaryDirectory(prefix="xsocket-bench-") as directory, ExitStack() as waiting:
         path = str(Path(directory, "pool"))
-        arguments = ["serve", interface, f"{SHARED_ADDRESS}/24", str(PORT), path, str(CLAIMS)]
+        here, there = processors.apart()
+        arguments = [*here, "serve", interface, f"{SHARED_ADDRESS}/24", str(PORT), path, str(CLAIMS)]
         with _running(server, "claiming", arguments) as serving, client.enter():
             for _ in range(CLAIMS):
                 waiting.enter_context(socket.create_connection((SHARED_ADDRESS, PORT), PATIENCE_S))
             assert serving.stdout is not None
             if serving.stdout.readline() != "full\n":
                 raise click.ClickException("the connections did not come into the pool")
-            claim = [sys.executable, "-m", "xsocket_tools.claiming", "claim", path, str(CLAIMS)]
+            claim = [sys.executable, "-m", "xsocket_tools.claiming", *there, "claim", path, str(CLAIMS)]
             took: list[float] = json.loads(server.command(claim, timeout=2 * PATIENCE_S).stdout)
             serving.communicate("", timeout=PATIENCE_S)
     return took

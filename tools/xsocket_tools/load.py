@@ -16,6 +16,7 @@ import click
 
 from xsocket_tools.processors import cpu_option
 
+SLEEP_S = 0.1
 GIVE_UP_S = 5.0
 """How long the last connections may take after the time is over."""
 
@@ -41,8 +42,11 @@ class Outcome(NamedTuple):
 class _Load:
     """Keeps *concurrency* connections under way until the time is over."""
 
-    def __init__(self, address: tuple[str, int], concurrency: int, seconds: float) -> None:
+    def __init__(
+        self, address: tuple[str, int], concurrency: int, seconds: float, *, busy_poll: bool
+    ) -> None:
         self._address = address
+        self._sleep_s = 0.0 if busy_poll else SLEEP_S
         self._family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._concurrency, self._seconds = concurrency, seconds
         self._epoll = select.epoll()
@@ -64,7 +68,7 @@ class _Load:
             elif now > until + GIVE_UP_S:
                 self._failed["no end"] = len(self._open)
                 break
-            for number, events in self._epoll.poll(0.1):
+            for number, events in self._epoll.poll(self._sleep_s):
                 self._step(number, events, time.perf_counter() < until)
         seconds = time.perf_counter() - started
         for client, _ in self._open.values():
@@ -108,9 +112,13 @@ class _Load:
             self._failed[error] = self._failed.get(error, 0) + 1
 
 
-def run(address: tuple[str, int], concurrency: int, seconds: float) -> Outcome:
-    """Load the server at *address* for *seconds* with *concurrency* connections at once."""
-    return _Load(address, concurrency, seconds).run()
+def run(address: tuple[str, int], concurrency: int, seconds: float, *, busy_poll: bool = False) -> Outcome:
+    """Load the server at *address* for *seconds* with *concurrency* connections at once.
+
+    With *busy_poll* it never sleeps, which takes a processor of its own. On one machine it is the server's
+    processor that wakes a client which sleeps, and the slower the server, the more often.
+    """
+    return _Load(address, concurrency, seconds, busy_poll=busy_poll).run()
 
 
 @click.command()
@@ -118,10 +126,11 @@ def run(address: tuple[str, int], concurrency: int, seconds: float) -> Outcome:
 @click.argument("port", type=int)
 @click.option("--concurrency", type=int, default=64, show_default=True)
 @click.option("--seconds", type=float, default=2.0, show_default=True)
+@click.option("--busy-poll", is_flag=True, help="Never sleep.")
 @cpu_option
-def main(address: str, port: int, concurrency: int, seconds: float) -> None:
+def main(address: str, port: int, concurrency: int, seconds: float, busy_poll: bool) -> None:
     """Connect to ADDRESS PORT again and again, and print what was seen as one line of JSON."""
-    outcome = run((address, port), concurrency, seconds)
+    outcome = run((address, port), concurrency, seconds, busy_poll=busy_poll)
     click.echo(json.dumps(outcome._asdict()))
 
 

@@ -456,6 +456,7 @@ class Interpreter:
         except SystemExit as error:
             self._fail(f"code failed: it would end the whole run, with status {error}")
         except AssertionError as error:
+            self._was_late = self._target.name != "sim"  # it may be about a time that was measured
             self._fail("an assertion failed", " ".join(text.split()), str(error))
         except NameError as error:
             if "tcpi_" in str(error):
