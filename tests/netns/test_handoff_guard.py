@@ -20,6 +20,7 @@ from support.live import (
     INTERFACE,
     OURS,
     PATIENCE_S,
+    PEER_ADDRESSES,
     Network,
     client,
     engine_in,
@@ -29,7 +30,8 @@ from support.live import (
 )
 from xsocket import Admission, DropReason, Engine, GuardError
 from xsocket.handoff.guard import PREFIX, remove_leftovers
-from xsocket_netns import Host
+from xsocket.handoff.kernel import kernel_addresses
+from xsocket_netns import Host, Lab
 
 pytestmark = pytest.mark.netns
 
@@ -329,3 +331,25 @@ def test_with_any_number_of_descriptors_it_starts_or_says_why_not(pair: Network)
     assert all("Too many open files" in refusal for refusal, _ in outcomes if refusal is not None)
     assert [left for _, left in outcomes if left] == []
     assert tables(pair.home) == []
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_an_address_that_is_not_the_first_of_its_network_is_the_kernels_too(version: int) -> None:
+    first = {4: "10.0.0.3/24", 6: "fd00::3/64"}[version]
+    with Lab() as lab:
+        peer, home = lab.host("peer"), lab.host("home")
+        lab.link(peer, home, addresses=(PEER_ADDRESSES, [first, *ADDRESSES]))
+        with engine_in(home, admission=Admission(ports=PORT)) as engine:
+            far = client(peer, PORT, version)
+            with far, engine.pool.claim(timeout=PATIENCE_S).to_kernel() as near:
+                near.sendall(b"here")
+                assert far.recv(100) == b"here"
+        assert tcp_counters(home)["OutRsts"] == 0
+
+
+@pytest.mark.parametrize("address", ["10.0.0.9", "fd00::9", "192.0.2.1", "2001:db8::1"])
+def test_an_address_is_not_the_kernels_because_it_could_be_bound_to(address: str) -> None:
+    with network(shared=True) as (_, _, home):
+        for version in ("ipv4", "ipv6"):
+            home.sysctl(f"net.{version}.ip_nonlocal_bind", 1)
+        assert home.run(kernel_addresses, [address, OURS[4], OURS[6]]) == [OURS[4], OURS[6]]

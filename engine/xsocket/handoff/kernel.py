@@ -20,6 +20,7 @@ from xsocket.handoff.guard import Guard
 from xsocket.handoff.image import Image
 from xsocket.handoff.injection import Injector
 from xsocket.handoff.ledger import Ledger
+from xsocket.handoff.routes import is_local
 from xsocket.handoff.sockdiag import SocketDiagnostics
 from xsocket.ranges import PortSet
 from xsocket.reasons import DropReason
@@ -29,7 +30,6 @@ from xsocket.wire.codec import Arrival
 from xsocket.wire.shedding import MOST
 
 _SO_COOKIE: Final = 57  # asm-generic/socket.h
-_DISCARD: Final = 9  # a port of RFC 863; any would do
 _SO_NETNS_COOKIE: Final = 71
 
 
@@ -272,18 +272,4 @@ def _largest_receive_buffer() -> int:
 
 def kernel_addresses(addresses: Iterable[str]) -> list[str]:
     """Return those of *addresses* that the kernel has in the calling thread's network namespace."""
-    return [address for address in addresses if _is_local(address)]
-
-
-def _is_local(address: str) -> bool:
-    """Whether packets to the address would have it as their source; no packet is sent.
-
-    Binding to it says less: with ip_nonlocal_bind any address can be bound to.
-    """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((address, _DISCARD))
-        except OSError:
-            return False
-        return bool(probe.getsockname()[0] == address)
+    return [address for address in addresses if is_local(address)]
