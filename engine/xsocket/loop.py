@@ -285,7 +285,7 @@ class Loop(HostCalls):
         """
         with self._lock:
             result = call(self._now())
-            asleep = self._sleeps_until != -inf and not self._over
+            asleep = (self._sleeps_until != -inf or self._is_gathering) and not self._over
             must_wake = asleep and self.host.deadline < self._sleeps_until
         if asleep:
             self._flush()
