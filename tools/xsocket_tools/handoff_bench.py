@@ -74,10 +74,10 @@ class Figures(NamedTuple):
 @click.command()
 @click.option("--concurrency", type=click.IntRange(1, 4096), default=64, show_default=True)
 @click.option(
-    "--seconds", type=click.FloatRange(0.1, 60), default=2.0, show_default=True, help="Of each run."
+    "--seconds", type=click.FloatRange(0.1, 60), default=0.8, show_default=True, help="Of each run."
 )
 @click.option(
-    "--rounds", type=click.IntRange(1, 99), default=3, show_default=True, help="Runs of each server, in turn."
+    "--rounds", type=click.IntRange(1, 99), default=7, show_default=True, help="Runs of each server, in turn."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
 def handoff(concurrency: int, seconds: float, rounds: int, as_json: bool) -> None:
