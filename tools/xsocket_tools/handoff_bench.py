@@ -12,14 +12,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, NamedTuple
 
 import click
 
-from xsocket_netns import Host, Lab, ensure_privileges
+from xsocket_netns import Host, Lab, SysctlError, ensure_privileges
 from xsocket_tools import processors
 from xsocket_tools.progress import Report, progress
 
@@ -104,6 +104,8 @@ def _measure(concurrency: int, seconds: float, rounds: int, report: Report) -> F
     figures = Figures({"linux": [], "engine": [], "handed": []}, {}, [])
     with Lab() as lab:
         client, server = lab.host("client"), lab.host("server")
+        for host in (client, server):
+            _do_not_pace(host)
         shared = [f"{SHARED_ADDRESS}/24", f"{LINUX_ADDRESS}/24"]
         link = lab.link(client, server, addresses=([f"{CLIENT_ADDRESS}/24"], shared))
         interface = link[server.name].name
@@ -124,6 +126,12 @@ def _measure(concurrency: int, seconds: float, rounds: int, report: Report) -> F
             report(f"round {number} of {rounds}: claims over a Unix socket")
             figures.claims.append(sorted(_claims(client, server, interface)))
     return figures
+
+
+def _do_not_pace(host: Host) -> None:
+    """Use Reno in *host*: with BBR, timers decide how much goes at once, and make more of a difference."""
+    with suppress(SysctlError):  # where /proc/sys is read-only it stays as it is
+        host.sysctl("net.ipv4.tcp_congestion_control", "reno")
 
 
 def _rate_servers(interface: str) -> dict[str, tuple[str, list[str]]]:
