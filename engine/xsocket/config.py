@@ -265,8 +265,9 @@ class TcpConfig:
         sysctl=_largest("ipv4/tcp_rmem"),
     )  # fmt: skip
     rmem_max: int = _rule(
-        0, "What the receive buffer may become after a hand-over, for which the shift count has to do; 0 is "
-        "rmem or, where the kernel has the address, too, what the kernel's may become",
+        0, "What the receive buffer may become after a hand-over, for which the shift count has to do; with "
+        "it no more than 65,535 octets are offered before somebody reads. 0 is none or, where the kernel has "
+        "the address, too, what the kernel's may become",
         rfc="7323 section 2.3", linux="tcp_rmem, net.core.rmem_max", unit="octets", low=0, high=1 << 30,
     )  # fmt: skip
     wmem: int = _rule(

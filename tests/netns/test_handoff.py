@@ -162,6 +162,15 @@ def test_the_window_may_grow_as_far_as_a_connection_of_the_kernels_own(live: Sce
         assert negotiated(kernel).our_scale == linux_scale(live)
 
 
+def test_a_receive_buffer_larger_than_any_window_has_the_largest_shift_count() -> None:
+    with network(shared=True) as (_, peer, home):
+        home.sysctl("net.ipv4.tcp_rmem", f"4096 131072 {(1 << 31) - 1}")
+        with engine_in(home, admission=Admission(ports=PORT)) as engine:
+            far, near = joined(Scene(peer, home, engine))
+            with far, near.to_kernel() as kernel:
+                assert negotiated(kernel).our_scale == 14
+
+
 @pytest.mark.parametrize(("rmem_max", "scale"), [(65_535, 2), (1 << 30, 14)])
 def test_how_far_it_may_grow_can_be_said(live: Scene, rmem_max: int, scale: int) -> None:
     live.engine.set_config(TcpConfig(rmem=131_072, rmem_max=rmem_max))
@@ -222,13 +231,31 @@ def test_timestamps_never_go_back_between_the_two(live: Scene) -> None:
 
 def test_text_that_came_before_fills_more_than_a_new_sockets_buffer(live: Scene) -> None:
     text = bytes(range(256)) * 900
-    far, near = joined(live, text=text)
+    far, near = joined(live, text=b"!")
+    assert near.recv(1) == b"!"  # before that, less is offered
+    far.sendall(text)
+    until(lambda: near.info.unread == len(text))
     with far, near.to_kernel() as kernel:
         got = b""
         while len(got) < len(text):
             got += kernel.recv(1 << 20)
         assert got == text
         assert exchange(far, kernel, text * 10) == text * 10
+
+
+def test_as_much_text_as_linux_would_offer_room_for_comes_before_anybody_reads(live: Scene) -> None:
+    """More would have the kernel believe in a path that needs the largest of buffers."""
+    far, near = joined(live)
+    text = bytes(range(256)) * 900
+    sending = Task(far.sendall, text)
+    until(lambda: near.info.rcv_wnd < near.info.rcv_mss)
+    assert 60_000 < near.info.unread <= 65_535
+    with far, near.to_kernel() as kernel:
+        got = b""
+        while len(got) < len(text):
+            got += kernel.recv(1 << 20)
+        sending.result()
+        assert got == text
 
 
 def test_text_that_the_peer_has_no_room_for_goes_along(live: Scene) -> None:

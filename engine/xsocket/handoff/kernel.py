@@ -31,6 +31,7 @@ from xsocket.wire.shedding import MOST
 
 _SO_COOKIE: Final = 57  # asm-generic/socket.h
 _SO_NETNS_COOKIE: Final = 71
+_LARGEST_WINDOW: Final = 1 << 30  # RFC 7323 section 2.3
 
 
 class HandoffStatistics(NamedTuple):
@@ -262,12 +263,12 @@ def _namespace_of(made: socket.socket) -> bytes:
 
 
 def _largest_receive_buffer() -> int:
-    """Return what tcp_select_initial_window() of Linux takes for it; 0 if nobody says."""
+    """Return what tcp_select_initial_window() of Linux takes for it, octets; 0 if nobody says."""
     largest = 0
     for name in ("ipv4/tcp_rmem", "core/rmem_max"):
         with suppress(OSError):  # the latter is not in every namespace
             largest = max(largest, int(Path("/proc/sys/net", name).read_text().split()[-1]))
-    return largest
+    return min(largest, _LARGEST_WINDOW)
 
 
 def kernel_addresses(addresses: Iterable[str]) -> list[str]:

@@ -349,8 +349,12 @@ class Tcb:
 
         Small advances are not worth an update: RFC 9293 section 3.8.6.2.2 (silly window avoidance).
         """
-        largest = MAX_UNSCALED_WINDOW << self.rcv_wscale
-        free = min(max(0, self.config.rmem - self.unread), largest)
+        largest, room = MAX_UNSCALED_WINDOW << self.rcv_wscale, self.config.rmem
+        if self.config.rmem_max and self.unread + 1 == distance(self.irs, self.rcv_nxt):
+            # Nobody has read yet, and the kernel may get the connection. Linux begins with as much, and
+            # reckons from what is read in the first round trip how large the buffer has to be.
+            room = min(room, MAX_UNSCALED_WINDOW)
+        free = min(max(0, room - self.unread), largest)
         offered = self.rcv_wnd
         worthwhile = min(self.rcv_mss, self.config.rmem // 2)
         return free if free - offered >= worthwhile else offered

@@ -61,6 +61,24 @@ def test_window_to_offer(unread: int, offered: int, offer: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("read", "unread", "offer"),
+    [
+        pytest.param(0, 0, 65_535, id="nothing came"),
+        pytest.param(0, 60_000, 5_535, id="nobody has read"),
+        pytest.param(0, 65_535, 0, id="as much as may wait"),
+        pytest.param(1, 60_000, 202_144, id="somebody has read"),
+    ],
+)
+def test_what_is_offered_before_the_kernel_may_get_the_connection(read: int, unread: int, offer: int) -> None:
+    tcb = new(TcpConfig(rmem=262_144, rmem_max=33_554_432))
+    tcb.rcv_wscale, tcb.irs = 10, 1000
+    tcb.receiving = ReceiveQueue()
+    tcb.receiving.append(1001, bytes(unread))
+    tcb.rcv_nxt = tcb.rcv_adv = 1001 + read + unread
+    assert tcb.window_to_offer() == offer
+
+
+@pytest.mark.parametrize(
     ("shift", "field", "edge"),
     [(0, 65_535, 65_535), (2, 65_535, 262_140), (3, 32_768, 262_144), (14, 16, 262_144)],
     ids=str,
