@@ -1,6 +1,7 @@
 """The machine's vocabulary: states, triggers, replies, timers. The table is in `xsocket.tcp.table`."""
 
 from enum import Enum
+from typing import Final
 
 
 class State(Enum):
@@ -20,6 +21,18 @@ class State(Enum):
 
     # Enum hashes the name in Python code; the table is looked up for every segment.
     __hash__ = object.__hash__
+
+
+SYNCHRONIZED: Final = (
+    State.ESTABLISHED,
+    State.FIN_WAIT_1,
+    State.FIN_WAIT_2,
+    State.CLOSE_WAIT,
+    State.CLOSING,
+    State.LAST_ACK,
+    State.TIME_WAIT,
+)
+"""Those in which both ends know each other's sequence numbers (RFC 9293 section 3.5.2)."""
 
 
 class Trigger(Enum):

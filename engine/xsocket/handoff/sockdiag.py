@@ -11,7 +11,7 @@ from struct import Struct
 from typing import Final
 
 from xsocket.fourtuple import FourTuple
-from xsocket.state import State
+from xsocket.state import SYNCHRONIZED, State
 from xsocket.wire.address import address_octets, address_text
 
 _NETLINK_SOCK_DIAG: Final = 4
@@ -51,16 +51,7 @@ _STATES: Final = (
     State.SYN_RECEIVED,
 )
 """By number, as linux/net/tcp_states.h has them."""
-_CONNECTED: Final = frozenset(
-    {
-        State.ESTABLISHED,
-        State.FIN_WAIT_1,
-        State.FIN_WAIT_2,
-        State.CLOSE_WAIT,
-        State.CLOSING,
-        State.LAST_ACK,
-    }
-)
+_CONNECTED: Final = frozenset(SYNCHRONIZED) - {State.TIME_WAIT}
 _CONNECTED_STATES: Final = sum(1 << number for number, state in enumerate(_STATES) if state in _CONNECTED)
 
 

@@ -7,7 +7,7 @@ the guards never make that trigger in that state.
 
 from typing import Final, NamedTuple
 
-from xsocket.state import Reply, State, Trigger
+from xsocket.state import SYNCHRONIZED, Reply, State, Trigger
 
 
 class Move(NamedTuple):
@@ -17,16 +17,6 @@ class Move(NamedTuple):
     reply: Reply | None
     rule: str
 
-
-_SYNCHRONIZED: Final = (
-    State.ESTABLISHED,
-    State.FIN_WAIT_1,
-    State.FIN_WAIT_2,
-    State.CLOSE_WAIT,
-    State.CLOSING,
-    State.LAST_ACK,
-    State.TIME_WAIT,
-)
 
 _UNFINISHED: Final = (
     State.ESTABLISHED,
@@ -84,7 +74,7 @@ _OPENING: Final[dict[tuple[State, Trigger], Move]] = {
 
 _ANY_SYNCHRONIZED: Final[dict[tuple[State, Trigger], Move]] = {
     (state, trigger): Move(to or state, reply, rule)
-    for state in _SYNCHRONIZED
+    for state in SYNCHRONIZED
     for trigger, to, reply, rule in (
         (Trigger.UNACCEPTABLE, None, Reply.ACK, "3.10.7.4 first"),
         (Trigger.RST_FOR_US, State.CLOSED, None, "3.10.7.4 second"),
