@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?= tests
 PYTEST_OPTIONS ?=
-# Several processes share the tests, file by file: those with real peers mostly wait.
-SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Several processes share the tests, file by file: those with real peers mostly wait. PYTEST_OPTIONS=-n0 for one.
+IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # A virtual environment knows its own place: begin anew where the tree was moved or copied.
 ifneq ($(shell cat $(VENV)/.made 2>/dev/null),$(shell pwd))
@@ -28,7 +28,7 @@ demo: $(VENV)/.installed
 	@echo "The command xsocket is in $(BIN). To have it on your path: . $(BIN)/activate"
 
 test: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest $(SHARED) $(PYTEST_OPTIONS) $(TESTS)
+	@$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_OPTIONS) $(TESTS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff format --check .

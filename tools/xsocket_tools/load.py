@@ -17,6 +17,7 @@ import click
 from xsocket_tools.processors import cpu_option
 
 SLEEP_S = 0.1
+"""How long to wait for the next event, unless it polls busily."""
 GIVE_UP_S = 5.0
 """How long the last connections may take after the time is over."""
 
