@@ -23,8 +23,10 @@ with Lab() as lab:
     home.run(engine.start)
     for address in ("10.0.0.2", "fd00::2"):
         far = peer.run(socket.create_connection, (address, 80), timeout=20)
-        far.sendall(text)
+        far.sendall(b"!")
         near = engine.pool.claim(timeout=20)
+        assert near.recv(1) == b"!"  # before that, less is offered
+        far.sendall(text)
         while near.info.unread < len(text):
             pass
         with far, near.to_kernel() as kernel:
