@@ -110,10 +110,10 @@ class HostCalls(ABC):
         try:
             opened = self.wait(tcb, lambda: self._has_opened(tcb), timeout)
         except BaseException:
-            self.abort(tcb)
+            self._post(self.host.abort, tcb)
             raise
         if opened is None:
-            self.abort(tcb)
+            self._post(self.host.abort, tcb)
             raise TimeoutError(
                 errno.ETIMEDOUT, f"{tcb.four_tuple.remote_address} did not answer within {timeout} s"
             )
@@ -188,18 +188,18 @@ class HostCalls(ABC):
         """See `Calls.nudge`."""
         self._post(lambda _now, tcb: self._ring(tcb.four_tuple), tcb)
 
-    def release(self, tcb: Tcb) -> None:
+    def release(self, tcb: Tcb, connection: Connection) -> None:
         """See `Calls.release`."""
-        self.host.pool.remove(tcb.four_tuple)
+        self.host.pool.let_go(connection)
         self._post(self._release, tcb)
 
     def _release(self, now: float, tcb: Tcb) -> None:
         self.host.release(now, tcb)
         self._ring(tcb.four_tuple)  # another thread's read would wait for ever
 
-    def abort(self, tcb: Tcb) -> None:
+    def abort(self, tcb: Tcb, connection: Connection) -> None:
         """See `Calls.abort`."""
-        self.host.pool.remove(tcb.four_tuple)
+        self.host.pool.let_go(connection)
         self._post(self.host.abort, tcb)
 
     def abandon(self, tcb: Tcb) -> bool:

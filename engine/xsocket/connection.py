@@ -47,12 +47,12 @@ class Calls(Protocol):
         """Let every call that waits for this connection look again."""
         ...
 
-    def release(self, tcb: Tcb) -> None:
-        """Finish sending, and nobody will read any more."""
+    def release(self, tcb: Tcb, connection: "Connection") -> None:
+        """Finish sending, and nobody will read any more: *connection*, which had *tcb*, is of no use now."""
         ...
 
-    def abort(self, tcb: Tcb) -> None:
-        """Reset."""
+    def abort(self, tcb: Tcb, connection: "Connection") -> None:
+        """Reset; as for `release`, nobody has *connection* any more."""
         ...
 
     def abandon(self, tcb: Tcb) -> bool:
@@ -393,12 +393,12 @@ class Connection:
         if not self._closed:
             self._closed = True
             if not self._files:
-                self._calls.release(self._tcb)
+                self._calls.release(self._tcb, self)
 
     def abort(self) -> None:
         """Reset the connection at once; text not yet acknowledged is lost. Harmless after `close`."""
         self._closed = True
-        self._calls.abort(self._tcb)
+        self._calls.abort(self._tcb, self)
 
     async def close_async(self) -> None:
         """Like `close`, for symmetry: nothing in it waits."""
@@ -458,7 +458,7 @@ class Connection:
     def _file_closed(self) -> None:
         self._files -= 1
         if self._closed and not self._files:
-            self._calls.release(self._tcb)
+            self._calls.release(self._tcb, self)
 
     # Waiting
 

@@ -398,6 +398,20 @@ class ConnectionPool(Generic[C]):
             self._note(PoolEvent.DIED, four_tuple)
             return self._shelf.pop(four_tuple)
 
+    def let_go(self, connection: C) -> None:
+        """Strike *connection* out: whoever had it has closed it. Harmless for one that the pool never had.
+
+        Unlike `remove` it is about this very connection. Its 4-tuple may have a newer one by now, which
+        waits or is another's.
+        """
+        key = connection.four_tuple
+        with self._lock:
+            if self._owned.get(key) == id(connection):
+                del self._owned[key]
+            elif self._shelf.by_key.get(key) is connection:
+                self._note(PoolEvent.DIED, key)
+                self._shelf.pop(key)
+
     def expire(self, now: float, after_s: float) -> list[C]:
         """Strike out the connections that nobody claimed in time, oldest first, for the caller to abort.
 

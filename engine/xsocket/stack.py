@@ -222,9 +222,9 @@ class Stack:
         if waits_for_pool and self._is_turned_away(now, tcb, segment, out):
             return
         reopens = before is State.TIME_WAIT and segment.flags & SYN and _reopens(tcb, now, segment)
-        if reopens and self.admission.decide(tcb.four_tuple, segment) is not Verdict.ADMIT:
+        if reopens and (reason := self._why_not_reopen(tcb.four_tuple, segment)) is not None:
             # Silence, as RFC 6191 has it. Any answer would lead the peer to reset what waits here.
-            out.append(Dropped(tcb.four_tuple, segment, DropReason.ADMISSION_IGNORES))
+            out.append(Dropped(tcb.four_tuple, segment, reason))
             return
         out += machine.receive_segment(tcb, now, segment)
         if tcb.state is not before:
@@ -234,6 +234,14 @@ class Stack:
             if reopens:
                 self._receive_stranger(now, tcb.four_tuple, segment, out, reopened=tcb)
         self._schedule(tcb)
+
+    def _why_not_reopen(self, four_tuple: FourTuple, syn: Segment) -> DropReason | None:
+        """Return why a SYN may not end TIME-WAIT although it is a new one; None if it may."""
+        if self.admission.decide(four_tuple, syn) is not Verdict.ADMIT:
+            return DropReason.ADMISSION_IGNORES
+        reason = self._why_not_half_open(four_tuple)
+        evicts = self.config.half_open_policy == "evict" and reason is DropReason.HALF_OPEN_FULL
+        return None if evicts else reason
 
     def _is_turned_away(self, now: float, tcb: Tcb, segment: Segment, out: list[Action]) -> bool:
         """Apply the pool's policy to the segment that would complete the handshake."""
@@ -611,7 +619,7 @@ class Stack:
     def _follow_fast_open(self, tcb: Tcb, before: State) -> None:
         assert tcb.fast_open is not None
         if tcb.passive:
-            if self._fast_server is not None and (tcb.state is State.CLOSED or tcb.snd_una != tcb.iss):
+            if self._fast_server is not None and (tcb.state is State.CLOSED or not tcb.syn_in_flight):
                 self._fast_server.pending.discard(tcb.four_tuple)
         elif before is State.SYN_SENT and tcb.state is State.ESTABLISHED:
             self._fast_client.learn(tcb.four_tuple, tcb.fast_open)

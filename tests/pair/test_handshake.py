@@ -8,9 +8,10 @@ from xsocket.actions import Send
 from xsocket.admission import Admission
 from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
+from xsocket.reasons import DropReason
 from xsocket.segment import Segment
 from xsocket.state import State, Timer
-from xsocket.tcp.options import for_syn
+from xsocket.tcp.options import for_syn, parse
 from xsocket.tcp.tcb import snapshot
 
 HANDSHAKE = [
@@ -456,3 +457,39 @@ def test_text_of_a_syn_is_no_sack_block() -> None:
     challenge = [action for action in peer.end.actions if isinstance(action, Send)][-1].segment
     assert challenge.letters == "."
     assert challenge.options == b""
+
+
+def test_a_close_before_a_simultaneous_open_is_complete_does_not_keep_the_syn_from_going_again() -> None:
+    """Even where the peer's window is closed: its probes would have nothing to carry."""
+    peer = Peer(End("end")).reach(State.SYN_SENT)
+    peer.send("S", 0, window=0)
+    assert peer.close() == ["F. seq 1 ack 1"]
+    assert [peer.advance(at) for at in (1, 3, 7)] == [["S. seq 0 ack 1"]] * 3
+    assert peer.send(".", 1, 2) == []
+    assert peer.state is State.FIN_WAIT_2
+
+
+def test_a_crossing_syn_keeps_its_text_for_later_though_the_user_has_closed() -> None:
+    peer = Peer(End("end")).reach(State.SYN_SENT)
+    peer.send("S", 0, text=b"early")
+    assert peer.close() == ["F. seq 1 ack 1"]
+    assert peer.send(".", 1, 2) == [". seq 2 ack 6"]
+    assert peer.read() == b"early"
+
+
+def test_what_comes_past_a_gap_is_reported_though_the_user_closed_before_the_open_was_complete() -> None:
+    peer = Peer(End("end"), options=for_syn(1460, None, True, None)).reach(State.SYN_SENT)
+    peer.send("S", 0, options=peer.options)
+    peer.close()
+    peer.send(".", 11, 2, text=b"x")
+    (block,) = parse(peer.end.segments()[-1].options).sack
+    assert [(edge - peer.iss) & 0xFFFF_FFFF for edge in block] == [11, 12]
+
+
+def test_an_acknowledgment_older_than_the_connection_is_too_old_after_an_early_close_as_well() -> None:
+    peer = Peer(End("end")).reach(State.SYN_SENT)
+    peer.send("S", 0)
+    peer.close()
+    peer.send(".", 1, 2)
+    peer.send(".", 1, 0, text=b"x")
+    assert peer.end.drops()[-1] is DropReason.ACK_TOO_OLD

@@ -52,16 +52,16 @@ class Recorder:
         del tcb
         self.asked.append("nudge")
 
-    def release(self, tcb: Tcb) -> None:
-        del tcb
+    def release(self, tcb: Tcb, connection: Connection) -> None:
+        del tcb, connection
         self.asked.append("release")
 
     def configure(self, tcb: Tcb, rules: Mapping[str, Any]) -> None:
         del tcb
         self.asked.append(f"configure {dict(rules)}")
 
-    def abort(self, tcb: Tcb) -> None:
-        del tcb
+    def abort(self, tcb: Tcb, connection: Connection) -> None:
+        del tcb, connection
         self.asked.append("abort")
 
     def abandon(self, tcb: Tcb) -> bool:

@@ -365,6 +365,40 @@ def test_the_4_tuple_may_be_claimed_again_once_its_owner_let_go() -> None:
     assert pool.claim(key(), 0) is successor
 
 
+def test_to_let_go_of_a_connection_does_nothing_to_its_successor_that_waits() -> None:
+    """A client comes back with the same port while its first connection is still in somebody's hands."""
+    first, successor = held(), held()
+    pool = pool_of(first)
+    pool.claim(timeout=0)
+    pool.remove(key())
+    pool.put(successor)
+    pool.let_go(first)
+    assert pool.claim(key(), 0) is successor
+
+
+def test_to_let_go_of_a_connection_does_nothing_to_its_successor_that_was_claimed() -> None:
+    first, successor = held(), held()
+    pool = pool_of(first)
+    pool.claim(timeout=0)
+    pool.remove(key())
+    pool.put(successor)
+    pool.claim(key(), 0)
+    pool.let_go(first)
+    with pytest.raises(AlreadyClaimedError):
+        pool.claim(key(), 0)
+    assert pool.give_back(successor)
+
+
+def test_nobody_gets_a_connection_that_was_given_back_and_let_go_of() -> None:
+    first = held()
+    pool = pool_of(first)
+    pool.claim(timeout=0)
+    pool.give_back(first)
+    pool.let_go(first)
+    with pytest.raises(ClaimTimeout):
+        pool.claim(timeout=0)
+
+
 def test_a_successor_is_claimed_even_if_nobody_said_that_the_first_died() -> None:
     first, successor = held(), held()
     pool = pool_of(first)

@@ -10,7 +10,7 @@ from support.pair import CLIENT, SERVER, End
 from support.peer import AFTER_SYN, Peer
 from xsocket.actions import Deleted, Received, Send
 from xsocket.admission import Admission, AdmissionPolicy, Verdict
-from xsocket.config import TcpConfig
+from xsocket.config import HalfOpenPolicy, TcpConfig
 from xsocket.errors import AddressInUseError
 from xsocket.fourtuple import FourTuple
 from xsocket.reasons import DropReason
@@ -549,3 +549,14 @@ def test_paws_keeps_an_old_fin_from_nothing_but_time_wait() -> None:
     assert peer.send("F.", options=for_segment((99, 0))) == [". seq 1 ack 1"]
     assert peer.end.drops() == [DropReason.PAWS]
     assert peer.state is State.ESTABLISHED
+
+
+@pytest.mark.parametrize("policy", ["ignore", "refuse"])
+def test_a_syn_for_which_there_is_no_place_does_not_end_time_wait(policy: HalfOpenPolicy) -> None:
+    """RFC 6191 section 2: and it gets no answer, for a reset would end the peer's attempt."""
+    config = TcpConfig(max_syn_backlog=1, half_open_policy=policy, syn_cookies="never")
+    peer = Peer(End("end", config)).reach(State.TIME_WAIT)
+    Peer(peer.end, FourTuple("10.0.0.2", 80, "10.0.0.9", 4000)).send("S", 0)
+    assert peer.send("S", 100) == []
+    assert peer.state is State.TIME_WAIT
+    assert peer.end.drops()[-1] is DropReason.HALF_OPEN_FULL

@@ -14,7 +14,7 @@ from xsocket.host import Host, HostCounters
 from xsocket.pool import ConnectionPool, PoolEvent
 from xsocket.simulation.station import Station
 from xsocket.stack import StackStatistics
-from xsocket.state import State
+from xsocket.state import State, Timer
 from xsocket.tcp.isn import SECRET_OCTETS
 from xsocket.trace import Event, EventKind, Trace
 from xsocket.wire.address import parse_interfaces
@@ -182,6 +182,11 @@ class SimulatedHost:
     def connections(self) -> dict[FourTuple, State]:
         """Return the state of every connection there is, half-open and closing ones included."""
         return {tcb.four_tuple: tcb.state for tcb in self._running().host.stack.tcbs()}
+
+    def timers(self) -> tuple[tuple[FourTuple, Timer, float], ...]:
+        """Return each connection whose timer runs, which timer, and the virtual instant at which it fires."""
+        tcbs = self._running().host.stack.tcbs()
+        return tuple((tcb.four_tuple, tcb.timer, tcb.deadline) for tcb in tcbs if tcb.timer is not None)
 
     def counters(self) -> HostCounters:
         """Return what it has counted: segments, resets, drops by reason."""

@@ -52,7 +52,7 @@ def receive_segment(tcb: Tcb, now: float, segment: Segment) -> list[Action]:
             _challenge(tcb, now, segment, "RFC 5961 5.2", out)
     elif verdict is None:
         receiver.note_marks(tcb, segment)
-        sender.process_ack(tcb, now, segment, options, out)
+        _process_ack(tcb, now, segment, options, out)
         receiver.process_text(tcb, now, segment, out)
         if tcb.state is not State.CLOSED:
             sender.send_what_fits(tcb, now, out)
@@ -61,6 +61,14 @@ def receive_segment(tcb: Tcb, now: float, segment: Segment) -> list[Action]:
     else:
         _ON_TRIGGER[verdict](_Arrival(tcb, now, segment, options, verdict, out))
     return out
+
+
+def _process_ack(tcb: Tcb, now: float, segment: Segment, options: Parsed, out: list[Action]) -> None:
+    """Fifth; where it is our SYN that is acknowledged, after CLOSE, the text of the peer's SYN counts now."""
+    waits = tcb.established_at is None
+    sender.process_ack(tcb, now, segment, options, out)
+    if waits and tcb.established_at is not None and tcb.receiving is not None and not tcb.user_gone:
+        receiver.join_early_text(tcb, now, out)
 
 
 def _answer_invalid(tcb: Tcb, now: float, segment: Segment, rule: str, out: list[Action]) -> None:
@@ -224,7 +232,7 @@ def _send_what_waited(at: _Arrival) -> None:
 
 def _ack_of_fin(at: _Arrival) -> None:
     receiver.note_marks(at.tcb, at.segment)
-    sender.process_ack(at.tcb, at.now, at.segment, at.options, at.out)
+    _process_ack(at.tcb, at.now, at.segment, at.options, at.out)
     move(at.tcb, at.trigger, at.out)
     if at.tcb.state is State.CLOSED:
         delete(at.tcb, None, at.out)

@@ -317,7 +317,7 @@ def _send_again(tcb: Tcb, now: float, timer: Timer | None, out: list[Action]) ->
 def _send_after_timeout(tcb: Tcb, now: float, out: list[Action]) -> None:
     """RFC 6298 section 5.4, with everything held for lost (RFC 6675 section 5.1)."""
     queue = tcb.retransmission
-    if tcb.snd_una == tcb.iss:  # a CLOSE in SYN-RECEIVED: the SYN comes before the FIN
+    if tcb.syn_in_flight:  # a CLOSE in SYN-RECEIVED: the SYN comes before the FIN
         out.append(output.syn_ack(tcb, now, "3.8.1"))
         return
     assert queue is not None, "the retransmission timer runs for something"

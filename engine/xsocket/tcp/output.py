@@ -309,7 +309,7 @@ def _is_held_back(tcb: Tcb) -> bool:
     if tcb.config.nodelay or not tcb.flight:
         return False
     if not tcb.config.minshall:
-        return tcb.snd_una != tcb.iss or tcb.flight > 1  # a SYN is no text
+        return not tcb.syn_in_flight or tcb.flight > 1  # a SYN is no text
     return tcb.short_right is not None and precedes(tcb.snd_una, tcb.short_right)
 
 

@@ -81,6 +81,10 @@ def _advance(tcb: Tcb, now: float, ack: int, options: Parsed, out: list[Action])
         # RFC 6298 section 5: a timeout that was doubled stays so until a round trip is measured.
         tcb.rto_s = rto.backed_off(tcb.rto_s, tcb.retries, tcb.config.max_rto_s)
     count = distance(tcb.snd_una, ack)
+    if tcb.syn_in_flight:
+        count -= 1
+        if tcb.established_at is None:
+            tcb.established_at = now  # after CLOSE: for the user nothing moves (RFC 9293 section 3.10.4)
     tcb.snd_una = ack
     tcb.acked += count
     tcb.retries = tcb.unanswered = 0

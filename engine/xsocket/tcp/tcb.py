@@ -225,6 +225,11 @@ class Tcb:
         return distance(self.snd_una, self.snd_nxt)
 
     @property
+    def syn_in_flight(self) -> bool:
+        """Whether our SYN has not been acknowledged; 2**32 octets later SND.UNA is at ISS once more."""
+        return self.snd_una == self.iss and not self.acked
+
+    @property
     def unsent(self) -> int:
         """Octets of text the user gave that were never sent."""
         if self.sending is None:
@@ -288,7 +293,9 @@ class Tcb:
 
         Against a closed window it is the persist timer.
         """
-        shut = self.state not in _HANDSHAKE and (self.snd_wnd == 0 or not self.flight)
+        # As long as our SYN is not acknowledged it is what goes again, even if CLOSE came before that.
+        is_open = self.state not in _HANDSHAKE and not self.syn_in_flight
+        shut = is_open and (self.snd_wnd == 0 or not self.flight)
         if self.timer not in _WATCH_THE_PEER:
             self.unanswered = 0  # it counted keep-alive probes
             self.waiting_since = now

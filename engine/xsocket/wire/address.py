@@ -66,6 +66,7 @@ def parse_interfaces(addresses: Iterable[str]) -> list[Interface]:
     return [_parse_interface(text) for text in addresses]
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _parse_interface(text: str) -> Interface:
     try:
         interface = ip_interface(text)

@@ -30,6 +30,7 @@ from xsocket import (
     TcpConfig,
     Verdict,
 )
+from xsocket.state import Timer
 from xsocket_tools.capture import captured_frames
 from xsocket_tools.ladder import ladder
 
@@ -129,6 +130,35 @@ def test_both_ends_can_open_at_once() -> None:
             State.SYN_RECEIVED,
             State.ESTABLISHED,
         ]
+
+
+def test_a_host_tells_which_timers_run_until_when() -> None:
+    simulation = Simulation()
+    client = simulation.host("10.0.0.1/24")
+    server = simulation.host("10.0.0.2/24", config=TcpConfig(time_wait_s=30))
+    simulation.link(client, server)
+    held = client.connect("10.0.0.2", 80)
+    other = server.pool.claim()
+    assert server.timers() == ()
+    simulation.run(5)
+    other.close()
+    held.close()
+    simulation.run(5)
+    assert server.timers() == ((other.four_tuple, Timer.TIME_WAIT, 35.0),)
+
+
+def test_to_close_a_connection_that_is_gone_leaves_its_successor_in_the_pool() -> None:
+    """The client has the same port again, and the server's user still held the first connection."""
+    simulation = Simulation()
+    client, server = simulation.host("10.0.0.1/24"), simulation.host("10.0.0.2/24")
+    simulation.link(client, server)
+    opened = client.connect("10.0.0.2", 80, local_port=4000)
+    first = server.pool.claim()
+    opened.abort()
+    opened = client.connect("10.0.0.2", 80, local_port=4000)
+    simulation.run(1)
+    first.close()
+    assert server.pool.claim(timeout=0).four_tuple == first.four_tuple
 
 
 def test_a_refusal_reaches_the_caller() -> None:

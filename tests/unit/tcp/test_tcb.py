@@ -101,16 +101,24 @@ def test_the_edge_does_not_move_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "window", "timer"),
+    ("state", "una", "acked", "window", "timer"),
     [
-        pytest.param(State.SYN_RECEIVED, 0, Timer.RETRANSMISSION, id="SYN-RECEIVED"),
-        pytest.param(State.ESTABLISHED, 1, Timer.PERSIST, id="nothing in flight"),
-        pytest.param(State.ESTABLISHED, 0, Timer.PERSIST, id="closed window"),
+        pytest.param(State.SYN_RECEIVED, 0, 0, 0, Timer.RETRANSMISSION, id="SYN-RECEIVED"),
+        pytest.param(
+            State.FIN_WAIT_1, 0, 0, 0, Timer.RETRANSMISSION, id="CLOSE before the SYN was acknowledged"
+        ),
+        pytest.param(
+            State.ESTABLISHED, 0, 1 << 32, 0, Timer.PERSIST, id="closed window, once round the circle"
+        ),
+        pytest.param(State.ESTABLISHED, 1, 0, 1, Timer.PERSIST, id="nothing in flight"),
+        pytest.param(State.ESTABLISHED, 1, 0, 0, Timer.PERSIST, id="closed window"),
     ],
 )
-def test_which_timer_runs(state: State, window: int, timer: Timer) -> None:
+def test_which_timer_runs(state: State, una: int, acked: int, window: int, timer: Timer) -> None:
     tcb = new()
     tcb.state, tcb.snd_wnd, tcb.retries = state, window, 3
+    tcb.snd_una = tcb.snd_nxt = (tcb.iss + una) & 0xFFFF_FFFF
+    tcb.acked = acked
     tcb.start_retransmission(10.0)
     assert (tcb.timer, tcb.deadline) == (timer, 18.0)
     tcb.stop_timer()
