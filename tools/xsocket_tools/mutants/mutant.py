@@ -11,6 +11,7 @@ from xsocket_tools.errors import ToolError
 
 SUFFIX: Final = ".toml"
 _FIELDS: Final = ("file", "rule", "what", "before", "after")
+_OPTIONAL: Final = ("beyond_scripts",)
 
 
 class MutantError(ToolError):
@@ -30,6 +31,7 @@ class Mutant(NamedTuple):
         what: What it does wrong, in one sentence.
         before: The source as it is right; there is one such place in *file*.
         after: What the mutant has in its place.
+        beyond_scripts: Why no scenario script can show it; empty where one can.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Mutant(NamedTuple):
     what: str
     before: str
     after: str
+    beyond_scripts: str = ""
 
 
 def read_all(directory: Path, names: Sequence[str] = ()) -> list[Mutant]:
@@ -75,11 +78,13 @@ def read(path: Path) -> Mutant:
     missing = [name for name in _FIELDS if name not in found]
     if missing:
         raise MutantError(f"{path}: {', '.join(missing)} is missing")
-    unknown = [name for name in found if name not in _FIELDS]
+    unknown = [name for name in found if name not in (*_FIELDS, *_OPTIONAL)]
     if unknown:
         raise MutantError(f"{path}: a mutant has no {', '.join(unknown)}")
     empty = [
-        name for name in _FIELDS if not isinstance(found[name], str) or not (found[name] or name == "after")
+        name
+        for name in found
+        if not isinstance(found[name], str) or not (found[name] or name == "after")
     ]
     if empty:
         raise MutantError(f"{path}: {', '.join(empty)} has to be text")

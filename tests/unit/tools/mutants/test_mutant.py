@@ -132,9 +132,9 @@ def test_what_does_not_fit_the_source_is_an_error(
 
 def test_the_mutants_of_the_engine_fit_it() -> None:
     mutants = read_all(ROOT / "tests" / "mutants")
-    assert 30 <= len(mutants) <= 36
+    assert len(mutants) >= 80
     assert all(mutated(mutant, PACKAGE) for mutant in mutants)
-    assert all(mutant.rule.startswith("RFC ") and mutant.what.endswith(".") for mutant in mutants)
+    assert all(mutant.rule and mutant.what.endswith(".") for mutant in mutants)
 
 
 def test_the_mutant_of_the_page_fits_the_engine(tmp_path: Path) -> None:
