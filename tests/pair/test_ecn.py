@@ -831,3 +831,9 @@ def test_both_ends_count_the_same_marks_on_a_path_that_marks_and_loses(mode: int
     assert theirs is not None
     assert theirs.received_ce == len(marked) > 20
     assert ours.delivered_ce >= len(marked) if mode == 1 else ours.delivered_ce == len(marked)
+
+
+def test_cwr_with_the_third_segment_is_acknowledged_at_once_though_text_of_the_syn_may_wait() -> None:
+    peer = Peer(End("end", TcpConfig(quickacks=0)))
+    peer.send("SEW", 0, text=b"e")
+    assert peer.send("PW.", 2, 1, text=b"arly") == [". seq 1 ack 6"]

@@ -183,6 +183,11 @@ class SimulatedHost:
         """Return the state of every connection there is, half-open and closing ones included."""
         return {tcb.four_tuple: tcb.state for tcb in self._running().host.stack.tcbs()}
 
+    def state(self, four_tuple: FourTuple) -> State | None:
+        """Return the state of one connection, None if there is none."""
+        tcb = self._running().host.stack.tcb(four_tuple)
+        return None if tcb is None else tcb.state
+
     def timers(self) -> tuple[tuple[FourTuple, Timer, float], ...]:
         """Return each connection whose timer runs, which timer, and the virtual instant at which it fires."""
         tcbs = self._running().host.stack.tcbs()

@@ -46,7 +46,7 @@ def join_early_text(tcb: Tcb, now: float, out: list[Action]) -> None:
     before = tcb.rcv_nxt
     tcb.rcv_nxt = tcb.receiving.append(tcb.rcv_nxt, b"")
     if tcb.rcv_nxt != before:
-        tcb.ack_due = TEXT_IN_ORDER
+        tcb.ack_due = tcb.ack_due or TEXT_IN_ORDER  # what cannot wait still cannot
         out.append(Changed(tcb.four_tuple))
         _reach_fin(tcb, now, out)
 

@@ -145,6 +145,8 @@ def test_a_host_tells_which_timers_run_until_when() -> None:
     held.close()
     simulation.run(5)
     assert server.timers() == ((other.four_tuple, Timer.TIME_WAIT, 35.0),)
+    assert server.state(other.four_tuple) is State.TIME_WAIT
+    assert server.state(other.four_tuple.reversed) is None
 
 
 def test_to_close_a_connection_that_is_gone_leaves_its_successor_in_the_pool() -> None:
