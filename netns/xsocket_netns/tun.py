@@ -1,7 +1,8 @@
 """A tun interface of a host: a link whose far end is this process, which reads and writes whole IP packets.
 
-What the host sends is seen by a packet socket, which has the kernel's own time of sending for each packet
-however late it is read; the interface's descriptor is read to keep its queue short.
+`add_tap` makes one of Ethernet, for another program. What the host sends by a tun interface is seen by a
+packet socket, which has the kernel's own time of sending for each packet however late it is read; the
+interface's descriptor is read to keep its queue short.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 _DEVICE: Final = "/dev/net/tun"
 _TUNSETIFF: Final = 0x400454CA  # linux/if_tun.h
+_TUNSETPERSIST: Final = 0x400454CB
 _IFF_TUN_WITHOUT_HEADER: Final = 0x0001 | 0x1000  # IFF_TUN, IFF_NO_PI
+_IFF_TAP_WITHOUT_HEADER: Final = 0x0002 | 0x1000
 _IFREQ: Final = struct.Struct("16sH22x")
 
 _ETH_P_ALL: Final = 3  # linux/if_ether.h
@@ -115,11 +118,32 @@ class Tun:
         return [Sent((stamp_ns - behind_ns) / 1e9, packet) for stamp_ns, packet in came]
 
 
-def _opened(host: Host, name: str) -> int:
+def add_tap(host: Host, name: str = "tap0", *, mtu: int = 1500) -> Interface:
+    """Make a tap interface in *host*, up and without addresses, for another program to take the far end of.
+
+    That program opens /dev/net/tun in the host and attaches to *name* (TUNSETIFF); whole Ethernet frames go
+    through it then. The interface stays as long as the host.
+
+    Raises:
+        TunError: There is no /dev/net/tun, or it is not to be used.
+        NetlinkRefusedError: The kernel refused the MTU.
+    """
+    descriptor = _opened(host, name, _IFF_TAP_WITHOUT_HEADER)
+    try:
+        fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
+    finally:
+        os.close(descriptor)
+    index = host.run(socket.if_nametoindex, name)
+    netlink.on(host.namespace, _set_up(index, mtu))
+    host.interfaces[name] = made = Interface(host.name, name, "", index)
+    return made
+
+
+def _opened(host: Host, name: str, flags: int = _IFF_TUN_WITHOUT_HEADER) -> int:
     def attached() -> int:
         descriptor = os.open(_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            fcntl.ioctl(descriptor, _TUNSETIFF, _IFREQ.pack(name.encode(), _IFF_TUN_WITHOUT_HEADER))
+            fcntl.ioctl(descriptor, _TUNSETIFF, _IFREQ.pack(name.encode(), flags))
         except BaseException:
             os.close(descriptor)
             raise
@@ -129,7 +153,7 @@ def _opened(host: Host, name: str) -> int:
         with threads.uninterrupted():
             return host.run(attached)
     except OSError as error:
-        raise TunError(f"cannot make the tun interface {name}: {error.strerror}") from error
+        raise TunError(f"cannot make the interface {name}: {error.strerror}") from error
 
 
 def _set_up(index: int, mtu: int) -> Callable[[IPRoute], None]:

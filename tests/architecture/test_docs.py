@@ -78,7 +78,7 @@ def _check_command(words: list[str]) -> None:
     command: click.Command = main
     context = click.Context(main)
     for position, word in enumerate(words):
-        if not isinstance(command, click.Group):
+        if not isinstance(command, click.Group) or (command.invoke_without_command and word.startswith("-")):
             options = {name for each in command.params for name in each.opts}
             shown = words[position : words.index("--") if "--" in words else None]
             assert {each.partition("=")[0] for each in shown if each.startswith("-")} <= options, words

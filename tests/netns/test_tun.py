@@ -12,6 +12,7 @@ from xsocket.wire.ethernet import Ethernet
 from xsocket.wire.icmp import ECHO_REQUEST, IcmpPacket, build_icmp
 from xsocket.wire.ip import Ipv4
 from xsocket_netns import Host, Lab, NetlinkRefusedError, Tun, TunError
+from xsocket_netns.tun import add_tap
 
 pytestmark = pytest.mark.netns
 
@@ -99,3 +100,12 @@ def test_an_mtu_that_is_none_is_refused(host: Host) -> None:
     with pytest.raises(NetlinkRefusedError):
         Tun(host, mtu=10)
     Tun(host).close()
+
+
+def test_a_tap_waits_for_another_program(host: Host) -> None:
+    made = add_tap(host, mtu=1400)
+    assert host.run(socket.if_nametoindex, "tap0") == host.interface("tap0").index == made.index
+    shown = host.command(["ip", "-details", "link", "show", "tap0"]).stdout
+    assert "type tap" in shown
+    assert "persist on" in shown
+    assert "mtu 1400" in shown

@@ -102,13 +102,15 @@ class DirectCalls:
     def nudge(self, tcb: Tcb) -> None:
         """Nobody waits."""
 
-    def release(self, tcb: Tcb) -> None:
+    def release(self, tcb: Tcb, connection: Connection) -> None:
+        del connection
         self._station.host.release(self._station.now, tcb)
 
     def configure(self, tcb: Tcb, rules: Mapping[str, Any]) -> None:
         self._station.host.configure(self._station.now, tcb, replace(tcb.config, **rules))
 
-    def abort(self, tcb: Tcb) -> None:
+    def abort(self, tcb: Tcb, connection: Connection) -> None:
+        del connection
         self._station.host.abort(self._station.now, tcb)
 
     def abandon(self, tcb: Tcb) -> bool:

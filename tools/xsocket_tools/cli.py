@@ -44,10 +44,17 @@ SUBCOMMANDS = {
         "xsocket_tools.exploration.command:explore", "Try every interleaving of two ends, and check each."
     ),
     "fmt": Subcommand("xsocket_tools.scenarios.fmt_command:fmt", "Format scenario scripts, or check them."),
+    "fuzz": Subcommand(
+        "xsocket_tools.fuzzing.command:fuzz",
+        "Put cases to a TCP until a rule is broken, and make them small.",
+    ),
     "grid": Subcommand(
         "xsocket_tools.grid.command:grid", "Show what each kind of segment does in each state."
     ),
     "lab": Subcommand("xsocket_tools.lab_commands:lab", "Make, list, enter and remove labs."),
+    "learn": Subcommand(
+        "xsocket_tools.learning.command:learn", "Learn the state machine of a TCP, and compare two of them."
+    ),
     "mutants": Subcommand(
         "xsocket_tools.mutants.command:mutants", "Plant bugs in the engine, and see which the scenarios find."
     ),

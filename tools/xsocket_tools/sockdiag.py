@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xsocket.state import State
@@ -72,15 +72,18 @@ class SockDiag:
 
         It finds what has no socket, too: half-open, TIME-WAIT.
         """
-        family = socket.AF_INET if four_tuple.family == 4 else socket.AF_INET6
-        local, remote = (
-            socket.inet_pton(family, address).ljust(16, b"\0")
-            for address in (four_tuple.local_address, four_tuple.remote_address)
-        )
-        ports = struct.pack("!HH", four_tuple.local_port, four_tuple.remote_port)
-        body = _request(family, ports + local + remote + _NO_COOKIE)
-        found = next(iter(self._ask(_SOCK_DIAG_BY_FAMILY, 0, body)), None)
+        found = next(iter(self._ask(_SOCK_DIAG_BY_FAMILY, 0, _request_for(four_tuple))), None)
         return None if found is None else _STATES.get(found.state)
+
+    def abort(self, four_tuples: Iterable[FourTuple], cookie: int | None = None) -> None:
+        """Abort connections, local end first, in whatever state, as far as the kernel can; see `destroy`.
+
+        One that is none is passed over: the kernel would take its listener for what is meant. So is one whose
+        socket has not the *cookie* (SO_COOKIE), if that is given.
+        """
+        for four_tuple in four_tuples:
+            if self.state(four_tuple) is not None:
+                list(self._ask(_SOCK_DESTROY, _NLM_F_ACK, _request_for(four_tuple, cookie)))
 
     def waiting(self) -> int:
         """Return how many connections wait to be accepted, all listeners together."""
@@ -117,6 +120,17 @@ class SockDiag:
                 at += length + 3 & ~3
             if not flags & _NLM_F_DUMP:
                 return
+
+
+def _request_for(four_tuple: FourTuple, cookie: int | None = None) -> bytes:
+    family = socket.AF_INET if four_tuple.family == 4 else socket.AF_INET6
+    local, remote = (
+        socket.inet_pton(family, address).ljust(16, b"\0")
+        for address in (four_tuple.local_address, four_tuple.remote_address)
+    )
+    ports = struct.pack("!HH", four_tuple.local_port, four_tuple.remote_port)
+    ending = _NO_COOKIE if cookie is None else struct.pack("=III", 0, cookie & 0xFFFFFFFF, cookie >> 32)
+    return _request(family, ports + local + remote + ending)
 
 
 def _request(family: int, socket_id: bytes, states: int = _EVERY_STATE) -> bytes:

@@ -82,9 +82,7 @@ def read(path: Path) -> Mutant:
     if unknown:
         raise MutantError(f"{path}: a mutant has no {', '.join(unknown)}")
     empty = [
-        name
-        for name in found
-        if not isinstance(found[name], str) or not (found[name] or name == "after")
+        name for name in found if not isinstance(found[name], str) or not (found[name] or name == "after")
     ]
     if empty:
         raise MutantError(f"{path}: {', '.join(empty)} has to be text")

@@ -1,4 +1,7 @@
-"""Trying mutants: each in a copy of the engine, in a process of its own, with every script of the library."""
+"""Trying mutants: each in a copy of the engine, in a process of its own, with every script of the library.
+
+`planted`, `told_by` and `tried` are the same whatever they are tried with; see `fuzzed`.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from threading import Event
+from typing import Any, Final, NamedTuple, TypeVar
 
 import xsocket
 from xsocket_tools.mutants.mutant import Mutant, MutantError, mutated
@@ -27,6 +31,8 @@ SLOWNESS: Final = 10
 """How many times as long as the engine without a bug a mutant may take: then it is held never to end."""
 
 _TRIAL: Final = "xsocket_tools.mutants.trial"
+
+T = TypeVar("T")
 
 
 class Library(NamedTuple):
@@ -63,12 +69,18 @@ class Result(NamedTuple):
 
     @property
     def survived(self) -> bool:
-        """Whether no script noticed."""
-        return self.verdict.script is None
+        """Whether no script noticed, and one could have."""
+        return self.verdict.script is None and not self.mutant.beyond_scripts
+
+    @property
+    def beyond_scripts(self) -> bool:
+        """Whether no script noticed because none can."""
+        return self.verdict.script is None and bool(self.mutant.beyond_scripts)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
         mutant, verdict = self
+        beyond = {"beyond_scripts": mutant.beyond_scripts} if mutant.beyond_scripts else {}
         return {
             "name": mutant.name,
             "file": mutant.file,
@@ -77,6 +89,7 @@ class Result(NamedTuple):
             "killed_by": verdict.script,
             "line": verdict.line,
             "message": verdict.message,
+            **beyond,
         }
 
 
@@ -99,7 +112,7 @@ def time_limit(scripts: Library) -> float:
         MutantError: A script fails, so that it could not tell a mutant.
     """
     began = time.perf_counter()
-    with _copy() as place:
+    with copied() as place:
         verdict = _try(place, scripts, limit_s=None)
     if verdict.script is not None:
         raise MutantError(
@@ -124,15 +137,32 @@ def results(
         MutantError: A mutant cannot be put into the engine, which is found out before any is tried, or the
             engine cannot be imported with it.
     """
+    return tried(mutants, lambda mutant, _: attempt(mutant, scripts, limit_s=limit_s), workers)
+
+
+def tried(
+    mutants: Sequence[Mutant], attempted: Callable[[Mutant, Event], T], workers: int
+) -> Generator[tuple[int, T]]:
+    """Try every mutant; yield the place of each in the list with what became of it, as they end.
+
+    Args:
+        mutants: What to try.
+        attempted: Tries one; the event is set when nobody wants to know any more.
+        workers: How many at once.
+
+    Raises:
+        MutantError: See `results`.
+    """
     check(mutants)
-    pool = ThreadPoolExecutor(workers)
+    pool, stopped = ThreadPoolExecutor(workers), Event()
     try:
-        waiting: dict[Future[Result], int] = {
-            pool.submit(attempt, mutant, scripts, limit_s=limit_s): at for at, mutant in enumerate(mutants)
+        waiting: dict[Future[T], int] = {
+            pool.submit(attempted, mutant, stopped): at for at, mutant in enumerate(mutants)
         }
         for future in as_completed(waiting):
             yield waiting[future], future.result()
     finally:
+        stopped.set()
         pool.shutdown(cancel_futures=True)
 
 
@@ -155,46 +185,87 @@ def check(mutants: Sequence[Mutant]) -> None:
 
 def attempt(mutant: Mutant, scripts: Library, *, limit_s: float) -> Result:
     """Try one mutant; see `results`."""
-    with _copy() as place:
-        path = place / mutant.file
-        path.write_text(mutated(mutant, place / PACKAGE.name), encoding="utf-8")
-        for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
-            compiled.unlink()
+    with planted(mutant) as place:
         return Result(mutant, _try(place, scripts, limit_s, mutant.name, mutant.rule))
 
 
 @contextmanager
-def _copy() -> Iterator[Path]:
+def planted(mutant: Mutant) -> Iterator[Path]:
+    """Make a copy of the engine with the bug in it; give the directory that it lies in."""
+    with copied() as place:
+        path = place / mutant.file
+        path.write_text(mutated(mutant, place / PACKAGE.name), encoding="utf-8")
+        for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+            compiled.unlink()
+        yield place
+
+
+@contextmanager
+def copied() -> Iterator[Path]:
     """Make a copy of the engine, with what is compiled of it; give the directory that it lies in."""
     with tempfile.TemporaryDirectory(prefix="xsocket-mutant-") as place:
         shutil.copytree(PACKAGE, Path(place, PACKAGE.name))
         yield Path(place)
 
 
+class Told(NamedTuple):
+    """What a trial has told.
+
+    Attributes:
+        lines: The lines that it wrote whole, without that on its engine.
+        in_time: Whether it ended by itself.
+        reason: Why it ended, if it was not because it was done: the last line of its error, or its status.
+    """
+
+    lines: list[dict[str, Any]]
+    in_time: bool
+    reason: str
+
+
+def told_by(place: Path, module: str, argument: str, data: bytes, limit_s: float | None) -> Told:
+    """Run a trial on the engine in *place*.
+
+    Args:
+        place: Has a copy of the engine; see `planted`.
+        module: The trial; it begins by `reporting.reporting`.
+        argument: For it.
+        data: What it reads on standard input.
+        limit_s: How long it may take, seconds; None for any time.
+    """
+    path = os.pathsep.join([str(place), *filter(None, sys.path)])
+    command = [sys.executable, "-P", "-m", module, argument]
+    environment = {**os.environ, "PYTHONPATH": path}
+    try:
+        ended = subprocess.run(  # noqa: S603  # this interpreter, and a module of ours
+            command, input=data, env=environment, capture_output=True, timeout=limit_s, check=False
+        )
+    except subprocess.TimeoutExpired as late:
+        return Told(_lines_of(place, late.stdout or b""), False, "")
+    reason = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    return Told(_lines_of(place, ended.stdout), True, reason or f"exit status {ended.returncode}")
+
+
+def _lines_of(place: Path, output: bytes) -> list[dict[str, Any]]:
+    lines = _lines(output)
+    if lines:
+        engine = Path(lines[0]["engine"])
+        assert engine.is_relative_to(place), f"the engine that was tried is {engine}, not the copy"
+    return lines[1:]
+
+
 def _try(
     place: Path, scripts: Library, limit_s: float | None, name: str = "the engine", rule: str = ""
 ) -> Verdict:
     """Run the scripts on the engine in *place*, those of *rule* first."""
-    path = os.pathsep.join([str(place), *filter(None, sys.path)])
-    command = [sys.executable, "-P", "-m", _TRIAL, rule]
-    environment = {**os.environ, "PYTHONPATH": path}
-    try:
-        ended = subprocess.run(  # noqa: S603  # this interpreter, and a module of ours
-            command, input=scripts.jobs, env=environment, capture_output=True, timeout=limit_s, check=False
-        )
-    except subprocess.TimeoutExpired as late:
-        *_, last = _lines(late.stdout or b"") or [{}]
+    told = told_by(place, _TRIAL, rule, scripts.jobs, limit_s)
+    last = told.lines[-1] if told.lines else {}
+    if not told.in_time:
         if "script" not in last:
-            raise MutantError(f"{name}: nothing ran within {limit_s:.0f} s") from None
+            raise MutantError(f"{name}: nothing ran within {limit_s:.0f} s")
         return Verdict(last["script"], 0, f"time limit: it had not ended after {limit_s:.0f} s")
-    told = _lines(ended.stdout)
-    if not told or "failed" not in told[-1]:
-        reason = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise MutantError(f"{name} cannot be tried: {reason or f'exit status {ended.returncode}'}")
-    engine = Path(told[0]["engine"])
-    assert engine.is_relative_to(place), f"the engine that was tried is {engine}, not the copy"
-    end = told[-1]
-    return Verdict() if end["failed"] is None else Verdict(end["failed"], end["line"], end["message"])
+    if "failed" not in last:
+        raise MutantError(f"{name} cannot be tried: {told.reason}")
+    return Verdict() if last["failed"] is None else Verdict(last["failed"], last["line"], last["message"])
 
 
 def _lines(output: bytes) -> list[dict[str, Any]]:

@@ -1,33 +1,25 @@
 """One trial, in a process of its own: runs scripts on the engine that is first on the path, up to a failure.
 
 Reads a pickled list of jobs from standard input. Its argument is a rule; the scripts of that rule come first,
-which are the likeliest to fail, and say most when they do. Writes an object of JSON on each line of standard
-output: which engine it has, which script comes next, and what became of them.
+which are the likeliest to fail, and say most when they do. Tells which script comes next, and what became of
+them; see `reporting`.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import pickle
 import re
-import resource
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import xsocket
+from xsocket_tools.mutants.reporting import Tell, reporting
 from xsocket_tools.scenarios.execution import perform
 from xsocket_tools.scenarios.plan import Job
 
-_MOST_MEMORY: Final = 2 << 30
-"""A mutant that never ends may ask for more and more."""
-
 _PART: Final = re.compile(r"[-. ]")
-
-Tell = Callable[[dict[str, Any]], None]
 
 
 def try_all(jobs: Iterable[Job], tell: Tell) -> None:
@@ -65,16 +57,7 @@ def nearest_first(jobs: Iterable[Job], rule: str) -> list[Job]:
 
 def main() -> None:
     """Do what the module says."""
-    limit = resource.getrlimit(resource.RLIMIT_AS)[1]
-    most = _MOST_MEMORY if limit == resource.RLIM_INFINITY else min(limit, _MOST_MEMORY)
-    resource.setrlimit(resource.RLIMIT_AS, (most, limit))
-    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as report:
-        sys.stdout = sys.stderr  # code in a script may print
-
-        def tell(line: dict[str, Any]) -> None:
-            print(json.dumps(line), file=report, flush=True)
-
-        tell({"engine": xsocket.__file__})
+    with reporting() as tell:  # code in a script may print
         jobs = pickle.load(sys.stdin.buffer)  # noqa: S301  # our parent wrote it
         try_all(nearest_first(jobs, sys.argv[1]), tell)
 

@@ -61,6 +61,17 @@ def test_a_survivor_is_a_failure(place: Path) -> None:
     assert "2 mutants: 1 killed, 1 survived, by 1 scripts in" in result.stdout
 
 
+def test_what_no_script_can_show_is_no_failure(place: Path) -> None:
+    (place / "tests/mutants/slow_clock.toml").write_text(SLOW_CLOCK + 'beyond_scripts = "it has no words"\n')
+    result = called("-j", "2")
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["slow_clock", "RFC", "9293", "3.4.1", "none", "can:", "it", "has", "no", "words"] in lines
+    assert "2 mutants: 1 killed, 0 survived, 1 beyond scripts, by 1 scripts in" in result.stdout
+    printed = json.loads(called("--json", "-j", "2").stdout)
+    assert (printed["killed"], printed["survived"], printed["beyond_scripts"]) == (1, 0, 1)
+
+
 def test_json_has_numbers_and_results(place: Path) -> None:
     (place / "tests/mutants/slow_clock.toml").write_text(SLOW_CLOCK)
     result = called("--json", "-j", "2")
@@ -68,7 +79,7 @@ def test_json_has_numbers_and_results(place: Path) -> None:
     printed = json.loads(result.stdout)
     assert printed.pop("seconds") > 0
     slow, wrong = printed.pop("results")
-    assert printed == {"mutants": 2, "killed": 1, "survived": 1, "scripts": 1}
+    assert printed == {"mutants": 2, "killed": 1, "survived": 1, "beyond_scripts": 0, "scripts": 1}
     assert (slow["name"], slow["killed_by"], slow["line"]) == ("slow_clock", None, 0)
     assert wrong == {
         "name": "wrong_reset",
@@ -127,6 +138,8 @@ def test_the_library_kills_every_mutant_of_the_engine(monkeypatch: pytest.Monkey
     result = called("--json", "-j", "2")
     assert result.exit_code in (0, 1), result.stderr
     printed = json.loads(result.stdout)
-    assert [each["name"] for each in printed["results"] if each["killed_by"] is None] == []
+    left = [each for each in printed["results"] if each["killed_by"] is None]
+    assert [each["name"] for each in left if "beyond_scripts" not in each] == []
     assert printed["survived"] == 0
-    assert printed["killed"] == printed["mutants"] >= 30
+    assert printed["beyond_scripts"] == len(left)
+    assert printed["killed"] + printed["beyond_scripts"] == printed["mutants"] >= 80

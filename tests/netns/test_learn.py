@@ -1,0 +1,65 @@
+"""Learning the kernel of this machine, and the engine on the wire."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from support.learning import STORED, check_stored, told_apart
+from xsocket_tools.fuzzing.target import Target
+from xsocket_tools.learning.alphabet import alphabet_of
+from xsocket_tools.learning.asked import target_named
+from xsocket_tools.learning.learner import learn
+from xsocket_tools.learning.machine import load
+
+pytestmark = pytest.mark.netns
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+LINUX = "6.18."
+"""The release whose machines are stored."""
+
+
+@pytest.fixture(scope="module")
+def kernel(runtime_directory: object) -> Iterator[Target]:
+    del runtime_directory  # it is set by now
+    with target_named("kernel") as target:
+        yield target
+
+
+@pytest.mark.skipif(not os.uname().release.startswith(LINUX), reason=f"this is not Linux {LINUX[:-1]}")
+@pytest.mark.parametrize(("role", "alphabet"), STORED, ids=["-".join(each) for each in STORED])
+def test_linux_is_as_stored(kernel: Target, role: str, alphabet: str) -> None:
+    check_stored(kernel, "linux-6.18", role, alphabet)
+
+
+def test_the_engine_on_the_wire_is_as_in_virtual_time() -> None:
+    with target_named("wire") as wire:
+        learned = learn(wire, alphabet_of("basic", "server"), "server").machine
+    stored = load("engine-server-basic")
+    assert told_apart(stored, learned) == []
+    assert learned.table == stored.table
+
+
+@pytest.mark.parametrize(("alphabet", "letters", "seconds"), [("basic", 13, 5.0), ("flags", 129, 15.0)])
+def test_it_takes_little_time(
+    xsocket: Run,
+    parsed: Callable[[Any], Any],
+    alphabet: str,
+    letters: int,
+    seconds: float,
+    record_property: Callable[[str, object], None],
+) -> None:
+    found = parsed(xsocket("learn", "--on", "kernel", "--alphabet", alphabet, "--json"))
+    record_property(f"seconds to learn the kernel by {letters} letters", found["seconds"])
+    assert found["letters"] == letters
+    assert found["seconds"] < seconds
+    assert found["machine"]["release"] == os.uname().release
+
+
+def test_an_ordinary_user_can_learn(as_ordinary_user: Run) -> None:
+    done = as_ordinary_user("-m", "xsocket_tools.cli", "learn", "--on", "kernel", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["states"] == 4

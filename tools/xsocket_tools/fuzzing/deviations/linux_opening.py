@@ -1,0 +1,313 @@
+"""What Linux 6.18 does otherwise before a connection is established."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from xsocket.segment import ACK, RST, SYN
+from xsocket.state import State
+from xsocket_tools.fuzzing.case import Call
+from xsocket_tools.fuzzing.deviations.mechanism import Deviation, Moment
+from xsocket_tools.fuzzing.deviations.telling import (
+    came_of,
+    has,
+    is_about,
+    lacks,
+    acks_all,
+    is_gone,
+    is_there,
+    says_nothing,
+    says_one_ack,
+    says_reset_for_it,
+    wanted,
+    was_in,
+)
+from xsocket_tools.fuzzing.oracle import rules
+from xsocket_tools.fuzzing.oracle.expectation import Want
+from xsocket_tools.fuzzing.oracle.shadow import MASK, length_of
+from xsocket_tools.fuzzing.oracle.then import Then
+
+_HALF_OPEN: Final = State.SYN_RECEIVED
+
+
+def _is_another_syn(moment: Moment) -> bool:
+    return is_about(moment, rules.SYN_INSTEAD) and says_reset_for_it(moment) and is_gone(moment)
+
+
+def _has_wrong_ack(moment: Moment) -> bool:
+    """Whether a half-open connection gets an acknowledgment of anything but its SYN+ACK."""
+    segment, shadow = moment.segment, moment.shadow
+    if segment is None or shadow is None or not segment.flags & ACK or not was_in(moment, _HALF_OPEN):
+        return False
+    return shadow.is_half_open and segment.acknowledgment != shadow.snd_nxt
+
+
+def _is_reset_for_wrong_ack(moment: Moment) -> bool:
+    other = is_about(moment, rules.UNACCEPTABLE, rules.OLD_TIMESTAMP)
+    return other and _has_wrong_ack(moment) and says_reset_for_it(moment) and is_there(moment)
+
+
+def _is_syn_with_wrong_ack(moment: Moment) -> bool:
+    lives = moment.after is _HALF_OPEN and has(moment, SYN | ACK)
+    return is_about(moment, rules.SYN_INSTEAD) and says_reset_for_it(moment) and lives
+
+
+def _is_reset_with_wrong_ack(moment: Moment) -> bool:
+    ignored = is_about(moment, rules.RST_IN_WINDOW) and says_nothing(moment) and is_there(moment)
+    return ignored and has(moment, RST) and _has_wrong_ack(moment)
+
+
+def _is_exact_reset_with_wrong_ack(moment: Moment) -> bool:
+    lives = is_about(moment, rules.STATE) and moment.after is _HALF_OPEN and says_nothing(moment)
+    return lives and came_of(moment, rules.RST_EXACT) and has(moment, RST | ACK)
+
+
+def _is_syn_on_fast_one(moment: Moment) -> bool:
+    fast = moment.shadow is not None and moment.shadow.fast and was_in(moment, _HALF_OPEN)
+    challenged = is_about(moment, rules.SYN_SYNCHRONIZED) and has(moment, SYN)
+    return fast and challenged and says_reset_for_it(moment) and is_there(moment)
+
+
+def _is_simultaneous_syn_ack(moment: Moment) -> bool:
+    if not is_about(moment, rules.SIMULTANEOUS) or not wanted(moment, Want.SILENCE):
+        return False
+    bare = [each for each in moment.sent if not each.payload]
+    return (
+        len(bare) == 1 and bare[0] == moment.sent[0] and is_there(moment) and acks_all(bare[0], moment.shadow)
+    )
+
+
+def _is_syn_again_at_simultaneous(moment: Moment) -> bool:
+    active = moment.shadow is not None and not moment.shadow.passive and was_in(moment, _HALF_OPEN)
+    again = is_about(moment, rules.SYN_AGAIN) and has(moment, SYN) and lacks(moment, ACK)
+    return active and again and says_one_ack(moment) and is_there(moment)
+
+
+def _is_ack_of_nothing(moment: Moment) -> bool:
+    segment, shadow = moment.segment, moment.shadow
+    if segment is None or shadow is None or shadow.passive or not has(moment, ACK):
+        return False
+    refused = is_about(moment, rules.WRONG_ACK_SYN_RECEIVED, rules.RESET_NUMBERS) and was_in(
+        moment, _HALF_OPEN
+    )
+    moved = moment.after not in (None, _HALF_OPEN)
+    return refused and segment.acknowledgment == shadow.iss and moved
+
+
+def _is_told_of_a_reset(moment: Moment) -> bool:
+    answer = moment.answer
+    if answer is None or not is_about(moment, rules.ERROR) or answer.error != "ConnectionResetError":
+        return False
+    return moment.violation.got.startswith("ConnectionRefusedError was due")
+
+
+def _is_cookie_without_room(moment: Moment) -> bool:
+    due = is_about(moment, rules.POOL_FULL) and wanted(moment, Want.RESET) and was_in(moment, None)
+    return (
+        due
+        and says_nothing(moment)
+        and is_gone(moment)
+        and moment.shadow is not None
+        and bool(moment.shadow.cookies)
+    )
+
+
+def _has_fin_without_text(moment: Moment) -> bool:
+    """Whether this end has finished with nothing of the text that OPEN was given."""
+    shadow = moment.shadow
+    if shadow is None or shadow.passive or shadow.iss is None or not was_in(moment, _HALF_OPEN):
+        return False
+    finished = is_about(moment, rules.STATE, rules.SENT_TEXT_SEQ, rules.SENT_FIN) and shadow.closing
+    bare = not any(each.payload for each in moment.sent)
+    return finished and bare and shadow.unsent > 0 and moment.after in (State.FIN_WAIT_1, State.CLOSING)
+
+
+def _is_syn_ack_with_text(moment: Moment) -> bool:
+    """Whether a SYN+ACK with the peer's own number, and more behind it, gets an ACK in SYN-RECEIVED."""
+    segment = moment.segment
+    if (
+        segment is None
+        or not has(moment, SYN | ACK)
+        or length_of(segment) < 2
+        or not was_in(moment, _HALF_OPEN)
+    ):
+        return False
+    due = came_of(moment, rules.SYN_INSTEAD, rules.SIMULTANEOUS) and moment.after is _HALF_OPEN
+    if not due or len(moment.sent) != 1:
+        return False
+    sent = moment.sent[0]
+    numbers = (sent.seq, sent.acknowledgment) == (segment.acknowledgment, (segment.seq + 1) & MASK)
+    return numbers and sent.flags == ACK and not sent.payload
+
+
+def _is_old_syn_for_taken_over(moment: Moment) -> bool:
+    shadow = moment.shadow
+    if shadow is None or not shadow.took_over or not is_about(moment, rules.SYN_SYN_SENT):
+        return False
+    return has(moment, SYN) and lacks(moment, ACK) and says_nothing(moment) and moment.after is State.SYN_SENT
+
+
+def _is_told_by_another_name(moment: Moment) -> bool:
+    answer = moment.answer
+    if answer is None or not is_about(moment, rules.ERROR) or answer.error not in ("EPROTO", "ENOPROTOOPT"):
+        return False
+    return moment.violation.got.startswith(("HostUnreachableError was due", "ConnectionRefusedError was due"))
+
+
+def _is_send_too_early(moment: Moment) -> bool:
+    call, answer = moment.operation, moment.answer
+    if (
+        not isinstance(call, Call)
+        or call.name != "send"
+        or answer is None
+        or not is_about(moment, rules.SEND)
+    ):
+        return False
+    active = moment.shadow is not None and not moment.shadow.passive
+    return active and was_in(moment, State.SYN_SENT, _HALF_OPEN) and answer.error == "BlockingIOError"
+
+
+OPENING: Final = (
+    Deviation(
+        "another SYN where the third segment was due",
+        "RFC 9293 3.10.7.4 fourth",
+        "The RFC returns a passive open to LISTEN and says nothing, so that the peer's next SYN finds it there. "
+        "Linux sends a reset as well. The peer's SYN is repeated either way.",
+        "tcp_check_req",
+        _is_another_syn,
+        Then.GOES_ON,
+    ),
+    Deviation(
+        "a wrong acknowledgment, and something else wrong, in SYN-RECEIVED",
+        "RFC 9293 3.10.7.4 first",
+        "Linux looks at the acknowledgment before anything else and answers a wrong one with a reset, as section "
+        "3.5.2 has it for every state before ESTABLISHED. The order of section 3.10.7.4 has the sequence number "
+        "first.",
+        "tcp_check_req",
+        _is_reset_for_wrong_ack,
+        Then.GOES_ON,
+    ),
+    Deviation(
+        "another SYN with a wrong acknowledgment in SYN-RECEIVED",
+        "RFC 9293 3.10.7.4 fourth",
+        "As Linux looks at the acknowledgment first, it resets the SYN+ACK and keeps the half-open connection, "
+        "where the RFC returns to LISTEN.",
+        "tcp_check_req",
+        _is_syn_with_wrong_ack,
+    ),
+    Deviation(
+        "a reset in the window with a wrong acknowledgment in SYN-RECEIVED",
+        "RFC 9293 3.10.7.4 second, 3)",
+        "As Linux looks at the acknowledgment first, and does not answer a reset with a reset, it ignores the "
+        "segment, where RFC 5961 has a challenge ACK.",
+        "tcp_check_req, tcp_v4_send_reset",
+        _is_reset_with_wrong_ack,
+        Then.GOES_ON,
+    ),
+    Deviation(
+        "a reset with the right number and a wrong acknowledgment in SYN-RECEIVED",
+        "RFC 9293 3.10.7.4 second, 2)",
+        "As Linux looks at the acknowledgment first, the reset does not end the half-open connection. The RFC "
+        "does not look at the acknowledgment of a reset in this state.",
+        "tcp_check_req",
+        _is_exact_reset_with_wrong_ack,
+    ),
+    Deviation(
+        "a SYN on a connection that Fast Open has established",
+        "RFC 5961 4.2",
+        "Before the third segment Linux treats it as half-open: it answers another SYN with a reset, and does not "
+        "end the connection, so that no spoofed SYN can. The RFC has a challenge ACK.",
+        "tcp_check_req",
+        _is_syn_on_fast_one,
+        Then.GOES_ON,
+    ),
+    Deviation(
+        "the SYN+ACK of a simultaneous open is acknowledged",
+        "RFC 9293 3.5 figure 7",
+        "It establishes the connection, and then its SYN lies outside the window: Linux acknowledges it, with a "
+        "block that says that the SYN came twice (RFC 2883). In figure 7 nothing more is sent.",
+        "tcp_validate_incoming, tcp_data_queue",
+        _is_simultaneous_syn_ack,
+        Then.GOES_ON,
+    ),
+    Deviation(
+        "a SYN that comes again in a simultaneous open",
+        "RFC 9293 3.8.1",
+        "Its SYN+ACK may have been lost, so it should go again. Linux has a socket by then, for which the SYN lies "
+        "outside the window, and sends a challenge ACK. The SYN+ACK goes again by its timer.",
+        "tcp_validate_incoming",
+        _is_syn_again_at_simultaneous,
+        Then.GOES_ON,
+    ),
+    Deviation(
+        "an acknowledgment of nothing establishes a simultaneous open",
+        "RFC 9293 3.10.7.4 fifth",
+        "In SYN-RECEIVED the RFC wants SND.UNA < SEG.ACK, and a reset for anything else. After a simultaneous open "
+        "SND.UNA of Linux is still the number of its SYN, and an acknowledgment of just that, which acknowledges "
+        "nothing, is not too old: the connection is established, though its SYN may have been lost.",
+        "tcp_rcv_state_process, tcp_ack",
+        _is_ack_of_nothing,
+        finding="simultaneous-open-without-acknowledgment",
+    ),
+    Deviation(
+        "a reset in SYN-RECEIVED after an active OPEN",
+        "RFC 9293 3.10.7.4 second",
+        'The RFC says "connection refused" to the user. Linux does so in SYN-SENT alone, and says ECONNRESET in all '
+        "states behind it.",
+        "tcp_reset",
+        _is_told_of_a_reset,
+        Then.GOES_ON,
+    ),
+    Deviation(
+        "a cookie comes back where the queue is full",
+        "tcp_abort_on_overflow",
+        "The sysctl has Linux reset who finds the queue full. It does so for half-open connections; an ACK that "
+        "brings a cookie is dropped in any case.",
+        "cookie_v4_check, tcp_get_cookie_sock",
+        _is_cookie_without_room,
+        Then.GOES_ON,
+    ),
+    Deviation(
+        "CLOSE before the text of OPEN could go",
+        "RFC 9293 3.10.4",
+        "The RFC queues CLOSE behind the text in SYN-RECEIVED. Linux has not taken the text (see SEND before the "
+        "connection is established), and sends its FIN at once.",
+        "tcp_close_state",
+        _has_fin_without_text,
+    ),
+    Deviation(
+        "a SYN+ACK with text in SYN-RECEIVED",
+        "RFC 9293 3.10.7.4 first, fourth",
+        "Linux strips the SYN of a SYN+ACK that has the number of the peer's SYN, and finds a third segment: it "
+        "makes a socket, which then answers the SYN with a challenge ACK and stays in SYN-RECEIVED, where its user "
+        "can accept it. A passive open of the RFC goes back to LISTEN, a simultaneous one is established.",
+        "tcp_check_req, tcp_validate_incoming",
+        _is_syn_ack_with_text,
+    ),
+    Deviation(
+        "a SYN with an old timestamp where a connection in TIME-WAIT was taken over",
+        "RFC 7323 5.3 R1",
+        "Linux remembers the timestamp of the connection before and drops a SYN whose own is older. To the RFC they "
+        "are two connections.",
+        "tcp_rcv_synsent_state_process, tcp_twsk_unique",
+        _is_old_syn_for_taken_over,
+    ),
+    Deviation(
+        "errors of routers by other names",
+        "RFC 9293 3.9.2.2",
+        "The RFC leaves open how an error is told. Linux says EPROTO or ENOPROTOOPT where this project says that "
+        "the host is unreachable, or the connection refused.",
+        "icmp_err_convert, icmpv6_err_convert",
+        _is_told_by_another_name,
+        Then.GOES_ON,
+    ),
+    Deviation(
+        "SEND before the connection is established",
+        "RFC 9293 3.10.2",
+        "The RFC queues the text. A socket of Linux that does not wait says EAGAIN until the connection is "
+        "established; one that waits does so until then.",
+        "tcp_sendmsg_locked, sk_stream_wait_connect",
+        _is_send_too_early,
+        Then.GOES_ON,
+    ),
+)

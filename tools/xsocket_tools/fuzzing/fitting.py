@@ -1,0 +1,74 @@
+"""What of a case a target can play: cases are made for time that costs nothing, and for the engine's rules."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol, runtime_checkable
+
+from xsocket_tools.fuzzing.case import Case, Operation, Say, Tick
+from xsocket_tools.fuzzing.cast import PEERS
+from xsocket_tools.fuzzing.options import MOST_OCTETS
+from xsocket_tools.fuzzing.target import TakesBatches, Target
+
+MOST_WAITING_S: Final = 0.001
+"""How long one case may let real time pass, in all: as long as the rest of it takes."""
+
+
+LINK_MSS: Final = {4: 1460, 6: 1440}
+_EXTENSIONS: Final = frozenset({"ip options", "destination options", "unknown option", "trailer"})
+_MOST_EXTENSION: Final = 16
+
+
+@runtime_checkable
+class _Choosy(Protocol):
+    """A target that lacks some of the rules."""
+
+    def unsupported(self, rules: tuple[tuple[str, object], ...]) -> list[str]:
+        """Return the names of those of *rules* by which it cannot play."""
+        ...
+
+
+def fits(case: Case, target: Target) -> Case:
+    """Return *case* as *target* can play it.
+
+    A target in real time waits no longer than `MOST_WAITING_S`: what would pass beyond that is left out, and
+    nothing that takes longer than a moment happens by itself. Segments that should arrive together come one
+    after the other where the target takes one at a time. Rules that it lacks are left out.
+    """
+    rules = case.rules
+    if isinstance(target, _Choosy) and (lacks := target.unsupported(rules)):
+        rules = tuple(rule for rule in rules if rule[0] not in lacks)
+    operations = case.operations
+    if not isinstance(target, TakesBatches):
+        operations = tuple(_one_by_one(each) for each in operations)
+    if not target.is_virtual:
+        operations = _hurried(tuple(_short_enough(each) for each in operations))
+    return case._replace(operations=operations, rules=rules)
+
+
+def _one_by_one(operation: Operation) -> Operation:
+    return operation._replace(joined=False) if isinstance(operation, Say) and operation.joined else operation
+
+
+def _short_enough(operation: Operation) -> Operation:
+    """Return a segment with no more text than a frame of the link holds, whatever its headers have."""
+    if not isinstance(operation, Say):
+        return operation
+    most = LINK_MSS[PEERS[operation.peer].version] - (MOST_OCTETS if operation.options else 0)
+    if operation.twist in _EXTENSIONS:
+        most -= _MOST_EXTENSION
+    return operation._replace(text=most) if operation.text > most else operation
+
+
+def _hurried(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
+    """Return *operations* with no more time between them than there is."""
+    left = MOST_WAITING_S
+    kept: list[Operation] = []
+    for operation in operations:
+        if isinstance(operation, Tick):
+            seconds = min(operation.seconds, left)
+            if seconds <= 0:
+                continue
+            left -= seconds
+            operation = Tick(seconds)
+        kept.append(operation)
+    return tuple(kept)

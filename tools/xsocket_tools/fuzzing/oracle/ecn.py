@@ -1,0 +1,45 @@
+"""Explicit congestion notification of RFC 3168, over a shadow: the receiver's echo. Nothing of RFC 9768."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from xsocket.segment import ACK, AE, CWR, ECE, Segment
+from xsocket_tools.fuzzing.oracle.shadow import Shadow
+
+MARKED: Final = 3
+"""The codepoint CE (RFC 3168 section 5)."""
+_CLASSIC: Final = (1, 2)
+"""The modes of tcp_ecn that know RFC 3168 alone."""
+_ASKS: Final = 1
+"""The one of them in which our SYNs ask for it."""
+
+
+def is_agreed(shadow: Shadow, syn: Segment) -> bool | None:
+    """Whether the peer's SYN agrees on ECN as RFC 3168 section 6.1.1 has it; None if nobody can tell."""
+    mode, flags = shadow.config.ecn, syn.flags
+    if not mode:
+        return False
+    if mode not in _CLASSIC or flags & AE:
+        return None
+    if not flags & ACK:  # also where two SYNs cross: each end does as a server would
+        return flags & (ECE | CWR) == ECE | CWR
+    if shadow.open_rtx:
+        return None  # a SYN that goes again may ask for less
+    return mode == _ASKS and flags & (ECE | CWR) == ECE
+
+
+def note_mark(shadow: Shadow, segment: Segment) -> bool:
+    """Take in an acceptable segment with text: CWR ends the echo, and a mark begins it (section 6.1.3).
+
+    Returns:
+        Whether it has to be acknowledged at once.
+    """
+    if not shadow.ecn or not segment.payload:
+        return False
+    before = shadow.echoes_mark
+    if segment.flags & CWR:
+        shadow.echoes_mark = False
+    if segment.ecn == MARKED:
+        shadow.echoes_mark = True
+    return bool(segment.flags & CWR) or before is not shadow.echoes_mark

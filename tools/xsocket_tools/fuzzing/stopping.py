@@ -1,0 +1,54 @@
+"""Ctrl-C and SIGTERM where work is to end well: after the case that is being played."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """Whether somebody wants an end; to be asked now and then.
+
+    Attributes:
+        signal: By which signal; None as long as nobody does.
+    """
+
+    signal: signal.Signals | None = None
+
+    def __call__(self) -> bool:
+        """Whether to end."""
+        return self.signal is not None
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[Stop]:
+    """Give what says whether SIGINT or SIGTERM has come; the second one does what it did before the block."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        stop.signal = signal.Signals(number)
+        restore()
+
+    for number in _SIGNALS:
+        signal.signal(number, note)
+    try:
+        yield stop
+    finally:
+        restore()

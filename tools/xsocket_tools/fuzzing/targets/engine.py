@@ -1,0 +1,226 @@
+"""The engine in this process, in virtual time: the target that costs least and tells most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from socket import SHUT_WR
+from typing import Any, Final
+
+from xsocket import Admission
+from xsocket.connection import Connection
+from xsocket.errors import XsocketError
+from xsocket.fourtuple import FourTuple
+from xsocket.simulation import Cable, SimulatedHost, Simulation
+from xsocket.state import State
+from xsocket.trace import Trace
+from xsocket.wire.link import Frame
+from xsocket_tools.fuzzing.case import config_of
+from xsocket_tools.fuzzing.cast import PEERS, PREFIX, STATION, TARGET
+from xsocket_tools.fuzzing.frames import ARP, Stations, introduction, octets_of
+from xsocket_tools.fuzzing.target import Answer, Counts
+
+LISTENING: Final = 80
+FIRST_CLOSED: Final = 5000
+"""The local port of the first peer that is not served; each other one has the next."""
+FIRST_REMOTE: Final = 40_000
+MTU: Final = 1500
+
+_FOUR_TUPLES: Final = tuple(
+    FourTuple(
+        TARGET[peer.version],
+        LISTENING if peer.served else FIRST_CLOSED + index,
+        peer.address,
+        FIRST_REMOTE + peer.port,
+    )
+    for index, peer in enumerate(PEERS)
+)
+_ADMISSION: Final = Admission(ports=str(LISTENING))
+_ADDRESSES: Final = tuple(f"{TARGET[version]}/{PREFIX[version]}" for version in TARGET)
+
+
+class EngineTarget:
+    """A host of a simulation, alone on a cable whose other end the peers share.
+
+    Args:
+        traced: Keep a trace of the case that runs, which takes time.
+    """
+
+    name = "engine"
+    is_virtual = True
+
+    def __init__(self, *, traced: bool = False) -> None:
+        self._traced = traced
+        self.stations = Stations(b"\x02\x00\x00\x00\x00\x01", STATION)
+        self.begin((), 0)
+
+    def begin(self, rules: tuple[tuple[str, Any], ...], seed: int) -> None:
+        """See `Target.begin`."""
+        self._simulation = Simulation(seed, trace_limit=100_000 if self._traced else 0)
+        self._host: SimulatedHost = self._simulation.host(
+            *_ADDRESSES, name="engine", admission=_ADMISSION, config=config_of(rules)
+        )
+        self._cable: Cable = self._simulation.cable(self._host, mtu=MTU)
+        self._cable.frames.clear()  # it announces its addresses
+        self._known: set[str] = set()
+        self._connections: dict[int, Connection] = {}
+        self.stations = Stations(self._host.mac, STATION)
+
+    @property
+    def trace(self) -> Trace:
+        """What happened in the case, if it is traced."""
+        return self._simulation.trace
+
+    def four_tuple(self, peer: int) -> FourTuple:
+        """See `Target.four_tuple`."""
+        four_tuple = _FOUR_TUPLES[peer]
+        if four_tuple.remote_address not in self._known:
+            self._known.add(four_tuple.remote_address)
+            frame = introduction(self.stations, four_tuple.remote_address, four_tuple.local_address)
+            self._cable.send(frame)
+            self._cable.frames.clear()
+        return four_tuple
+
+    def step(self, frame: bytes | None, now: float) -> Sequence[Frame]:
+        """See `Target.step`."""
+        if now > self._simulation.now:
+            self._pass_time(now)
+        if frame is not None:
+            self._cable.send(frame)
+        return self._sent()
+
+    def batch(self, frames: Sequence[bytes], now: float) -> Sequence[Frame]:
+        """See `TakesBatches.batch`."""
+        if now > self._simulation.now:
+            self._pass_time(now)
+        self._cable.send(*frames)
+        return self._sent()
+
+    def _pass_time(self, until: float) -> None:
+        self._simulation.run_until(self._answer_neighbours, until - self._simulation.now)
+
+    def _answer_neighbours(self) -> None:
+        """Answer whoever asks for the peers' station address, so that the target always knows it."""
+        frames = self._cable.frames
+        if not frames:
+            return
+        asking = [frame for frame in frames if _asks_for_station(frame.data)]
+        for frame in asking:
+            frames.remove(frame)
+        for frame in asking:
+            for peer in self._known:
+                if octets_of(peer) in frame.data:
+                    own = TARGET[6 if ":" in peer else 4]
+                    self._cable.send(introduction(self.stations, peer, own))
+
+    def _sent(self) -> list[Frame]:
+        if not self._cable.frames:
+            return []
+        self._answer_neighbours()
+        frames = [frame for frame in self._cable.frames if not _is_neighbours(frame.data)]
+        self._cable.frames.clear()
+        return frames
+
+    def call(self, peer: int, name: str, now: float, text: bytes = b"", size: int = 0) -> Answer:
+        """See `Target.call`."""
+        if now > self._simulation.now:
+            self._pass_time(now)
+        try:
+            value = self._calls[name](self, peer, text, size)
+        except (OSError, XsocketError) as error:
+            return Answer(self._sent(), None, type(error).__name__)
+        return Answer(self._sent(), value)
+
+    def _open(self, peer: int, text: bytes, size: int) -> None:
+        del size
+        four_tuple = _FOUR_TUPLES[peer]
+        opened = self._host.open(
+            four_tuple.remote_address,
+            four_tuple.remote_port,
+            local_address=four_tuple.local_address,
+            local_port=four_tuple.local_port,
+            data=text or None,
+        )
+        self._keep(peer, opened)
+
+    def _claim(self, peer: int, text: bytes, size: int) -> FourTuple:
+        del text, size
+        claimed = self._host.pool.claim(_FOUR_TUPLES[peer], timeout=0)
+        self._keep(peer, claimed)
+        return claimed.four_tuple
+
+    def _claim_any(self, peer: int, text: bytes, size: int) -> FourTuple:
+        del peer, text, size
+        claimed = self._host.pool.claim(timeout=0)
+        self._keep(_FOUR_TUPLES.index(claimed.four_tuple), claimed)
+        return claimed.four_tuple
+
+    def _keep(self, peer: int, connection: Connection) -> None:
+        connection.setblocking(False)
+        self._connections[peer] = connection
+
+    def _send(self, peer: int, text: bytes, size: int) -> int:
+        del size
+        return self._connection(peer).send(text)
+
+    def _receive(self, peer: int, text: bytes, size: int) -> bytes:
+        del text
+        return self._connection(peer).recv(size)
+
+    def _shutdown(self, peer: int, text: bytes, size: int) -> None:
+        del text, size
+        self._connection(peer).shutdown(SHUT_WR)
+
+    def _close(self, peer: int, text: bytes, size: int) -> None:
+        del text, size
+        self._connection(peer).close()
+
+    def _abort(self, peer: int, text: bytes, size: int) -> None:
+        del text, size
+        self._connection(peer).abort()
+
+    def _connection(self, peer: int) -> Connection:
+        if peer not in self._connections:
+            raise NotClaimedError
+        return self._connections[peer]
+
+    _calls: Final[dict[str, Callable[[EngineTarget, int, bytes, int], Any]]] = {
+        "open": _open,
+        "claim": _claim,
+        "claim any": _claim_any,
+        "send": _send,
+        "receive": _receive,
+        "shutdown": _shutdown,
+        "close": _close,
+        "abort": _abort,
+    }
+
+    def state(self, peer: int) -> State | None:
+        """See `Target.state`."""
+        return self._host.state(_FOUR_TUPLES[peer])
+
+    def counts(self) -> Counts:
+        """See `Target.counts`."""
+        of_stack = self._host.statistics()
+        return Counts(of_stack.connections, of_stack.half_open, of_stack.time_wait, len(self._host.pool))
+
+    def timers(self) -> Sequence[tuple[FourTuple, str, float]]:
+        """See `Target.timers`."""
+        return [(key, timer.value, at) for key, timer, at in self._host.timers()]
+
+    def close(self) -> None:
+        """See `Target.close`."""
+        self._connections.clear()
+
+
+class NotClaimedError(OSError):
+    """Nobody has a connection to the peer in hand."""
+
+
+def _is_neighbours(frame: bytes) -> bool:
+    kind = int.from_bytes(frame[12:14])
+    return kind == ARP or (len(frame) > 54 and frame[20] == 58 and frame[54] in (135, 136))
+
+
+def _asks_for_station(frame: bytes) -> bool:
+    kind = int.from_bytes(frame[12:14])
+    return (kind == ARP and frame[21] == 1) or (len(frame) > 54 and frame[20] == 58 and frame[54] == 135)
