@@ -230,6 +230,10 @@ class Host:
         """Tell the neighbours who has our addresses."""
         self._outbox += self.neighbours.start(now)
 
+    def add_neighbour(self, now: float, address: str, mac: bytes) -> None:
+        """See `Neighbours.add_permanent`."""
+        self._outbox += self.neighbours.add_permanent(now, address, mac)
+
     def collect_from_kernel(self, now: float) -> int:
         """Let go of the connections whose kernel socket has ended; return how many."""
         assert self.kernel is not None

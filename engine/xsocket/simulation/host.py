@@ -114,6 +114,15 @@ class SimulatedHost:
         """Tell everybody on the link who has its addresses; done when the link is made."""
         self._running().announce()
 
+    def add_neighbour(self, address: str, mac: bytes) -> None:
+        """Let it know the station of *address* for good: it asks nobody, and believes nothing else.
+
+        Raises:
+            BadAddressError: *address* is on no network of its own.
+            SimulationStateError: It is on no link.
+        """
+        self._running().add_neighbour(address, mac)
+
     def has_address(self, address: str) -> bool:
         """Whether the canonical *address* is one of its own."""
         return address in self._own

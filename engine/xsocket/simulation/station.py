@@ -46,6 +46,10 @@ class Station(HostCalls):
         """Tell the neighbours who has the host's addresses."""
         self._call(self.host.announce)
 
+    def add_neighbour(self, address: str, mac: bytes) -> None:
+        """Let the host know a station for good."""
+        self._call(lambda now: self.host.add_neighbour(now, address, mac))
+
     def arrive(self, frames: list[Frame]) -> None:
         """Feed the host what reaches it at this instant."""
         now = self._timeline.begin()

@@ -18,6 +18,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from enum import Enum
 from ipaddress import IPv6Network, ip_address
+from math import inf
 from typing import Final, NamedTuple
 
 from xsocket.errors import BadAddressError
@@ -97,13 +98,14 @@ _ASKED: Final = (NeighbourState.INCOMPLETE, NeighbourState.PROBE)
 class _Entry:
     """What is known of one on-link address."""
 
-    __slots__ = ("address", "attempts", "due", "mac", "prefix", "state", "waiting")
+    __slots__ = ("address", "attempts", "due", "is_permanent", "mac", "prefix", "state", "waiting")
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.mac: bytes | None = None
         self.prefix: bytes | None = None
         self.state = NeighbourState.INCOMPLETE
+        self.is_permanent = False
         self.due = 0.0
         self.attempts = 0
         self.waiting: deque[bytes] = deque()
@@ -196,6 +198,25 @@ class Neighbours:
         """Return the frames that announce our addresses (RFC 5227 section 2.3, RFC 4861 section 7.2.6)."""
         self._announcements_left = ANNOUNCEMENTS
         return self._announce_all(now)
+
+    def add_permanent(self, now: float, address: str, mac: bytes) -> list[bytes]:
+        """Know *mac* for the station of *address* for good: nobody is asked, and nothing else is believed.
+
+        Returns:
+            The frames that waited for it.
+
+        Raises:
+            BadAddressError: *address* is not on the link.
+        """
+        if self.next_hop(address) != address:
+            raise BadAddressError(f"{address} is not on the link")
+        entry = self._entries.get(address)
+        if entry is None:
+            entry = self._entries[address] = _Entry(address)
+            self._looked_for += 1
+        frames = self._learn(now, entry, mac, confirmed=True)
+        entry.due, entry.is_permanent = inf, True
+        return frames
 
     def frame_for(self, now: float, address: str) -> bytes | None:
         """Return what stands before an IP packet to *address*, or None while that is not known; O(1).
@@ -357,6 +378,8 @@ class Neighbours:
 
     def _learn(self, now: float, entry: _Entry, mac: bytes, *, confirmed: bool) -> list[bytes]:
         """Take *mac* for the entry's station; return the frames that waited for it."""
+        if entry.is_permanent:
+            return []
         if confirmed:
             self._move(entry, NeighbourState.REACHABLE, now + self._policy.reachable_s)
         elif mac != entry.mac:

@@ -520,3 +520,35 @@ def test_a_call_before_the_deadline_does_nothing() -> None:
     host.send(0.0, "10.0.0.1")
     assert host.fire(0.999) == []
     assert len(host.fire(1.0)) == 1
+
+
+@both
+def test_a_permanent_neighbour_is_never_asked_for_nor_forgotten(protocol: Protocol) -> None:
+    host = Host()
+    assert host.table.add_permanent(0.0, protocol.peer, bytes.fromhex(PEER.replace(":", ""))) == []
+    for now in (0.1, 100.0, 1e7):
+        assert host.table.enqueue(now, protocol.peer, b"packet") == [prefix(PEER, protocol) + b"packet"]
+        assert host.fire_until(now) == []
+
+
+@both
+def test_nobody_takes_the_place_of_a_permanent_neighbour(protocol: Protocol) -> None:
+    host = Host()
+    host.table.add_permanent(0.0, protocol.peer, bytes.fromhex(PEER.replace(":", "")))
+    host.hear(1.0, protocol.reply(mac=OTHER))
+    host.hear(1.0, protocol.request(mac=OTHER))
+    assert host.table.frame_for(2.0, protocol.peer) == prefix(PEER, protocol)
+
+
+@both
+def test_what_waits_goes_when_the_neighbour_is_made_known(protocol: Protocol) -> None:
+    host = Host()
+    host.send(0.0, protocol.peer, b"first")
+    told = host.table.add_permanent(0.1, protocol.peer, bytes.fromhex(PEER.replace(":", "")))
+    assert told == [prefix(PEER, protocol) + b"first"]
+
+
+@both
+def test_a_permanent_neighbour_is_on_the_link(protocol: Protocol) -> None:
+    with pytest.raises(BadAddressError, match="is not on the link"):
+        Host(protocol.gateway).table.add_permanent(0.0, protocol.afar, bytes(6))

@@ -532,6 +532,28 @@ class _Maker:
             said += [Tick(self._pick((0.9, 1.1, 2.5, 5.5))), *self._pick(([], [self._ack(peer)]))]
         return said
 
+    def _patience(self, peer: int) -> list[Operation]:
+        """A peer that acknowledges a little now and then, and no more."""
+        said = [*self._handshake(peer), Call(peer, "send", self._pick((3000, 5000)))]
+        for _ in range(1 + int(self._chance() * 3)):
+            part = self._ack(peer, ack=Place("duplicate", self._pick((536, 1000, 1460))))
+            said += [Tick(self._pick((0.3, 0.4, 2.0, 2.5, 15.0))), part]
+        return [*said, Tick(self._pick((0.3, 2.0, 4.0)))]
+
+    def _forgotten_path(self, peer: int) -> list[Operation]:
+        """A path that was narrow once, and another connection on it later."""
+        first = [*self._handshake(peer), Call(peer, "send", 3000)]
+        first += [
+            Icmp(peer, "too big", Place("duplicate"), self._pick((576, 1280, 1400))),
+            Call(peer, "abort"),
+        ]
+        return [
+            *first,
+            Tick(self._pick((500.0, 601.0, 700.0))),
+            *self._handshake(peer),
+            Call(peer, "send", 3000),
+        ]
+
     def _open_wide(self, peer: int) -> list[Operation]:
         """Windows with every scale."""
         options = ("mss 1460", f"wscale {self._pick(_SHIFTS)}")
@@ -677,6 +699,7 @@ _WAYS: Final[tuple[_Way, ...]] = _weighted(
     (1, _Maker._orphaned),
     (1, _Maker._challenged),
     (1, _Maker._old_stamp),
+    (1, _Maker._forgotten_path),
 )
 _WAYS_FOR: Final[dict[str, tuple[_Way, ...]]] = {
     "fastopen": (_Maker._fast, _Maker._fast, _Maker._crowd),
@@ -690,6 +713,7 @@ _WAYS_FOR: Final[dict[str, tuple[_Way, ...]]] = {
     "pool_capacity": (_Maker._crowd,),
     "syn_cookies": (_Maker._borrowed, _Maker._handshake),
     "keepalive": (_Maker._long_silence,),
+    "user_timeout_s": (_Maker._patience,),
     "synack_retries": (_Maker._syn_again, _Maker._late_crossing, _Maker._refused),
     "initial_cwnd": (_Maker._open_wide,),
 }

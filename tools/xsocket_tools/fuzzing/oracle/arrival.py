@@ -15,6 +15,7 @@ from xsocket_tools.fuzzing.oracle.habits import Habit
 from xsocket_tools.fuzzing.oracle.rules import Rule
 from xsocket_tools.fuzzing.oracle.shadow import (
     DEFAULT_MSS,
+    HALF,
     MASK,
     TAKES_TEXT,
     Cookie,
@@ -40,7 +41,7 @@ def arrives(world: World, shadow: Shadow, segment: Segment, options: Options, no
     if (
         expected.want is Want.RESET
         and Habit.RESETS_NEED_SEARCH in world.habits
-        and has_no_reset(segment.options)
+        and has_no_reset(segment.options, shadow.version)
     ):
         return _silence(expected.rule)
     return expected
@@ -48,8 +49,9 @@ def arrives(world: World, shadow: Shadow, segment: Segment, options: Options, no
 
 def _arrives(world: World, shadow: Shadow, segment: Segment, options: Options, now: float) -> Expected:
     has_socket = shadow.is_half_open or not shadow.is_small
-    if Habit.SIGNATURE_FIRST in world.habits and has_socket and is_refused(segment.options):
-        return _silence(rules.DAMAGED)
+    if Habit.SIGNATURE_FIRST in world.habits and has_socket:
+        if is_refused(segment.options, is_half_open=shadow.is_half_open):
+            return _silence(rules.DAMAGED)
     if shadow.state is None:
         return _stranger(world, shadow, segment, options, now)
     if shadow.state is State.SYN_SENT:
@@ -222,6 +224,9 @@ def note_answer(shadow: Shadow, answer: Segment, options: Options) -> None:
         shadow.iss = shadow.snd_una = answer.seq
         shadow.snd_nxt = (answer.seq + 1 + len(answer.payload)) & MASK
         shadow.early_sent = len(answer.payload)
+    if not answer.flags & ACK:
+        shadow.asked_fast = options.cookie is not None or bool(answer.payload)
+        shadow.first_wnd = first_window(shadow, answer.window) if shadow.habits else 0
     if answer.flags & ACK:
         shadow.rcv_adv = (answer.acknowledgment + first_window(shadow, answer.window)) & MASK
         shadow.last_ack_sent = answer.acknowledgment
@@ -257,7 +262,7 @@ def _in_syn_sent(world: World, shadow: Shadow, segment: Segment, options: Option
         return _silence(rules.OTHER_SYN_SENT)
     begin_active(world, shadow, segment, options, now)
     if flags & ACK:
-        if Habit.SYN_TEXT_IS_DROPPED in world.habits:
+        if Habit.SYN_TEXT_IS_DROPPED in world.habits and not shadow.asked_fast:
             segment = segment._replace(payload=b"", flags=flags & ~FIN)
         return _establish(world, shadow, segment, options, now, rules.SYN_ACK_SYN_SENT)
     shadow.early = _kept_of(world, segment.payload)
@@ -280,7 +285,7 @@ def begin_active(world: World, shadow: Shadow, segment: Segment, options: Option
     own_shift = shadow.own_shift
     begin(world, shadow, segment, options, now)
     shadow.own_shift = own_shift if shadow.scaled else 0
-    shadow.rcv_adv = (shadow.rcv_nxt + first_window(shadow, min(world.config.rmem, 65_535))) & MASK
+    shadow.rcv_adv = (shadow.rcv_nxt + (shadow.first_wnd or min(world.config.rmem, 65_535))) & MASK
 
 
 # Other states
@@ -304,6 +309,8 @@ def _known(world: World, shadow: Shadow, segment: Segment, options: Options, now
             return Expected(rules.FIN_TIME_WAIT, Want.ACK)
         return _invalid(shadow, segment, rules.UNACCEPTABLE if fresh else rules.OLD_TIMESTAMP, now)
     if not flags & ACK:
+        if shadow.state is State.TIME_WAIT and Habit.NO_ACK_IN_TIME_WAIT in world.habits:
+            _note_stamp(shadow, segment, options, now)
         return _silence(rules.NO_ACK)
     return _ack_arrives(world, shadow, segment, options, now)
 
@@ -312,7 +319,13 @@ def _is_fresh(shadow: Shadow, options: Options, now: float) -> bool:
     if not shadow.ts or options.ts is None:
         return True
     oldest = -1 if Habit.OLDER_BY_ONE in shadow.habits and not shadow.is_small else 0
-    return ahead(shadow.ts_recent, options.ts[0]) >= oldest or now - shadow.ts_recent_at > STAMP_LIFE_S
+    return _newer_by(shadow, options.ts[0]) >= oldest or now - shadow.ts_recent_at > STAMP_LIFE_S
+
+
+def _newer_by(shadow: Shadow, stamp: int) -> int:
+    """Return how much newer a timestamp is than the last; half the circle away, it is newer to Linux."""
+    newer = ahead(shadow.ts_recent, stamp)
+    return HALF if newer == -HALF and Habit.OLDER_BY_ONE in shadow.habits else newer
 
 
 def _echoes_a_stranger(shadow: Shadow, options: Options) -> bool:
@@ -343,7 +356,7 @@ def _reset_arrives(world: World, shadow: Shadow, segment: Segment, now: float) -
         return _silence(rules.RST_TIME_WAIT)
     if segment.seq == shadow.rcv_nxt:
         if shadow in world.pending:
-            if not (shadow.waiting and Habit.ACCEPTED_RESETS_COUNT in world.habits):
+            if world.queues is None or not world.queues.holds(shadow.version, shadow.place):
                 world.pending_until.append((shadow.version, now + fastopen.RESET_COUNTS_S))
         world.end(shadow, _meaning_of_reset(shadow))
         return _silence(rules.RST_EXACT)
@@ -375,7 +388,8 @@ NO_LIMIT: Final = 1 << 20
 
 def _may_answer(shadow: Shadow, segment: Segment, now: float) -> bool:
     """Whether the rate of answers to invalid segments without text allows one; it is noted."""
-    if segment.payload or segment.flags & FIN:
+    is_syn = segment.flags & SYN and Habit.LIMITED_CHALLENGES in shadow.habits
+    if (segment.payload or segment.flags & FIN) and not is_syn:
         return True
     if now - shadow.invalid_at < shadow.config.invalid_ratelimit_s:
         return False
@@ -476,7 +490,7 @@ def _note_stamp(shadow: Shadow, segment: Segment, options: Options, now: float) 
     if not shadow.ts or options.ts is None or ahead(segment.seq, shadow.last_ack_sent) < 0:
         return
     value = options.ts[0]
-    if now - shadow.ts_recent_at > STAMP_LIFE_S or ahead(shadow.ts_recent, value) > 0:
+    if now - shadow.ts_recent_at > STAMP_LIFE_S or _newer_by(shadow, value) > 0:
         shadow.ts_recent = value
     shadow.ts_recent_at = now
 
@@ -564,6 +578,8 @@ def _establish(
     shadow.opening_due = inf
     if Habit.LIMITED_CHALLENGES in world.habits and shadow.passive:
         shadow.invalid_at = -inf  # what little was kept had a limit of its own
+    if Habit.PATH_IS_SHARED in world.habits:
+        shadow.path_mss = min(shadow.path_mss, world.path_mss(shadow, now))
     world.enter(shadow, State.ESTABLISHED)
     timing.established(shadow, segment.acknowledgment, now)
     if shadow.passive and not shadow.fast:
@@ -614,6 +630,8 @@ def _take_text(world: World, shadow: Shadow, segment: Segment, now: float, rule:
     room = max(0, ahead(seq, shadow.rcv_adv))
     if len(text) > room and not (room and Habit.EDGES_COUNT in shadow.habits):
         text, fin_at = text[:room], None
+    if fin_at is not None:
+        shadow.fins.add(fin_at)
     if fin_at is not None and (shadow.fin_at is None or seq == shadow.rcv_nxt):
         shadow.fin_at = fin_at
     had_gap, in_order = bool(shadow.pieces), seq == shadow.rcv_nxt

@@ -25,6 +25,10 @@ class AcceptQueues:
         """Whether no more may wait."""
         return len(self._places[version]) >= self.limit
 
+    def holds(self, version: int, place: int) -> bool:
+        """Whether what has *place* is still to be accepted."""
+        return place in self._places[version]
+
     def take(self, version: int, place: int) -> None:
         """Take what has *place*, and whatever waits before it; all, where it does not wait at all (0).
 

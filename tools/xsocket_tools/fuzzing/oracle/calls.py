@@ -203,6 +203,8 @@ def _close(world: World, shadow: Shadow, size: int, answer: Answer, now: float) 
     if shadow.text and shadow.state in _CAN_LOSE:
         return Outcome(Expected(rules.CLOSE_UNREAD, Want.OWN_RESET))
     shadow.user_gone, shadow.fin_waits = True, False
+    if shadow.state is State.SYN_RECEIVED and Habit.LATE_SHUTDOWN in world.habits:
+        shadow.closing = False  # that was put off, and CLOSE is not
     outcome = _finish(world, shadow, now)
     if shadow.state in ORPHANED:
         if len(world.orphans) >= world.config.max_orphans:

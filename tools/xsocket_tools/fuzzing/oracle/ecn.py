@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from xsocket.segment import ACK, AE, CWR, ECE, Segment
+from xsocket_tools.fuzzing.oracle.habits import Habit
 from xsocket_tools.fuzzing.oracle.shadow import Shadow
 
 MARKED: Final = 3
@@ -23,9 +24,12 @@ def is_agreed(shadow: Shadow, syn: Segment) -> bool | None:
     if mode not in _CLASSIC or flags & AE:
         return None
     if not flags & ACK:  # also where two SYNs cross: each end does as a server would
-        return flags & (ECE | CWR) == ECE | CWR
+        has_asked = shadow.passive or mode == _ASKS or Habit.SYN_IS_REPEATED not in shadow.habits
+        return flags & (ECE | CWR) == ECE | CWR and has_asked
     if shadow.open_rtx:
         return None  # a SYN that goes again may ask for less
+    if flags & CWR and mode == _ASKS and Habit.CWR_IS_ACCURATE in shadow.habits:
+        return None
     return mode == _ASKS and flags & (ECE | CWR) == ECE
 
 

@@ -7,7 +7,16 @@ from typing import Final
 from xsocket.segment import FIN, Segment
 from xsocket.state import State
 from xsocket_tools.fuzzing.oracle.habits import Habit
-from xsocket_tools.fuzzing.oracle.shadow import LINK_MSS, MASK, STAMP_OCTETS, Shadow, ahead, length_of
+from xsocket_tools.fuzzing.oracle.shadow import (
+    DEFAULT_MSS,
+    LEAST_MSS,
+    LINK_MSS,
+    MASK,
+    STAMP_OCTETS,
+    Shadow,
+    ahead,
+    length_of,
+)
 
 MOST_IN_FIELD: Final = 65_535
 LEAST_OFFERED: Final = {4: 256, 6: 1220}
@@ -24,7 +33,7 @@ def is_acceptable(shadow: Shadow, segment: Segment) -> bool:
         return shadow.acceptable(segment)
     seq, length = segment.seq, length_of(segment)
     to_edge, end = ahead(seq, shadow.rcv_adv), (seq + length) & MASK
-    is_request = shadow.is_half_open or (shadow.fast and shadow.state is State.SYN_RECEIVED)
+    is_request = _is_request(shadow)
     if is_request:  # tcp_synack_window
         to_edge = min(to_edge, ahead(seq, (shadow.rcv_nxt + MOST_IN_FIELD) & MASK))
     if shadow.is_small or is_request:
@@ -36,6 +45,11 @@ def is_acceptable(shadow: Shadow, segment: Segment) -> bool:
     return ahead(end, shadow.rcv_adv) >= 0 or not (shadow.text or shadow.fin_waits)
 
 
+def _is_request(shadow: Shadow) -> bool:
+    """Whether the third segment has not come."""
+    return shadow.state is State.SYN_RECEIVED and shadow.passive
+
+
 def offered_mss(shadow: Shadow) -> int:
     """Return what Linux offers as its MSS: ``ipv4_default_advmss``, ``ip6_default_advmss``."""
     most = LINK_MSS[shadow.version]
@@ -44,11 +58,19 @@ def offered_mss(shadow: Shadow) -> int:
     return most
 
 
+def mss_in_use(shadow: Shadow) -> int:
+    """Return the MSS by which Linux cuts text now: ``tcp_sync_mss``, ``tcp_bound_to_half_wnd``."""
+    most = DEFAULT_MSS[shadow.version] if shadow.state is State.SYN_SENT else min(shadow.mss, shadow.path_mss)
+    stamps = STAMP_OCTETS if shadow.ts else 0
+    half = shadow.max_wnd >> 1 if shadow.max_wnd > DEFAULT_MSS[4] else shadow.max_wnd
+    return min(most, max(half, LEAST_MSS - stamps) + stamps) if half else most
+
+
 def acceptable_seq(shadow: Shadow) -> int:
     """Return the number of what is sent without text: SND.NXT; ``tcp_acceptable_seq`` for a shrunk window."""
     edge = (shadow.snd_una + shadow.snd_wnd) & MASK
     behind = ahead(edge, shadow.snd_nxt)
-    if Habit.SHRUNK_WINDOW not in shadow.habits or behind <= 0 or shadow.is_small:
+    if Habit.SHRUNK_WINDOW not in shadow.habits or behind <= 0 or _is_request(shadow) or shadow.is_small:
         return shadow.snd_nxt
     return shadow.snd_nxt if shadow.scaled and behind < 1 << shadow.own_shift else edge
 

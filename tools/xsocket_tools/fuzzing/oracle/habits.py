@@ -17,7 +17,7 @@ class Habit(Enum):
     SIGNATURE_FIRST = "a segment with a signature, or whose options cannot be searched for one, is dropped"
     EDGES_COUNT = "segments that end at the left edge of the window, or begin at the right one, are in it"
     LARGE_WINDOW = "the window is from the beginning as large as the buffer, whatever 16 bits can say of it"
-    OLDER_BY_ONE = "a timestamp that is older by one is not old"
+    OLDER_BY_ONE = "a timestamp that is older by one is not old, nor is one half the circle away"
     WINDOW_BY_ACK = (
         "a new acknowledgment brings its window, and the same numbers again only a larger one, or none"
     )
@@ -25,16 +25,14 @@ class Habit(Enum):
     FIN_IN_WINDOW = "a FIN waits for room in the peer's window, as text does"
     CUT_WHEN_GIVEN = "text is cut into segments when it is given, and only its last segment may be held back"
     ONE_BACKLOG = (
-        "a listener has one limit for half-open and for waiting connections, and one for each IP version"
+        "a listener has one limit for half-open and for waiting connections, one for each IP version; "
+        "what Fast Open has established is no longer the listener's when it is accepted"
     )
     FULL_TIME_WAIT = "where TIME-WAIT is full, the next connection skips it; orphans in FIN-WAIT-2 count"
     ERRORS_OF_REQUESTS = (
         "what a router says of a SYN+ACK ends the half-open connection if it is no port's fault"
     )
     ZERO_MTU_IS_LEAST = "a router that says no MTU means the least"
-    ACCEPTED_RESETS_COUNT = (
-        "a reset before the third segment takes a place of Fast Open's only if somebody had claimed"
-    )
     PORT_ZERO = "port 0 is a port"
     LONG_PADDING = "an IPv6 option of more than seven octets of padding is not padding"
     COOKIE_MSS = "a SYN cookie stands for one of four MSS"
@@ -59,9 +57,13 @@ class Habit(Enum):
         "challenge ACKs are limited, whatever the segment has, and so is the SYN+ACK that goes again"
     )
     LOW_BITS = "the window in TIME-WAIT, and of an orphan in FIN-WAIT-2, is said by its lower 16 bits"
+    PATH_IS_SHARED = "what is learnt of a path counts for every connection with the host"
     PATH_BELOW_MSS = "a path MTU counts only if it makes the segments smaller that are sent now"
     RESETS_NEED_SEARCH = (
         "no reset answers a segment with a signature, or whose options cannot be searched for one"
+    )
+    CWR_IS_ACCURATE = (
+        "a SYN+ACK with CWR agrees on the ECN of RFC 9768, even if the SYN asked for that of RFC 3168"
     )
     COOKIE_IS_A_SUM = "a SYN cookie proves the difference of both numbers, and neither of them"
 

@@ -155,7 +155,10 @@ class Judge:
     def _may_have_given_up(self, shadow: Shadow) -> bool:
         """Whether a connection may be gone because of a timer whose instants only the target knows."""
         clock = shadow.clock
-        return clock is not None and not clock.is_exact and timing.must_run(shadow)
+        if clock is None or clock.is_exact or not timing.must_run(shadow):
+            return False
+        patience_ends = timing.gives_up_at(shadow)
+        return patience_ends == inf or self._now >= patience_ends - timing.EPSILON_S
 
     def excuse(self, shadow: Shadow, then: Then) -> None:
         """Go on after a deviation that is allowed."""
@@ -164,6 +167,8 @@ class Judge:
         elif then is Then.UNKNOWN:
             shadow.is_known = False
             self.world.is_lost = self.world.is_lost or self.world.is_narrow
+        elif then is Then.LOST:
+            self.world.is_lost = True
 
     def check_counts(self, at: int, counts: Counts, stimulus: str) -> Violation | None:
         """Compare how full the target's tables are."""
@@ -391,7 +396,8 @@ class Judge:
             )
         asked = read(syn.options)
         config = self.world.config
-        probe = Shadow(shadow.peer, shadow.four_tuple, config)
+        probe = Shadow(shadow.peer, shadow.four_tuple, config, shadow.habits)
+        probe.path_mss = self.world.path_mss(shadow, now)
         probe.ts = config.timestamps and asked.ts is not None
         probe.ts_recent = asked.ts[0] if asked.ts is not None else 0
         probe.scaled = probe.ts and config.window_scaling and asked.shift is not None
@@ -464,6 +470,7 @@ class Judge:
         if len(own) != len(sent):
             self._others(expected, sent, shadow)
         self._match(shadow, expected, own, now, None)
+        self.world.limit_time_wait(shadow)
         if name in ("send", "shutdown", "close") and shadow.state in MAY_SEND:
             self._must_send(shadow)
 

@@ -8,7 +8,7 @@ from xsocket.segment import ACK, ECE, FIN, RST, SYN, Segment
 from xsocket.state import State
 from xsocket_tools.fuzzing.options import Options
 from xsocket_tools.fuzzing.oracle import rules
-from xsocket_tools.fuzzing.oracle.edges import MOST_IN_FIELD, acceptable_seq, offered_mss
+from xsocket_tools.fuzzing.oracle.edges import MOST_IN_FIELD, acceptable_seq, mss_in_use, offered_mss
 from xsocket_tools.fuzzing.oracle.habits import Habit
 from xsocket_tools.fuzzing.oracle.rules import Rule
 from xsocket_tools.fuzzing.oracle.shadow import MASK, MAY_SEND, STAMP_OCTETS, Shadow, ahead, length_of
@@ -144,14 +144,15 @@ def _text(shadow: Shadow, segment: Segment) -> Fault | None:
     if is_new and text and past > (1 if shadow.probes else 0):
         return Fault(rules.SENT_WINDOW, f"nothing beyond {shadow.snd_wnd} octets", f"{past} octets beyond")
     if is_new and text and len(text) < _room_in(shadow, segment):
-        fault = _held_back(shadow, seq, text, fin)
+        fault = _held_back(shadow, seq, text, fin) or _too_small(shadow, segment)
         if fault is not None:
             return fault
     if text:
         shadow.sent_sizes.append((seq, len(text)))
     if is_new:
         shadow.snd_nxt = end
-        if text and len(text) < _room_in(shadow, segment):
+        cut = Habit.CUT_WHEN_GIVEN in shadow.habits and _ends_before(shadow, seq, text)
+        if text and not cut and len(text) < _room_in(shadow, segment):
             shadow.short_right = end
     shadow.fin_sent = shadow.fin_sent or fin
     return None
@@ -159,7 +160,11 @@ def _text(shadow: Shadow, segment: Segment) -> Fault | None:
 
 def _room_in(shadow: Shadow, segment: Segment) -> int:
     """Return how much text a segment with these options can hold; timestamps are counted already."""
-    return shadow.most_text - max(0, len(segment.options) - (STAMP_OCTETS if shadow.ts else 0))
+    stamps = STAMP_OCTETS if shadow.ts else 0
+    most = shadow.most_text
+    if Habit.CUT_WHEN_GIVEN in shadow.habits:
+        most = min(most, mss_in_use(shadow) - stamps)
+    return most - max(0, len(segment.options) - stamps)
 
 
 def _ends_before(shadow: Shadow, seq: int, text: bytes) -> bool:
@@ -183,6 +188,25 @@ def _held_back(shadow: Shadow, seq: int, text: bytes, fin: bool) -> Fault | None
     if not waits:
         return None
     return Fault(rules.NAGLE, "no short segment", f"{len(text)} octets with {shadow.flight} in flight")
+
+
+INITIAL_SEGMENTS: int = 10
+"""RFC 6928: so much goes whatever the congestion window becomes later."""
+
+
+def _too_small(shadow: Shadow, segment: Segment) -> Fault | None:
+    """Where there is more to send, and the windows let it, a segment is as large as the path takes."""
+    clock, size = shadow.clock, _room_in(shadow, segment)
+    if clock is None or clock.has_timed_out or shadow.from_cookie or shadow.habits:
+        return None
+    if shadow.pieces or shadow.ecn is not False or shadow.early_sent:
+        return None
+    end = (segment.seq + size) & MASK
+    has_more = ahead(end, shadow.stream_end) >= 0
+    has_room = ahead(end, (shadow.snd_una + shadow.snd_wnd) & MASK) >= 0
+    if has_more and has_room and shadow.flight + size <= INITIAL_SEGMENTS * size:
+        return Fault(rules.FULL_SIZED, f"{size} octets", f"{len(segment.payload)} octets")
+    return None
 
 
 # Options
@@ -214,7 +238,7 @@ def clock_fault(shadow: Shadow, value: int, at: float, *, is_virtual: bool) -> F
     """Return what is wrong with a TSval; the first one sets the clock."""
     now = int(at * 1000)
     if shadow.ts_zero is None:
-        return _first_stamp(shadow, value, now)
+        return _first_stamp(shadow, value, now, slack=1 if is_virtual else 1_000)
     began, first = shadow.ts_zero
     due = (first + now - began) & MASK
     off = abs(ahead(due, value))
@@ -223,12 +247,12 @@ def clock_fault(shadow: Shadow, value: int, at: float, *, is_virtual: bool) -> F
     return None
 
 
-def _first_stamp(shadow: Shadow, value: int, now: int) -> Fault | None:
+def _first_stamp(shadow: Shadow, value: int, now: int, *, slack: int) -> Fault | None:
     """The first TSval sets the clock; that of a SYN cookie was behind it by as much as it had to hold."""
     if shadow.cookie_stamp is not None:
         began, first = shadow.cookie_stamp
         due = (first + now - began) & MASK
-        if not -1 <= ahead(due, value) <= COOKIE_BITS:
+        if not -slack <= ahead(due, value) <= COOKIE_BITS + slack - 1:
             return Fault(rules.TS_CLOCK, f"TSval {due} to {due + COOKIE_BITS}", f"TSval {value}")
     shadow.ts_zero = now, value
     return None
@@ -289,8 +313,9 @@ def _window(shadow: Shadow, segment: Segment) -> Fault | None:
     if Habit.LARGE_WINDOW in shadow.habits and segment.window == _most_said(shadow):
         return None  # it may be larger
     if Habit.LOW_BITS in shadow.habits and shadow.is_small and not shadow.is_half_open:
+        has_text = ahead((shadow.irs + 1) & MASK, shadow.rcv_nxt) > 1  # then it may have grown
         low = (shadow.rcv_wnd >> shadow.own_shift) & MOST_IN_FIELD
-        if abs(segment.window - low) <= 1:  # that of the FIN
+        if abs(segment.window - low) <= 1 or (has_text and not shadow.own_shift):  # 1: that of the FIN
             return None
     edge = (segment.acknowledgment + (segment.window << shadow.own_shift)) & MASK
     moved = ahead(shadow.rcv_adv, edge)

@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 from xsocket.state import State
 from xsocket_tools.fuzzing.case import Icmp
 from xsocket_tools.fuzzing.oracle import rules
+from xsocket_tools.fuzzing.oracle.edges import mss_in_use
 from xsocket_tools.fuzzing.oracle.expectation import Expected, Want
 from xsocket_tools.fuzzing.oracle.habits import Habit
-from xsocket_tools.fuzzing.oracle.shadow import DEFAULT_MSS, STAMP_OCTETS, Shadow, World, ahead
+from xsocket_tools.fuzzing.oracle.shadow import Shadow, World, ahead
 
 LEAST_QUOTED: Final = 8
 """Ports and sequence number: without them nobody knows what the error is about."""
@@ -60,7 +61,8 @@ def arrives(world: World, shadow: Shadow, icmp: Icmp, seq: int, now: float) -> E
     if icmp.kind == "too big":
         return _too_big(world, shadow, icmp, now)
     error, hard = _MEANINGS.get((shadow.version, icmp.kind), _GONE)
-    is_served = shadow.fast and not shadow.waiting and Habit.ERRORS_OF_REQUESTS in world.habits
+    queues = world.queues
+    is_served = shadow.fast and queues is not None and not queues.holds(shadow.version, shadow.place)
     opening = shadow.state in (State.SYN_SENT, State.SYN_RECEIVED) and not is_served
     if opening and (hard or world.config.soft_errors_abort):
         world.end(shadow, error)
@@ -69,12 +71,11 @@ def arrives(world: World, shadow: Shadow, icmp: Icmp, seq: int, now: float) -> E
     return Expected(rules.ICMP_SOFT, Want.SILENCE)
 
 
-def _mss_in_use(shadow: Shadow) -> int:
-    """Return the MSS by which Linux cuts text now: ``tcp_sync_mss``, ``tcp_bound_to_half_wnd``."""
-    most = DEFAULT_MSS[shadow.version] if shadow.state is State.SYN_SENT else min(shadow.mss, shadow.path_mss)
-    stamps = STAMP_OCTETS if shadow.ts else 0
-    half = shadow.max_wnd >> 1 if shadow.max_wnd > DEFAULT_MSS[4] else shadow.max_wnd
-    return min(most, max(half, 48 - stamps) + stamps) if half else most
+def _share(world: World, shadow: Shadow) -> None:
+    """Let the other connections with the host know of the path."""
+    for each in world.shadows.values():
+        if each.four_tuple.remote_address == shadow.four_tuple.remote_address and not each.is_small:
+            each.path_mss = min(each.path_mss, shadow.path_mss)
 
 
 def _too_big(world: World, shadow: Shadow, icmp: Icmp, now: float) -> Expected:
@@ -82,10 +83,13 @@ def _too_big(world: World, shadow: Shadow, icmp: Icmp, now: float) -> Expected:
         return Expected(rules.ICMP_MTU, Want.SILENCE)
     unknown = shadow.config.min_pmtu if Habit.ZERO_MTU_IS_LEAST in world.habits else PLATEAU
     mtu = max(icmp.mtu or unknown, shadow.config.min_pmtu)
-    if Habit.PATH_BELOW_MSS in world.habits and mtu - _HEADERS[shadow.version] >= _mss_in_use(shadow):
+    smaller_only = shadow.version == 6 and Habit.PATH_BELOW_MSS in world.habits
+    if smaller_only and mtu - _HEADERS[shadow.version] >= mss_in_use(shadow):
         return Expected(rules.ICMP_MTU, Want.SILENCE)
     was_most, was_path = shadow.most_text, shadow.path_mss
     shadow.path_mss = min(shadow.path_mss, mtu - _HEADERS[shadow.version])
+    if Habit.PATH_IS_SHARED in world.habits:
+        _share(world, shadow)
     if shadow.path_mss != was_path:
         until = now + world.config.mtu_expires_s
         world.paths[shadow.four_tuple.remote_address] = shadow.path_mss, until

@@ -133,6 +133,9 @@ SENT_TEXT_SEQ: Final = Rule("RFC 9293 3.4", "Text goes in order, or is what was 
 SENT_TEXT: Final = Rule("RFC 9293 3.7", "What goes is what the user has given, at its place in the stream.")
 SENT_WINDOW: Final = Rule("RFC 9293 3.8.6", "Nothing goes beyond the window that the peer has offered.")
 SENT_MSS: Final = Rule("RFC 9293 3.7.1", "No segment is larger than the peer's MSS less the options.")
+FULL_SIZED: Final = Rule(
+    "RFC 9293 3.8.6.2.1, RFC 8201 4", "Where there is more to send, segments are as large as the path takes."
+)
 SENT_FIN: Final = Rule("RFC 9293 3.10.4", "A FIN goes once, behind all the text, when the user has closed.")
 SENT_SYN: Final = Rule("RFC 9293 3.4.1, 3.8.1", "A SYN that goes again has the number that it had before.")
 SENT_SYN_OPTIONS: Final = Rule("RFC 9293 3.1", "Options that only a SYN may carry go with no other segment.")

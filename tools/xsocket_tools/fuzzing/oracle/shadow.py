@@ -196,6 +196,8 @@ class Shadow:
         self.had_urgent = self.took_over = False
         self.is_whole = False  # in FIN-WAIT-2 with a socket, though it has no user
         self.fin_waits = self.fin_is_joined = False  # to be read
+        self.fins: set[int] = set()
+        self.asked_fast, self.first_wnd = False, 0  # by our SYN
         self.ecn: bool | None = False
         self.echoes_mark = False
         self.open_rtx = 0

@@ -46,11 +46,19 @@ def searched(raw: bytes) -> Search:
     return found
 
 
-def is_refused(raw: bytes) -> bool:
-    """Whether a segment with these options is dropped by who has agreed on no signature."""
-    return searched(raw) in (Search.MD5, Search.WRONG)
+def is_refused(raw: bytes, *, is_half_open: bool = False) -> bool:
+    """Whether a segment with these options is dropped by who has agreed on no signature.
+
+    One of RFC 5925 is nothing to this kernel, but to a connection that is half-open (``tcp_inbound_hash``).
+    """
+    found = searched(raw)
+    return found in (Search.MD5, Search.WRONG) or (found is Search.AO and is_half_open)
 
 
-def has_no_reset(raw: bytes) -> bool:
-    """Whether no reset answers a segment with these options, for the reset would have to be signed, too."""
-    return searched(raw) is not Search.NOTHING
+def has_no_reset(raw: bytes, version: int) -> bool:
+    """Whether no reset answers a segment with these options, for the reset would have to be signed, too.
+
+    One of RFC 5925 matters in ``tcp_v4_send_reset``, and not in ``tcp_v6_send_reset``.
+    """
+    found = searched(raw)
+    return found in (Search.MD5, Search.WRONG) or (found is Search.AO and version == 4)

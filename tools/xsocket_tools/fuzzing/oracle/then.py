@@ -11,5 +11,6 @@ class Then(Enum):
     GOES_ON = "It is where the rules have it; only the answer was another."
     GONE = "It exists no longer."
     UNKNOWN = "It is not judged any more."
+    LOST = "Nothing of the case is judged any more: it may matter to the others."
 
     __hash__ = object.__hash__

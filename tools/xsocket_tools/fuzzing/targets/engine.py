@@ -16,7 +16,7 @@ from xsocket.trace import Trace
 from xsocket.wire.link import Frame
 from xsocket_tools.fuzzing.case import config_of
 from xsocket_tools.fuzzing.cast import PEERS, PREFIX, STATION, TARGET
-from xsocket_tools.fuzzing.frames import ARP, Stations, introduction, octets_of
+from xsocket_tools.fuzzing.frames import ARP, Stations
 from xsocket_tools.fuzzing.target import Answer, Counts
 
 LISTENING: Final = 80
@@ -35,6 +35,7 @@ _FOUR_TUPLES: Final = tuple(
     for index, peer in enumerate(PEERS)
 )
 _ADMISSION: Final = Admission(ports=str(LISTENING))
+_PEER_ADDRESSES: Final = tuple(dict.fromkeys(peer.address for peer in PEERS))
 _ADDRESSES: Final = tuple(f"{TARGET[version]}/{PREFIX[version]}" for version in TARGET)
 
 
@@ -60,8 +61,8 @@ class EngineTarget:
             *_ADDRESSES, name="engine", admission=_ADMISSION, config=config_of(rules)
         )
         self._cable: Cable = self._simulation.cable(self._host, mtu=MTU)
-        self._cable.frames.clear()  # it announces its addresses
-        self._known: set[str] = set()
+        for address in _PEER_ADDRESSES:
+            self._host.add_neighbour(address, STATION)
         self._connections: dict[int, Connection] = {}
         self.stations = Stations(self._host.mac, STATION)
 
@@ -72,13 +73,7 @@ class EngineTarget:
 
     def four_tuple(self, peer: int) -> FourTuple:
         """See `Target.four_tuple`."""
-        four_tuple = _FOUR_TUPLES[peer]
-        if four_tuple.remote_address not in self._known:
-            self._known.add(four_tuple.remote_address)
-            frame = introduction(self.stations, four_tuple.remote_address, four_tuple.local_address)
-            self._cable.send(frame)
-            self._cable.frames.clear()
-        return four_tuple
+        return _FOUR_TUPLES[peer]
 
     def step(self, frame: bytes | None, now: float) -> Sequence[Frame]:
         """See `Target.step`."""
@@ -96,29 +91,13 @@ class EngineTarget:
         return self._sent()
 
     def _pass_time(self, until: float) -> None:
-        self._simulation.run_until(self._answer_neighbours, until - self._simulation.now)
-
-    def _answer_neighbours(self) -> None:
-        """Answer whoever asks for the peers' station address, so that the target always knows it."""
-        frames = self._cable.frames
-        if not frames:
-            return
-        asking = [frame for frame in frames if _asks_for_station(frame.data)]
-        for frame in asking:
-            frames.remove(frame)
-        for frame in asking:
-            for peer in self._known:
-                if octets_of(peer) in frame.data:
-                    own = TARGET[6 if ":" in peer else 4]
-                    self._cable.send(introduction(self.stations, peer, own))
+        self._simulation.run(until - self._simulation.now)
 
     def _sent(self) -> list[Frame]:
-        if not self._cable.frames:
-            return []
-        self._answer_neighbours()
-        frames = [frame for frame in self._cable.frames if not _is_neighbours(frame.data)]
-        self._cable.frames.clear()
-        return frames
+        frames = self._cable.frames
+        sent = [frame for frame in frames if not _is_neighbours(frame.data)] if frames else []
+        frames.clear()
+        return sent
 
     def call(self, peer: int, name: str, now: float, text: bytes = b"", size: int = 0) -> Answer:
         """See `Target.call`."""
@@ -217,10 +196,6 @@ class NotClaimedError(OSError):
 
 
 def _is_neighbours(frame: bytes) -> bool:
+    """Whether a frame is one by which the target announces its addresses."""
     kind = int.from_bytes(frame[12:14])
     return kind == ARP or (len(frame) > 54 and frame[20] == 58 and frame[54] in (135, 136))
-
-
-def _asks_for_station(frame: bytes) -> bool:
-    kind = int.from_bytes(frame[12:14])
-    return (kind == ARP and frame[21] == 1) or (len(frame) > 54 and frame[20] == 58 and frame[54] == 135)

@@ -170,6 +170,8 @@ class KernelTarget(WiredTarget):
             self._orphans.add(self.four_tuples[peer])
         elif name == "open" and text:
             self._has_opened_fast = True
+        elif name == "send" and self._sockets.owes(peer):
+            return None, BlockingIOError.__name__
         return self._calls.make(peer, name, text, size)
 
     def state(self, peer: int) -> State | None:

@@ -45,7 +45,7 @@ _MOST_BACKLOG: Final = 65_535
 _RULES: Final[dict[str, tuple[Rule, Any]]] = {
     each.name: (each.metadata["rule"], each.default) for each in fields(TcpConfig)
 }
-LEAST_RMEM: Final = 1 << 17
+LEAST_BUFFER: Final = 1 << 17
 """In a smaller buffer matters how much memory a segment takes, which is far more than its text; and its window
 is smaller than 16 bits can say."""
 _TCP_USER_TIMEOUT: Final = 18  # linux/tcp.h
@@ -99,7 +99,7 @@ def is_possible(name: str, value: Any) -> bool:  # noqa: ANN401
     rule, default = _RULES[name]
     if value == default or name in _ON_BACKLOG or name in _OF_SOCKETS:
         return True
-    if name == "rmem" and value < LEAST_RMEM:
+    if name in ("rmem", "wmem") and value < LEAST_BUFFER:
         return False
     if name in _AT_ONCE:
         return _AT_ONCE[name](value)

@@ -119,6 +119,10 @@ class KernelSockets:
         """Whether `open` was given text that has not gone yet."""
         return bool(self._unsent)
 
+    def owes(self, peer: int) -> bool:
+        """Return whether `open` was given text for *peer* that has not gone yet: none may go before it."""
+        return peer in self._unsent
+
     def send_rest(self) -> bool:
         """Send the text that `open` was given, where that can go by now; return whether any did."""
         went = False
