@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol, runtime_checkable
+from collections.abc import Container
+from typing import Any, Final, Protocol, runtime_checkable
 
-from xsocket_tools.fuzzing.case import Case, Operation, Say, Tick
+from xsocket_tools.fuzzing.case import Case, Operation, Say, Tick, rules_of
 from xsocket_tools.fuzzing.cast import PEERS
 from xsocket_tools.fuzzing.options import MOST_OCTETS
+from xsocket_tools.fuzzing.profiles import BASE
 from xsocket_tools.fuzzing.target import TakesBatches, Target
+
+Rules = tuple[tuple[str, Any], ...]
 
 MOST_WAITING_S: Final = 0.001
 """How long one case may let real time pass, in all: as long as the rest of it takes."""
@@ -22,7 +26,7 @@ _MOST_EXTENSION: Final = 16
 class _Choosy(Protocol):
     """A target that lacks some of the rules."""
 
-    def unsupported(self, rules: tuple[tuple[str, object], ...]) -> list[str]:
+    def unsupported(self, rules: Rules) -> list[str]:
         """Return the names of those of *rules* by which it cannot play."""
         ...
 
@@ -32,17 +36,24 @@ def fits(case: Case, target: Target) -> Case:
 
     A target in real time waits no longer than `MOST_WAITING_S`: what would pass beyond that is left out, and
     nothing that takes longer than a moment happens by itself. Segments that should arrive together come one
-    after the other where the target takes one at a time. Rules that it lacks are left out.
+    after the other where the target takes one at a time. Rules that it lacks are those of every case instead,
+    or are left out.
     """
     rules = case.rules
     if isinstance(target, _Choosy) and (lacks := target.unsupported(rules)):
-        rules = tuple(rule for rule in rules if rule[0] not in lacks)
+        usual = {name: BASE[name] for name in lacks if name in BASE}
+        usual = _without(rules_of(usual), target.unsupported(rules_of(usual)))
+        rules = rules_of(_without(rules, lacks) | usual)
     operations = case.operations
     if not isinstance(target, TakesBatches):
         operations = tuple(_one_by_one(each) for each in operations)
     if not target.is_virtual:
         operations = _hurried(tuple(_short_enough(each) for each in operations))
     return case._replace(operations=operations, rules=rules)
+
+
+def _without(rules: Rules, names: Container[str]) -> dict[str, Any]:
+    return {name: value for name, value in rules if name not in names}
 
 
 def _one_by_one(operation: Operation) -> Operation:

@@ -554,6 +554,14 @@ class _Maker:
             Call(peer, "send", 3000),
         ]
 
+    def _unclaimed(self, peer: int) -> list[Operation]:
+        """Connections that nobody claims, or not in time."""
+        del peer
+        said: list[Operation] = []
+        for each in self._served[:2]:
+            said += [self._syn(each), self._ack(each), Tick(self._pick((1.0, 7.5, 15.0, 31.0)))]
+        return [*said, Tick(self._pick((15.0, 31.0, 65.0))), Call(self._pick(self._served), "claim")]
+
     def _open_wide(self, peer: int) -> list[Operation]:
         """Windows with every scale."""
         options = ("mss 1460", f"wscale {self._pick(_SHIFTS)}")
@@ -711,6 +719,7 @@ _WAYS_FOR: Final[dict[str, tuple[_Way, ...]]] = {
     "max_syn_backlog_per_source": (_Maker._crowd, _Maker._reopening),
     "max_syn_backlog": (_Maker._crowd, _Maker._crowd, _Maker._reopening),
     "pool_capacity": (_Maker._crowd,),
+    "pool_timeout_s": (_Maker._unclaimed,),
     "syn_cookies": (_Maker._borrowed, _Maker._handshake),
     "keepalive": (_Maker._long_silence,),
     "user_timeout_s": (_Maker._patience,),

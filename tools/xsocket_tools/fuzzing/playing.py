@@ -211,7 +211,7 @@ class Player:
             return None
         self._allowed.append(deviation.name)
         if shadow is not None:
-            judge.excuse(shadow, deviation.then)
+            judge.excuse(shadow, deviation.then, sent)
         return deviation.then
 
     def _play(self, at: int, operation: Operation) -> Violation | None:

@@ -153,7 +153,7 @@ def _large_windows(random: Random) -> dict[str, Any]:
 
 
 def _pool_patience(random: Random) -> dict[str, Any]:
-    return {"pool_timeout_s": random.choice((1.0, 4.0))}
+    return {"pool_timeout_s": random.choice((20.0, 60.0))}
 
 
 def _strict(random: Random) -> dict[str, Any]:
@@ -179,4 +179,5 @@ _PROFILES: Final[tuple[Callable[[Random], dict[str, Any]], ...]] = (
     _impatience,
     _large_windows,
     _clients_fast_open,
+    _pool_patience,
 )

@@ -44,6 +44,7 @@ def figures(*results: Result) -> Figures:
     counts = {
         str(rule): sum(each.rules[rule.where, rule.text] for each in results)
         for rule in sorted(set(rules.ALL))
+        if rule.is_counted
     }
     return Figures(seen & every, every - seen, counts)
 

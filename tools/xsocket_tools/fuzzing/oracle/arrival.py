@@ -228,7 +228,8 @@ def note_answer(shadow: Shadow, answer: Segment, options: Options) -> None:
         shadow.asked_fast = options.cookie is not None or bool(answer.payload)
         shadow.first_wnd = first_window(shadow, answer.window) if shadow.habits else 0
     if answer.flags & ACK:
-        shadow.rcv_adv = (answer.acknowledgment + first_window(shadow, answer.window)) & MASK
+        first = shadow.first_wnd or first_window(shadow, answer.window)
+        shadow.rcv_adv = (answer.acknowledgment + first) & MASK
         shadow.last_ack_sent = answer.acknowledgment
     if options.shift is not None:
         shadow.own_shift = options.shift
@@ -453,6 +454,7 @@ def _reopen(world: World, shadow: Shadow, segment: Segment, options: Options, no
 
 def _ack_arrives(world: World, shadow: Shadow, segment: Segment, options: Options, now: float) -> Expected:
     ack = segment.acknowledgment
+    shadow.had_urgent = shadow.had_urgent or bool(segment.flags & URG)
     if shadow.state is State.SYN_RECEIVED:
         if not shadow.acks_our_syn(ack):
             return reset_for(rules.WRONG_ACK_SYN_RECEIVED, segment)
@@ -473,7 +475,6 @@ def _ack_arrives(world: World, shadow: Shadow, segment: Segment, options: Option
     acked = max(0, ahead(first & MASK, shadow.snd_una))  # none is older than the connection
     if (shadow.snd_nxt - ack) & MASK > shadow.flight + min(shadow.max_wnd, acked):
         return _challenge(shadow, segment, rules.ACK_TOO_OLD, now)
-    shadow.had_urgent = shadow.had_urgent or bool(segment.flags & URG)
     at_once = ecn.note_mark(shadow, segment)
     rule = _take_ack(world, shadow, segment, options, now)
     if shadow.state is None:
@@ -573,6 +574,8 @@ def _establish(
     shadow.snd_una = segment.acknowledgment
     shadow.snd_wnd = segment.window << (0 if syn else shadow.peer_shift)
     shadow.max_wnd = max(shadow.max_wnd, shadow.snd_wnd)
+    if Habit.WINDOW_BY_ACK in world.habits and shadow.passive and not shadow.fast:
+        shadow.max_wnd = shadow.snd_wnd
     shadow.wl1, shadow.wl2 = segment.seq, segment.acknowledgment
     shadow.established_at = shadow.heard_at = now
     shadow.opening_due = inf
@@ -630,8 +633,12 @@ def _take_text(world: World, shadow: Shadow, segment: Segment, now: float, rule:
     room = max(0, ahead(seq, shadow.rcv_adv))
     if len(text) > room and not (room and Habit.EDGES_COUNT in shadow.habits):
         text, fin_at = text[:room], None
+    if not room and not text and seq != shadow.rcv_nxt and Habit.EDGES_COUNT in shadow.habits:
+        fin_at = None  # at the right edge
     if fin_at is not None:
         shadow.fins.add(fin_at)
+    if fin_at is not None and not text and seq != shadow.rcv_nxt and Habit.FIN_IN_BLOCKS in shadow.habits:
+        shadow.pieces.append(Piece(fin_at, b""))
     if fin_at is not None and (shadow.fin_at is None or seq == shadow.rcv_nxt):
         shadow.fin_at = fin_at
     had_gap, in_order = bool(shadow.pieces), seq == shadow.rcv_nxt

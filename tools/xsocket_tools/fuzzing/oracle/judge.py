@@ -160,8 +160,11 @@ class Judge:
         patience_ends = timing.gives_up_at(shadow)
         return patience_ends == inf or self._now >= patience_ends - timing.EPSILON_S
 
-    def excuse(self, shadow: Shadow, then: Then) -> None:
-        """Go on after a deviation that is allowed."""
+    def excuse(self, shadow: Shadow, then: Then, sent: Sequence[Segment]) -> None:
+        """Go on after a deviation that is allowed, in which *sent* went to the peer."""
+        for segment in sent:
+            if segment.flags & (ACK | RST | SYN) == ACK:
+                shadow.last_ack_sent = segment.acknowledgment
         if then is Then.GONE:
             self.world.end(shadow)
         elif then is Then.UNKNOWN:
@@ -523,6 +526,9 @@ class Judge:
             )
 
     def _is_overdue(self, shadow: Shadow, now: float, limit: float) -> None:
+        timeout_s = shadow.config.pool_timeout_s
+        if shadow.waiting and timeout_s and shadow.established_at + 1.5 * timeout_s < limit:
+            self._waited(shadow, limit)
         if shadow.ack_by < limit:
             raise WrongError(rules.DELAYED_ACK, f"by {shadow.ack_by:g} s", "nothing", shadow)
         clock = shadow.clock
@@ -564,7 +570,17 @@ class Judge:
         if numbers != (shadow.snd_nxt, shadow.rcv_nxt):
             due = f"seq {shadow.snd_nxt} ack {shadow.rcv_nxt}"
             raise WrongError(rules.RESET_NUMBERS, due, described(each.segment), shadow)
+        if shadow.waiting and config.pool_timeout_s:
+            self._hit(rules.POOL_TIMEOUT)
+            self._waited(shadow, each.at)
         self.world.end(shadow)
+
+    def _waited(self, shadow: Shadow, until: float) -> None:
+        """A connection has waited in the pool: for its time at least, and for no more than half of it longer."""
+        timeout_s = shadow.config.pool_timeout_s
+        least, most = shadow.established_at + timeout_s, shadow.established_at + 1.5 * timeout_s
+        if not least - timing.EPSILON_S <= until <= most + timing.EPSILON_S:
+            raise WrongError(rules.POOL_TIMEOUT, f"from {least:g} to {most:g} s", f"at {until:g} s", shadow)
 
     def _opening_again(self, shadow: Shadow, each: Sent) -> None:
         options = read(each.segment.options)

@@ -262,6 +262,8 @@ def _sack(shadow: Shadow, segment: Segment, options: Options) -> Fault | None:
     if not shadow.sack:
         return Fault(rules.SACK_UNWANTED, "no blocks", f"{options.sack}") if options.sack else None
     blocks = list(options.sack)
+    if not blocks and shadow.is_small and Habit.ORPHANS_HAVE_NO_BLOCKS in shadow.habits:
+        return None
     if not shadow.pieces:
         # RFC 2883: one block may say what came twice.
         if len(blocks) > 1 or (blocks and not shadow.config.dsack):
@@ -292,6 +294,9 @@ def _held(shadow: Shadow) -> list[tuple[int, int]]:
     edges = sorted(
         (ahead(base, piece.seq), ahead(base, piece.seq) + len(piece.text)) for piece in shadow.pieces
     )
+    if Habit.FIN_IN_BLOCKS in shadow.habits:
+        fins = (ahead(base, number) for number in shadow.fins)
+        edges = sorted((*edges, *((at, at + 1) for at in fins if at > 0)))
     joined: list[list[int]] = []
     for left, right in edges:
         if joined and left <= joined[-1][1]:

@@ -11,10 +11,12 @@ class Rule(NamedTuple):
     Attributes:
         where: RFC and section.
         text: What it wants, in one sentence.
+        is_counted: Whether it has its say in single steps. Others hold of all that goes out, in every step.
     """
 
     where: str
     text: str
+    is_counted: bool = True
 
     def __str__(self) -> str:
         return f"{self.where}: {self.text}"
@@ -36,6 +38,7 @@ OTHER_LISTEN: Final = Rule("RFC 9293 3.10.7.2 fourth", "In LISTEN anything else 
 RESET_NUMBERS: Final = Rule(
     "RFC 9293 3.5.2",
     "A reset has the number that the segment acknowledged, or 0 and acknowledges what the segment took.",
+    is_counted=False,
 )
 COOKIE_ACK: Final = Rule("RFC 4987 3.6", "An ACK that brings a SYN cookie back establishes the connection.")
 COOKIE_FORGED: Final = Rule("RFC 4987 3.6", "An ACK that brings no valid cookie back establishes nothing.")
@@ -113,56 +116,102 @@ FIN_TIME_WAIT: Final = Rule(
     "RFC 9293 3.10.7.4 eighth", "A FIN in TIME-WAIT is acknowledged, and restarts it."
 )
 POOL_FULL: Final = Rule("pool_policy", "A handshake that finds the pool full gets what the policy says.")
-CHALLENGE_LIMIT: Final = Rule("RFC 5961 7", "Challenge ACKs are limited.")
+CHALLENGE_LIMIT: Final = Rule("RFC 5961 7", "Challenge ACKs are limited.", is_counted=False)
 INVALID_RATE: Final = Rule("RFC 5961 7", "Invalid segments without text are answered at a limited rate.")
 
 # Frames
 
 DAMAGED: Final = Rule("RFC 9293 3.1, RFC 1122 3.2", "A frame that is damaged or for nobody changes nothing.")
-FRAME_SENT: Final = Rule("RFC 9293 3.1, RFC 1122 3.2", "Frames that are sent are well formed.")
-SENT_TO_NOBODY: Final = Rule("RFC 9293 3.10.7", "Nothing is sent to who has said nothing.")
-RESERVED: Final = Rule("RFC 9293 3.1", "Reserved bits are zero in what is sent.")
+FRAME_SENT: Final = Rule(
+    "RFC 9293 3.1, RFC 1122 3.2", "Frames that are sent are well formed.", is_counted=False
+)
+SENT_TO_NOBODY: Final = Rule("RFC 9293 3.10.7", "Nothing is sent to who has said nothing.", is_counted=False)
+RESERVED: Final = Rule("RFC 9293 3.1", "Reserved bits are zero in what is sent.", is_counted=False)
 
 # What a target sends
 
-ONE_REPLY: Final = Rule("RFC 9293 3.8.6.3", "A segment without text gets one bare reply at most.")
-RST_FOR_RST: Final = Rule("RFC 9293 3.5.2", "No reset answers a reset.")
-SENT_ACK: Final = Rule("RFC 9293 3.10.7.4", "Every segment acknowledges RCV.NXT.")
-SENT_SEQ: Final = Rule("RFC 9293 3.4", "A segment without text has the number SND.NXT.")
-SENT_TEXT_SEQ: Final = Rule("RFC 9293 3.4", "Text goes in order, or is what was sent before.")
-SENT_TEXT: Final = Rule("RFC 9293 3.7", "What goes is what the user has given, at its place in the stream.")
-SENT_WINDOW: Final = Rule("RFC 9293 3.8.6", "Nothing goes beyond the window that the peer has offered.")
-SENT_MSS: Final = Rule("RFC 9293 3.7.1", "No segment is larger than the peer's MSS less the options.")
+ONE_REPLY: Final = Rule(
+    "RFC 9293 3.8.6.3", "A segment without text gets one bare reply at most.", is_counted=False
+)
+RST_FOR_RST: Final = Rule("RFC 9293 3.5.2", "No reset answers a reset.", is_counted=False)
+SENT_ACK: Final = Rule("RFC 9293 3.10.7.4", "Every segment acknowledges RCV.NXT.", is_counted=False)
+SENT_SEQ: Final = Rule("RFC 9293 3.4", "A segment without text has the number SND.NXT.", is_counted=False)
+SENT_TEXT_SEQ: Final = Rule(
+    "RFC 9293 3.4", "Text goes in order, or is what was sent before.", is_counted=False
+)
+SENT_TEXT: Final = Rule(
+    "RFC 9293 3.7", "What goes is what the user has given, at its place in the stream.", is_counted=False
+)
+SENT_WINDOW: Final = Rule(
+    "RFC 9293 3.8.6", "Nothing goes beyond the window that the peer has offered.", is_counted=False
+)
+SENT_MSS: Final = Rule(
+    "RFC 9293 3.7.1", "No segment is larger than the peer's MSS less the options.", is_counted=False
+)
 FULL_SIZED: Final = Rule(
-    "RFC 9293 3.8.6.2.1, RFC 8201 4", "Where there is more to send, segments are as large as the path takes."
+    "RFC 9293 3.8.6.2.1, RFC 8201 4",
+    "Where there is more to send, segments are as large as the path takes.",
+    is_counted=False,
 )
-SENT_FIN: Final = Rule("RFC 9293 3.10.4", "A FIN goes once, behind all the text, when the user has closed.")
-SENT_SYN: Final = Rule("RFC 9293 3.4.1, 3.8.1", "A SYN that goes again has the number that it had before.")
-SENT_SYN_OPTIONS: Final = Rule("RFC 9293 3.1", "Options that only a SYN may carry go with no other segment.")
-OFFERED_MSS: Final = Rule("RFC 9293 3.7.1", "The MSS option says what the link takes, less fixed headers.")
-OFFERED_SCALE: Final = Rule("RFC 7323 2.2", "Window scale goes in a SYN+ACK only if it came in the SYN.")
-OFFERED_SACK: Final = Rule("RFC 2018 2", "SACK-permitted goes in a SYN+ACK only if it came in the SYN.")
-OFFERED_TS: Final = Rule("RFC 7323 3.2", "Timestamps go in a SYN+ACK only if they came in the SYN.")
-SYN_WINDOW: Final = Rule("RFC 7323 2.2", "The window of a SYN is not scaled.")
-SHRINKS: Final = Rule("RFC 9293 3.8.6.2.2", "The window never shrinks.")
-TOO_MUCH_WINDOW: Final = Rule("RFC 9293 3.8.6", "No more window is offered than there is buffer.")
-TS_MISSING: Final = Rule("RFC 7323 3.2", "Once agreed on, timestamps are in every segment.")
-TS_UNWANTED: Final = Rule("RFC 7323 3.2", "Timestamps are in no segment where they were not agreed on.")
+SENT_FIN: Final = Rule(
+    "RFC 9293 3.10.4", "A FIN goes once, behind all the text, when the user has closed.", is_counted=False
+)
+SENT_SYN: Final = Rule(
+    "RFC 9293 3.4.1, 3.8.1", "A SYN that goes again has the number that it had before.", is_counted=False
+)
+SENT_SYN_OPTIONS: Final = Rule(
+    "RFC 9293 3.1", "Options that only a SYN may carry go with no other segment.", is_counted=False
+)
+OFFERED_MSS: Final = Rule(
+    "RFC 9293 3.7.1", "The MSS option says what the link takes, less fixed headers.", is_counted=False
+)
+OFFERED_SCALE: Final = Rule(
+    "RFC 7323 2.2", "Window scale goes in a SYN+ACK only if it came in the SYN.", is_counted=False
+)
+OFFERED_SACK: Final = Rule(
+    "RFC 2018 2", "SACK-permitted goes in a SYN+ACK only if it came in the SYN.", is_counted=False
+)
+OFFERED_TS: Final = Rule(
+    "RFC 7323 3.2", "Timestamps go in a SYN+ACK only if they came in the SYN.", is_counted=False
+)
+SYN_WINDOW: Final = Rule("RFC 7323 2.2", "The window of a SYN is not scaled.", is_counted=False)
+SHRINKS: Final = Rule("RFC 9293 3.8.6.2.2", "The window never shrinks.", is_counted=False)
+TOO_MUCH_WINDOW: Final = Rule(
+    "RFC 9293 3.8.6", "No more window is offered than there is buffer.", is_counted=False
+)
+TS_MISSING: Final = Rule("RFC 7323 3.2", "Once agreed on, timestamps are in every segment.", is_counted=False)
+TS_UNWANTED: Final = Rule(
+    "RFC 7323 3.2", "Timestamps are in no segment where they were not agreed on.", is_counted=False
+)
 TS_ECHO: Final = Rule(
-    "RFC 7323 4.3", "TSecr is the newest TSval of a segment at the edge of what was acknowledged."
+    "RFC 7323 4.3",
+    "TSecr is the newest TSval of a segment at the edge of what was acknowledged.",
+    is_counted=False,
 )
-TS_CLOCK: Final = Rule("RFC 7323 4.1", "TSval counts on with the clock.")
-SACK_UNWANTED: Final = Rule("RFC 2018 3", "SACK blocks go only where they were agreed on.")
-SACK_BLOCKS: Final = Rule("RFC 2018 3, 4", "SACK blocks are what was received past a gap, the latest first.")
-SACK_MISSING: Final = Rule("RFC 2018 4", "As long as there is a gap, acknowledgments carry a block.")
-NOT_CAUSED: Final = Rule("RFC 9293 3.8.1", "Nothing goes without a cause: a call, a segment, or a timer.")
+TS_CLOCK: Final = Rule("RFC 7323 4.1", "TSval counts on with the clock.", is_counted=False)
+SACK_UNWANTED: Final = Rule("RFC 2018 3", "SACK blocks go only where they were agreed on.", is_counted=False)
+SACK_BLOCKS: Final = Rule(
+    "RFC 2018 3, 4", "SACK blocks are what was received past a gap, the latest first.", is_counted=False
+)
+SACK_MISSING: Final = Rule(
+    "RFC 2018 4", "As long as there is a gap, acknowledgments carry a block.", is_counted=False
+)
+NOT_CAUSED: Final = Rule(
+    "RFC 9293 3.8.1", "Nothing goes without a cause: a call, a segment, or a timer.", is_counted=False
+)
 
 ECN_ECHO: Final = Rule(
     "RFC 3168 6.1.3", "A mark is echoed until the peer says that it has reduced its window."
 )
-ECN_UNWANTED: Final = Rule("RFC 3168 6.1.1", "Without ECN agreed on, no segment echoes a mark.")
-NAGLE: Final = Rule("RFC 9293 3.7.4", "A short segment waits while another is not acknowledged.")
-STAMP_ISN: Final = Rule("RFC 7323 7.1", "Timestamps of one connection say nothing of another's.")
+ECN_UNWANTED: Final = Rule(
+    "RFC 3168 6.1.1", "Without ECN agreed on, no segment echoes a mark.", is_counted=False
+)
+NAGLE: Final = Rule(
+    "RFC 9293 3.7.4", "A short segment waits while another is not acknowledged.", is_counted=False
+)
+STAMP_ISN: Final = Rule(
+    "RFC 7323 7.1", "Timestamps of one connection say nothing of another's.", is_counted=False
+)
 
 # Calls
 
@@ -199,21 +248,35 @@ RETRANSMISSION: Final = Rule("RFC 6298 5", "What is not acknowledged goes again 
 PERSIST: Final = Rule("RFC 9293 3.8.6.1", "A closed window is probed.")
 KEEP_ALIVE: Final = Rule("RFC 9293 3.8.4", "A silent peer is probed with a number it has acknowledged.")
 POOL_TIMEOUT: Final = Rule("pool_timeout_s", "What nobody claims in time is reset.")
-TIMER_IN_STATE: Final = Rule("RFC 9293 3.8", "A timer runs only in states that have it.")
-MUST_SEND: Final = Rule("RFC 9293 3.8.6.2.1", "Text that fits the window goes when nothing is in flight.")
+TIMER_IN_STATE: Final = Rule("RFC 9293 3.8", "A timer runs only in states that have it.", is_counted=False)
+MUST_SEND: Final = Rule(
+    "RFC 9293 3.8.6.2.1", "Text that fits the window goes when nothing is in flight.", is_counted=False
+)
 
 # Sizes and states
 
-STATE: Final = Rule("RFC 9293 3.3.2", "The connection is in the state that its history leads to.")
-HALF_OPEN_COUNT: Final = Rule("RFC 4987 2.2", "As many connections are half-open as are in SYN-RECEIVED.")
-POOL_COUNT: Final = Rule("the pool", "As many connections wait as are established and not claimed.")
-TIME_WAIT_COUNT: Final = Rule("max_tw_buckets", "As many connections are counted in TIME-WAIT as are.")
-TCB_COUNT: Final = Rule("RFC 9293 3.3.1", "There are as many TCBs as connections.")
+STATE: Final = Rule(
+    "RFC 9293 3.3.2", "The connection is in the state that its history leads to.", is_counted=False
+)
+HALF_OPEN_COUNT: Final = Rule(
+    "RFC 4987 2.2", "As many connections are half-open as are in SYN-RECEIVED.", is_counted=False
+)
+POOL_COUNT: Final = Rule(
+    "the pool", "As many connections wait as are established and not claimed.", is_counted=False
+)
+TIME_WAIT_COUNT: Final = Rule(
+    "max_tw_buckets", "As many connections are counted in TIME-WAIT as are.", is_counted=False
+)
+TCB_COUNT: Final = Rule("RFC 9293 3.3.1", "There are as many TCBs as connections.", is_counted=False)
 ISN: Final = Rule(
-    "RFC 6528 3", "Initial sequence numbers follow the clock for one 4-tuple, and chance for others."
+    "RFC 6528 3",
+    "Initial sequence numbers follow the clock for one 4-tuple, and chance for others.",
+    is_counted=False,
 )
 ISN_REOPENED: Final = Rule(
-    "RFC 9293 3.6.1", "A reopened connection begins beyond the last number of the one before."
+    "RFC 9293 3.6.1",
+    "A reopened connection begins beyond the last number of the one before.",
+    is_counted=False,
 )
 TFO: Final = Rule("RFC 7413 4.2.2", "Text of a SYN is given to the user early only if the cookie is valid.")
 TFO_COOKIE: Final = Rule("RFC 7413 4.1.1", "Whoever asks for a cookie gets one.")
@@ -225,8 +288,8 @@ ICMP_SOFT: Final = Rule("RFC 5927 5.2, 6.1", "No ICMP error ends a synchronized 
 ICMP_MTU: Final = Rule(
     "RFC 1191 3, RFC 8201 4", "A path MTU is believed down to the least, and makes segments smaller."
 )
-ENDS: Final = Rule("RFC 9293 3.10", "Each step ends.")
-NEVER_RAISES: Final = Rule("RFC 9293 3.10.7", "No segment stops the TCP.")
+ENDS: Final = Rule("RFC 9293 3.10", "Each step ends.", is_counted=False)
+NEVER_RAISES: Final = Rule("RFC 9293 3.10.7", "No segment stops the TCP.", is_counted=False)
 
 ALL: Final = tuple(value for value in globals().values() if isinstance(value, Rule))
 """Every rule."""

@@ -51,7 +51,7 @@ class KernelConnection:
 
     def abort(self) -> None:
         """Reset it; what its owner has closed before, too, but no later connection with its 4-tuple."""
-        if self._socket.fileno() < 0:
+        if self._socket.fileno() < 0 and self._cookie is not None:
             self._diag.abort([self.four_tuple], self._cookie)
         self._socket.close()
 
