@@ -1,4 +1,4 @@
-"""What of a case a target can play: cases are made for time that costs nothing, and for the engine's rules."""
+"""What of a case a target can play: cases are made for time that costs nothing, and the engine's rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ MOST_WAITING_S: Final = 0.001
 
 
 LINK_MSS: Final = {4: 1460, 6: 1440}
-_EXTENSIONS: Final = frozenset({"ip options", "destination options", "unknown option", "trailer"})
 _MOST_EXTENSION: Final = 16
 
 
@@ -65,7 +64,7 @@ def _short_enough(operation: Operation) -> Operation:
     if not isinstance(operation, Say):
         return operation
     most = LINK_MSS[PEERS[operation.peer].version] - (MOST_OCTETS if operation.options else 0)
-    if operation.twist in _EXTENSIONS:
+    if operation.twist:
         most -= _MOST_EXTENSION
     return operation._replace(text=most) if operation.text > most else operation
 

@@ -493,6 +493,20 @@ class _Maker:
         numbers = Say(self._pick(self._served), ACK, Place("other"), Place("other"))
         return [self._syn(peer), numbers, numbers._replace(peer=self._pick(self._served), options=("ts",))]
 
+    def _late_cookie(self, peer: int) -> list[Operation]:
+        """A cookie that comes back in the next period of its key, or later."""
+        before, between = Tick(self._pick((30.0, 60.0))), Tick(self._pick((1.0, 10.0, 35.0, 65.0)))
+        return [before, self._syn(peer), between, self._ack(peer), Call(peer, "claim")]
+
+    def _probed_orphan(self, peer: int) -> list[Operation]:
+        """A closed window before a user who has gone, and a peer that answers each probe."""
+        shut = Say(peer, ACK, NEXT, NEXT, 0, self._valid_options(peer), 0)
+        said = [*self._handshake(peer), Call(peer, "claim"), Call(peer, "send", 100), shut]
+        said += [Call(peer, "send", 100), Call(peer, "close")]
+        for _ in range(2 + int(self._chance() * 3)):
+            said += [Tick(self._pick((0.25, 0.5, 1.0))), shut._replace(ack=Place("duplicate"))]
+        return said
+
     def _orphaned(self, peer: int) -> list[Operation]:
         """Several connections whose user goes, one after the other."""
         said: list[Operation] = []
@@ -720,10 +734,10 @@ _WAYS_FOR: Final[dict[str, tuple[_Way, ...]]] = {
     "max_syn_backlog": (_Maker._crowd, _Maker._crowd, _Maker._reopening),
     "pool_capacity": (_Maker._crowd,),
     "pool_timeout_s": (_Maker._unclaimed,),
-    "syn_cookies": (_Maker._borrowed, _Maker._handshake),
+    "syn_cookies": (_Maker._borrowed, _Maker._late_cookie, _Maker._handshake),
     "keepalive": (_Maker._long_silence,),
     "user_timeout_s": (_Maker._patience,),
-    "synack_retries": (_Maker._syn_again, _Maker._late_crossing, _Maker._refused),
+    "orphan_retries": (_Maker._syn_again, _Maker._late_crossing, _Maker._refused, _Maker._probed_orphan),
     "initial_cwnd": (_Maker._open_wide,),
 }
 """What shows whether a rule is kept that a case has."""

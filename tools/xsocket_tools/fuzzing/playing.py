@@ -187,7 +187,7 @@ class Player:
         return further if further is not None and self._allowed_as(operation, further) is None else None
 
     def _allowed_as(self, operation: Operation, violation: Violation) -> Then | None:
-        """Note a deviation that is allowed; return what is known of the connection after it, None if it is none."""
+        """Note a deviation that is allowed; return what is known after it, None if it is none."""
         judge = self._judge
         if not self._deviations or judge is None:
             return None
@@ -299,6 +299,8 @@ class Player:
             return None
         if isinstance(understood, str):  # another connection's: the answer is not for any peer of the case
             understood, sent = None, [each for each in sent if each.peer >= 0]
+            if self._habits and judge.world.is_narrow:
+                judge.world.is_lost = True  # the stranger may take a place
         self._segment = understood
         violation = judge.said(at, said.peer, said.four_tuple, understood, self._now, sent)
         return violation or (self._check(at, (said.peer,), "a segment") if check else None)

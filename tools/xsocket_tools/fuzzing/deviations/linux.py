@@ -7,9 +7,8 @@ from typing import Final
 from xsocket_tools.fuzzing.deviations.linux_data import DATA
 from xsocket_tools.fuzzing.deviations.linux_ending import ENDING
 from xsocket_tools.fuzzing.deviations.linux_opening import OPENING
-from xsocket_tools.fuzzing.deviations.mechanism import Deviation, Way
+from xsocket_tools.fuzzing.deviations.mechanism import Deviation
 from xsocket_tools.fuzzing.oracle.habits import Habit
 
 LINUX: Final[tuple[Deviation, ...]] = (*OPENING, *DATA, *ENDING)
-LINUX_WAYS: Final[tuple[Way, ...]] = ()
 LINUX_HABITS: Final = frozenset(Habit)

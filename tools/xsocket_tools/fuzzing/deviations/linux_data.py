@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from xsocket.segment import ACK, FIN, RST, SYN
+from xsocket.state import State
 from xsocket_tools.fuzzing.case import Call, Icmp
 from xsocket_tools.fuzzing.deviations.mechanism import Deviation, Moment
 from xsocket_tools.fuzzing.deviations.telling import (
@@ -16,12 +17,22 @@ from xsocket_tools.fuzzing.deviations.telling import (
     place,
     says_nothing,
     wanted,
+    was_in,
 )
-from xsocket_tools.fuzzing.options import read
 from xsocket_tools.fuzzing.oracle import rules
 from xsocket_tools.fuzzing.oracle.expectation import Want
-from xsocket_tools.fuzzing.oracle.shadow import AFTER_PEERS_FIN, LEAST_MSS, MASK, ahead, length_of
+from xsocket_tools.fuzzing.oracle.shadow import (
+    AFTER_PEERS_FIN,
+    DEFAULT_MSS,
+    LEAST_MSS,
+    LINK_MSS,
+    MASK,
+    ahead,
+    length_of,
+)
 from xsocket_tools.fuzzing.oracle.then import Then
+
+_HEADERS_V4: Final = 40
 
 
 def _has_no_flags(moment: Moment) -> bool:
@@ -32,39 +43,20 @@ def _has_no_flags(moment: Moment) -> bool:
 
 def _has_fin_before_text(moment: Moment) -> bool:
     """Whether the FIN is taken where it stands, though text from behind it has come before."""
-    segment, shadow = moment.segment, moment.shadow
+    shadow = moment.shadow
     if (
-        segment is None
+        moment.segment is None
         or shadow is None
-        or not has(moment, FIN)
-        or lacks(moment, ACK)
         or len(moment.sent) != 1
+        or moment.after not in AFTER_PEERS_FIN
     ):
         return False
-    end = (segment.seq + length_of(segment)) & MASK
-    differs = is_about(moment, rules.SENT_ACK) and ahead(end, shadow.rcv_nxt) > 0
-    stays = (
-        is_about(moment, rules.STATE) and moment.after in AFTER_PEERS_FIN and ahead(end, shadow.rcv_nxt) >= 0
-    )
-    return (differs or stays) and moment.sent[0].acknowledgment == end and lacks(moment, SYN)
-
-
-def _has_block_with_fin(moment: Moment) -> bool:
-    """Whether the blocks are those that are due, but for the number of a FIN past a gap."""
-    shadow = moment.shadow
-    if shadow is None or shadow.fin_at is None or not is_about(moment, rules.SACK_BLOCKS):
-        return False
-    if len(moment.sent) != 1 or not is_there(moment):
-        return False
-    held = [(piece.seq, (piece.seq + len(piece.text)) & MASK) for piece in shadow.pieces]
-    numbers = {(left + at) & MASK for left, right in held for at in range(ahead(left, right))} | {
-        shadow.fin_at
-    }
-    if moment.segment is not None and has(moment, FIN):
-        numbers.add((moment.segment.seq + len(moment.segment.payload)) & MASK)
-    blocks = [each for each in read(moment.sent[0].options).sack if ahead(shadow.rcv_nxt, each[0]) > 0]
-    said = {(left + at) & MASK for left, right in blocks for at in range(max(0, ahead(left, right)))}
-    return bool(blocks) and shadow.fin_at in said and said <= numbers
+    acked = moment.sent[0].acknowledgment
+    ends_there = any((number + 1) & MASK == acked for number in shadow.fins)
+    differs = is_about(moment, rules.SENT_ACK) and ahead(acked, shadow.rcv_nxt) > 0
+    stays = is_about(moment, rules.STATE, rules.SACK_BLOCKS) and ahead(acked, shadow.rcv_nxt) >= 0
+    joined = is_about(moment, rules.SENT_ACK) and came_of(moment, rules.FIN) and acked in shadow.past_fin
+    return (ends_there and (differs or stays)) or joined
 
 
 def _is_octet_missing(moment: Moment) -> bool:
@@ -72,9 +64,11 @@ def _is_octet_missing(moment: Moment) -> bool:
     call, answer, shadow = moment.operation, moment.answer, moment.shadow
     if not isinstance(call, Call) or call.name != "receive" or answer is None or shadow is None:
         return False
-    if not is_about(moment, rules.RECEIVE) or not isinstance(answer.value, bytes) or not shadow.had_urgent:
+    if not is_about(moment, rules.RECEIVE) or not shadow.had_urgent:
         return False
-    got = answer.value
+    got = b"" if answer.error == "BlockingIOError" else answer.value
+    if not isinstance(got, bytes):
+        return False
     due = bytes(shadow.text[: len(got) + 1])
     return any(due[:at] + due[at + 1 :] == got for at in range(len(due)))
 
@@ -88,16 +82,16 @@ def _is_full_of_small_segments(moment: Moment) -> bool:
 
 
 def _is_path_too_narrow(moment: Moment) -> bool:
-    icmp, shadow = moment.operation, moment.shadow
-    if not isinstance(icmp, Icmp) or shadow is None or not is_about(moment, rules.ICMP_MTU):
+    shadow = moment.shadow
+    if shadow is None or not is_about(moment, rules.ICMP_MTU, rules.MUST_SEND):
         return False
     narrow = shadow.path_mss < LEAST_MSS and shadow.version == 4
-    return narrow and wanted(moment, Want.TEXT) and says_nothing(moment) and is_there(moment)
+    return narrow and says_nothing(moment) and is_there(moment)
 
 
 def _has_old_ack_on_fast_path(moment: Moment) -> bool:
     segment, shadow = moment.segment, moment.shadow
-    if segment is None or shadow is None or not came_of(moment, rules.ACK_TOO_OLD):
+    if segment is None or shadow is None or not came_of(moment, rules.ACK_TOO_OLD, rules.INVALID_RATE):
         return False
     next_text = bool(segment.payload) and place(moment) == 0 and lacks(moment, SYN | FIN | RST)
     end = (segment.seq + length_of(segment)) & MASK
@@ -114,7 +108,10 @@ def _is_old_ack_with_old_stamp(moment: Moment) -> bool:
 
 def _is_reset_behind_blocks(moment: Moment) -> bool:
     segment, shadow = moment.segment, moment.shadow
-    if segment is None or shadow is None or not shadow.sack or not is_about(moment, rules.RST_IN_WINDOW):
+    if segment is None or shadow is None or not shadow.sack:
+        return False
+    limited = is_about(moment, rules.STATE) and came_of(moment, rules.INVALID_RATE)
+    if not limited and not is_about(moment, rules.RST_IN_WINDOW):
         return False
     ends = {(each.seq + len(each.text)) & MASK for each in shadow.pieces}
     if shadow.fin_at is not None:
@@ -122,7 +119,95 @@ def _is_reset_behind_blocks(moment: Moment) -> bool:
     return segment.seq in ends and has(moment, RST) and says_nothing(moment) and moment.after is None
 
 
+def _is_lost_on_the_way_out(moment: Moment) -> bool:
+    """Whether text is missing that was larger than the path, of which another connection has learnt."""
+    shadow = moment.shadow
+    if (
+        shadow is None
+        or shadow.version != 6
+        or shadow.iss is None
+        or not is_about(moment, rules.SENT_TEXT_SEQ)
+    ):
+        return False
+    narrowed = shadow.path_mss < LINK_MSS[6] and bool(moment.sent)
+    return narrowed and ahead(shadow.snd_nxt, moment.sent[0].seq) > shadow.path_mss and is_there(moment)
+
+
+def _is_fin_unlinked(moment: Moment) -> bool:
+    shadow = moment.shadow
+    if (
+        shadow is None
+        or not shadow.had_urgent
+        or not shadow.fin_waits
+        or not is_about(moment, rules.UNACCEPTABLE)
+    ):
+        return False
+    return moment.before in AFTER_PEERS_FIN and has(moment, ACK) and says_nothing(moment) and is_there(moment)
+
+
+def _is_fragment(moment: Moment) -> bool:
+    shadow = moment.shadow
+    if shadow is None or shadow.version != 4 or not is_about(moment, rules.FRAME_SENT):
+        return False
+    path, icmp, least = shadow.path_mss, moment.operation, shadow.config.min_pmtu
+    if isinstance(icmp, Icmp) and icmp.kind == "too big":
+        path = min(path, max(icmp.mtu or least, least) - _HEADERS_V4)
+    narrow = path < LEAST_MSS or (least - _HEADERS_V4 < LEAST_MSS and not shadow.is_known)
+    return moment.violation.got == "a fragment" and narrow
+
+
+def _is_without_mss(moment: Moment) -> bool:
+    shadow = moment.shadow
+    if shadow is None or shadow.passive or not shadow.asked_fast or not is_about(moment, rules.SENT_MSS):
+        return False
+    most = max(len(each.payload) for each in moment.sent)
+    return shadow.mss == DEFAULT_MSS[shadow.version] and most <= LINK_MSS[shadow.version]
+
+
+def _is_behind_the_syn(moment: Moment) -> bool:
+    shadow = moment.shadow
+    if shadow is None or not shadow.fast or not is_about(moment, rules.SENT_WINDOW):
+        return False
+    return was_in(moment, State.SYN_RECEIVED) and moment.violation.got == "1 octets beyond"
+
+
+def _is_mark_after_fin(moment: Moment) -> bool:
+    marked = is_about(moment, rules.ECN_ECHO) and came_of(moment, rules.ECN_ECHO) and says_nothing(moment)
+    return marked and moment.before in AFTER_PEERS_FIN and is_there(moment)
+
+
 DATA: Final = (
+    Deviation(
+        "a mark on text after the peer's FIN",
+        "RFC 3168 6.1.3",
+        "Text after a FIN is dropped before its mark is looked at, so that nothing echoes it.",
+        "tcp_rcv_state_process",
+        _is_mark_after_fin,
+    ),
+    Deviation(
+        "no MSS in the SYN+ACK of a Fast Open",
+        "RFC 9293 3.7.1",
+        "A peer that says no MSS takes 536 octets, or 1,220 of IPv6. If its SYN asked for a cookie of Fast "
+        "Open, or had one, Linux has begun with its own MSS, and goes on with that.",
+        "tcp_send_syn_data",
+        _is_without_mss,
+    ),
+    Deviation(
+        "the window of a SYN begins behind it",
+        "RFC 9293 3.10.7.2 third",
+        "Before the SYN+ACK is acknowledged the window of the SYN counts from there by the RFC, so that one "
+        "octet less of text goes than the window says. Linux counts text alone.",
+        "tcp_fastopen_create_child, tcp_create_openreq_child",
+        _is_behind_the_syn,
+    ),
+    Deviation(
+        "fragments on a path that is too narrow",
+        "RFC 1191 3",
+        "A router that says an MTU below the least that is believed makes Linux use that, and leave the DF "
+        "bit away: if the least segment of 48 octets does not fit it either, fragments go.",
+        "__ip_rt_update_pmtu, ip_dont_fragment",
+        _is_fragment,
+    ),
     Deviation(
         "an old ACK with an old timestamp",
         "RFC 7323 5.3 R1",
@@ -135,8 +220,8 @@ DATA: Final = (
     Deviation(
         "a reset right behind the last block",
         "RFC 5961 3.2",
-        "A peer that has sent text past a gap resets with the number behind that. Linux takes it where SACK is in "
-        "use, and the number is the end of the last block. The RFC takes RCV.NXT alone.",
+        "A peer that has sent text past a gap resets with the number behind that. Linux takes it where SACK "
+        "is in use, and the number is the end of the last block. The RFC takes RCV.NXT alone.",
         "tcp_validate_incoming",
         _is_reset_behind_blocks,
         Then.GONE,
@@ -144,19 +229,18 @@ DATA: Final = (
     Deviation(
         "text with an acknowledgment that is too old",
         "RFC 5961 5.2",
-        "A segment that is just what was expected next, with the window of the one before, goes the fast path, on "
-        "which its acknowledgment may be any number of the half of the circle before SND.NXT: its text is taken "
-        "before the acknowledgment is looked at. The RFC discards text with an acknowledgment older than the "
-        "largest window.",
+        "A segment that is just what was expected next, with the window of the one before, goes the fast "
+        "path, on which its acknowledgment may be any number of the half of the circle before SND.NXT: its "
+        "text is taken before the acknowledgment is looked at. The RFC discards text with an acknowledgment "
+        "older than the largest window.",
         "tcp_rcv_established",
         _has_old_ack_on_fast_path,
-        finding="text-with-an-old-acknowledgment",
     ),
     Deviation(
         "neither ACK nor RST nor SYN",
         "RFC 9293 3.10.7.4 first",
-        "Linux throws a segment without any of the three away before it looks at the sequence number. The RFC "
-        "checks the number first, and acknowledges what lies outside the window.",
+        "Linux throws a segment without any of the three away before it looks at the sequence number. The "
+        "RFC checks the number first, and acknowledges what lies outside the window.",
         "tcp_rcv_established, tcp_rcv_state_process",
         _has_no_flags,
         Then.GOES_ON,
@@ -164,33 +248,41 @@ DATA: Final = (
     Deviation(
         "a FIN in front of text that has come already",
         "RFC 9293 3.10.7.4 eighth",
-        "A peer that sends text behind its FIN contradicts itself. Linux looks at the FIN before it closes gaps, "
-        "and throws what lies behind it away; text before FIN, as the RFC has it, would never reach the FIN.",
-        "tcp_data_queue, tcp_fin",
+        "A peer that sends text behind its FIN contradicts itself. Linux looks at the FIN before it closes "
+        "gaps, and throws what lies behind it away; text before FIN, as the RFC has it, would never reach "
+        "the FIN. Where both wait behind a gap it joins them, and counts the octets of the text only.",
+        "tcp_data_queue, tcp_ofo_queue, tcp_try_coalesce, tcp_fin",
         _has_fin_before_text,
-    ),
-    Deviation(
-        "a FIN past a gap is in the blocks",
-        "RFC 2018 3",
-        "Linux puts the number of a FIN that came past a gap into its blocks, for it takes one like text. The RFC "
-        "speaks of data.",
-        "tcp_data_queue_ofo",
-        _has_block_with_fin,
-        Then.GOES_ON,
     ),
     Deviation(
         "an urgent octet is no text",
         "RFC 9293 3.8.5, RFC 6093 3.1",
-        "The RFCs leave urgent text in the stream. Linux takes the last octet of it out, unless its user has set "
-        "SO_OOBINLINE.",
+        "The RFCs leave urgent text in the stream. Linux takes the last octet of it out, unless its user "
+        "has set SO_OOBINLINE.",
         "tcp_check_urg, tcp_recvmsg_locked",
         _is_octet_missing,
     ),
     Deviation(
+        "an urgent octet where the FIN is",
+        "RFC 9293 3.10.7.4 first",
+        "Whether text may go past the right edge depends on what there is to read, a FIN too. A second "
+        "urgent pointer makes Linux take the first urgent octet out, even if that is the FIN.",
+        "tcp_check_urg, tcp_sequence",
+        _is_fin_unlinked,
+    ),
+    Deviation(
+        "text is lost on its way out",
+        "RFC 8201 4",
+        "A connection over IPv6 does not hear that another has learnt of a narrower path. Its next segments "
+        "are too large for that, and dropped before they go; then it knows.",
+        "ip6_finish_output_gso_slowpath_drop, inet6_csk_xmit",
+        _is_lost_on_the_way_out,
+    ),
+    Deviation(
         "small segments fill the send buffer",
         "RFC 9293 3.10.2",
-        "The send buffer is counted in memory, and a segment takes some of it beside its text. Where the peer's "
-        "window is small Linux cuts text into small segments, and takes less of it.",
+        "The send buffer is counted in memory, and a segment takes some of it beside its text. Where the "
+        "peer's window is small Linux cuts text into small segments, and takes less of it.",
         "tcp_sendmsg_locked, sk_stream_memory_free",
         _is_full_of_small_segments,
         Then.GOES_ON,
@@ -198,9 +290,9 @@ DATA: Final = (
     Deviation(
         "a path too narrow for the least segment",
         "RFC 1191 3",
-        "Linux cuts no text into segments of less than 48 octets (CVE-2019-11479). If the path takes less with its "
-        "headers, nothing goes there any more, as no fragments are sent. It takes a least path MTU (min_pmtu) "
-        "below 88 to come so far.",
+        "Linux cuts no text into segments of less than 48 octets (CVE-2019-11479). If the path takes less "
+        "with its headers, nothing goes there any more, as no fragments are sent. It takes a least path MTU "
+        "(min_pmtu) below 88 to come so far.",
         "tcp_mtu_to_mss, tcp_simple_retransmit, ip_fragment",
         _is_path_too_narrow,
     ),

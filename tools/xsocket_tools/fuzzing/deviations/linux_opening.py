@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from xsocket.segment import ACK, RST, SYN
+from xsocket.segment import ACK, FIN, RST, SYN
 from xsocket.state import State
-from xsocket_tools.fuzzing.case import Call
+from xsocket_tools.fuzzing.case import Call, Icmp
 from xsocket_tools.fuzzing.deviations.mechanism import Deviation, Moment
 from xsocket_tools.fuzzing.deviations.telling import (
+    acks_all,
     came_of,
     has,
     is_about,
-    lacks,
-    acks_all,
     is_gone,
     is_there,
+    lacks,
     says_nothing,
     says_one_ack,
     says_reset_for_it,
@@ -28,6 +28,7 @@ from xsocket_tools.fuzzing.oracle.shadow import MASK, length_of
 from xsocket_tools.fuzzing.oracle.then import Then
 
 _HALF_OPEN: Final = State.SYN_RECEIVED
+_FINISHED: Final = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
 
 
 def _is_another_syn(moment: Moment) -> bool:
@@ -43,7 +44,7 @@ def _has_wrong_ack(moment: Moment) -> bool:
 
 
 def _is_reset_for_wrong_ack(moment: Moment) -> bool:
-    other = is_about(moment, rules.UNACCEPTABLE, rules.OLD_TIMESTAMP)
+    other = is_about(moment, rules.UNACCEPTABLE, rules.OLD_TIMESTAMP, rules.INVALID_RATE)
     return other and _has_wrong_ack(moment) and says_reset_for_it(moment) and is_there(moment)
 
 
@@ -63,18 +64,25 @@ def _is_exact_reset_with_wrong_ack(moment: Moment) -> bool:
 
 
 def _is_syn_on_fast_one(moment: Moment) -> bool:
-    fast = moment.shadow is not None and moment.shadow.fast and was_in(moment, _HALF_OPEN)
+    shadow = moment.shadow
+    fast = shadow is not None and shadow.fast and shadow.snd_una == shadow.iss
     challenged = is_about(moment, rules.SYN_SYNCHRONIZED) and has(moment, SYN)
     return fast and challenged and says_reset_for_it(moment) and is_there(moment)
+
+
+def _is_old_ack_on_fast_one(moment: Moment) -> bool:
+    segment, shadow = moment.segment, moment.shadow
+    if segment is None or shadow is None or not shadow.fast or not has(moment, ACK) or lacks(moment, ACK):
+        return False
+    old = shadow.snd_una == shadow.iss == segment.acknowledgment and not was_in(moment, _HALF_OPEN)
+    return old and says_one_ack(moment) and is_there(moment)
 
 
 def _is_simultaneous_syn_ack(moment: Moment) -> bool:
     if not is_about(moment, rules.SIMULTANEOUS) or not wanted(moment, Want.SILENCE):
         return False
-    bare = [each for each in moment.sent if not each.payload]
-    return (
-        len(bare) == 1 and bare[0] == moment.sent[0] and is_there(moment) and acks_all(bare[0], moment.shadow)
-    )
+    bare = [each for each in moment.sent if not each.payload and not each.flags & FIN]
+    return len(bare) == 1 and is_there(moment) and acks_all(bare[0], moment.shadow)
 
 
 def _is_syn_again_at_simultaneous(moment: Moment) -> bool:
@@ -87,9 +95,7 @@ def _is_ack_of_nothing(moment: Moment) -> bool:
     segment, shadow = moment.segment, moment.shadow
     if segment is None or shadow is None or shadow.passive or not has(moment, ACK):
         return False
-    refused = is_about(moment, rules.WRONG_ACK_SYN_RECEIVED, rules.RESET_NUMBERS) and was_in(
-        moment, _HALF_OPEN
-    )
+    refused = came_of(moment, rules.WRONG_ACK_SYN_RECEIVED) and was_in(moment, _HALF_OPEN)
     moved = moment.after not in (None, _HALF_OPEN)
     return refused and segment.acknowledgment == shadow.iss and moved
 
@@ -112,14 +118,19 @@ def _is_cookie_without_room(moment: Moment) -> bool:
     )
 
 
+def _is_refused_by_full_queue(moment: Moment) -> bool:
+    due = came_of(moment, rules.POOL_FULL) and wanted(moment, Want.OWN_RESET) and was_in(moment, _HALF_OPEN)
+    return due and says_reset_for_it(moment) and is_gone(moment)
+
+
 def _has_fin_without_text(moment: Moment) -> bool:
     """Whether this end has finished with nothing of the text that OPEN was given."""
     shadow = moment.shadow
-    if shadow is None or shadow.passive or shadow.iss is None or not was_in(moment, _HALF_OPEN):
+    if shadow is None or shadow.passive or shadow.iss is None or not shadow.closing:
         return False
-    finished = is_about(moment, rules.STATE, rules.SENT_TEXT_SEQ, rules.SENT_FIN) and shadow.closing
-    bare = not any(each.payload for each in moment.sent)
-    return finished and bare and shadow.unsent > 0 and moment.after in (State.FIN_WAIT_1, State.CLOSING)
+    finished = is_about(moment, rules.STATE, rules.SENT_TEXT_SEQ) and was_in(moment, _HALF_OPEN)
+    early = is_about(moment, rules.SENT_FIN) and any(each.flags & FIN for each in moment.sent)
+    return (finished or early) and shadow.unsent > 0 and moment.after in _FINISHED
 
 
 def _is_syn_ack_with_text(moment: Moment) -> bool:
@@ -136,8 +147,7 @@ def _is_syn_ack_with_text(moment: Moment) -> bool:
     if not due or len(moment.sent) != 1:
         return False
     sent = moment.sent[0]
-    numbers = (sent.seq, sent.acknowledgment) == (segment.acknowledgment, (segment.seq + 1) & MASK)
-    return numbers and sent.flags == ACK and not sent.payload
+    return sent.acknowledgment == (segment.seq + 1) & MASK and sent.flags == ACK and not sent.payload
 
 
 def _is_old_syn_for_taken_over(moment: Moment) -> bool:
@@ -167,12 +177,29 @@ def _is_send_too_early(moment: Moment) -> bool:
     return active and was_in(moment, State.SYN_SENT, _HALF_OPEN) and answer.error == "BlockingIOError"
 
 
+def _is_unknown_error(moment: Moment) -> bool:
+    icmp, shadow = moment.operation, moment.shadow
+    if not isinstance(icmp, Icmp) or icmp.kind != "source quench" or shadow is None or shadow.version == 4:
+        return False
+    opening = shadow.state in (State.SYN_SENT, _HALF_OPEN) and is_about(moment, rules.STATE)
+    return opening and not shadow.is_half_open and is_gone(moment) and says_nothing(moment)
+
+
 OPENING: Final = (
+    Deviation(
+        "an error of ICMPv6 that nobody knows",
+        "RFC 5927 6.1, RFC 4443 2.4",
+        "An error of an unknown type is passed on, as it should be, and ends an attempt to open a "
+        "connection like any other. No RFC says that it is a hard one.",
+        "icmpv6_err_convert, tcp_v6_err",
+        _is_unknown_error,
+        Then.GONE,
+    ),
     Deviation(
         "another SYN where the third segment was due",
         "RFC 9293 3.10.7.4 fourth",
-        "The RFC returns a passive open to LISTEN and says nothing, so that the peer's next SYN finds it there. "
-        "Linux sends a reset as well. The peer's SYN is repeated either way.",
+        "The RFC returns a passive open to LISTEN and says nothing, so that the peer's next SYN finds it "
+        "there. Linux sends a reset as well. The peer's SYN is repeated either way.",
         "tcp_check_req",
         _is_another_syn,
         Then.GOES_ON,
@@ -180,9 +207,9 @@ OPENING: Final = (
     Deviation(
         "a wrong acknowledgment, and something else wrong, in SYN-RECEIVED",
         "RFC 9293 3.10.7.4 first",
-        "Linux looks at the acknowledgment before anything else and answers a wrong one with a reset, as section "
-        "3.5.2 has it for every state before ESTABLISHED. The order of section 3.10.7.4 has the sequence number "
-        "first.",
+        "Linux looks at the acknowledgment before anything else and answers a wrong one with a reset, as "
+        "section 3.5.2 has it for every state before ESTABLISHED. The order of section 3.10.7.4 has the "
+        "sequence number first.",
         "tcp_check_req",
         _is_reset_for_wrong_ack,
         Then.GOES_ON,
@@ -190,16 +217,17 @@ OPENING: Final = (
     Deviation(
         "another SYN with a wrong acknowledgment in SYN-RECEIVED",
         "RFC 9293 3.10.7.4 fourth",
-        "As Linux looks at the acknowledgment first, it resets the SYN+ACK and keeps the half-open connection, "
-        "where the RFC returns to LISTEN.",
+        "As Linux looks at the acknowledgment first, it resets the SYN+ACK and keeps the half-open "
+        "connection, where the RFC returns to LISTEN.",
         "tcp_check_req",
         _is_syn_with_wrong_ack,
+        Then.LOST,
     ),
     Deviation(
         "a reset in the window with a wrong acknowledgment in SYN-RECEIVED",
         "RFC 9293 3.10.7.4 second, 3)",
-        "As Linux looks at the acknowledgment first, and does not answer a reset with a reset, it ignores the "
-        "segment, where RFC 5961 has a challenge ACK.",
+        "As Linux looks at the acknowledgment first, and does not answer a reset with a reset, it ignores "
+        "the segment, where RFC 5961 has a challenge ACK.",
         "tcp_check_req, tcp_v4_send_reset",
         _is_reset_with_wrong_ack,
         Then.GOES_ON,
@@ -207,25 +235,35 @@ OPENING: Final = (
     Deviation(
         "a reset with the right number and a wrong acknowledgment in SYN-RECEIVED",
         "RFC 9293 3.10.7.4 second, 2)",
-        "As Linux looks at the acknowledgment first, the reset does not end the half-open connection. The RFC "
-        "does not look at the acknowledgment of a reset in this state.",
+        "As Linux looks at the acknowledgment first, the reset does not end the half-open connection. The "
+        "RFC does not look at the acknowledgment of a reset in this state.",
         "tcp_check_req",
         _is_exact_reset_with_wrong_ack,
+        Then.LOST,
     ),
     Deviation(
         "a SYN on a connection that Fast Open has established",
         "RFC 5961 4.2",
-        "Before the third segment Linux treats it as half-open: it answers another SYN with a reset, and does not "
-        "end the connection, so that no spoofed SYN can. The RFC has a challenge ACK.",
+        "Before the third segment Linux treats it as half-open: it answers another SYN with a reset, and "
+        "does not end the connection, so that no spoofed SYN can. The RFC has a challenge ACK.",
         "tcp_check_req",
         _is_syn_on_fast_one,
         Then.GOES_ON,
     ),
     Deviation(
+        "an acknowledgment of nothing on a connection that Fast Open has established, after CLOSE",
+        "RFC 9293 3.10.7.4 fifth",
+        "What Fast Open has established begins with an acknowledged SYN in Linux, whether it is or not: an "
+        "acknowledgment of nothing is older than that, and challenged. To the RFC it says nothing new.",
+        "tcp_fastopen_create_child, tcp_ack",
+        _is_old_ack_on_fast_one,
+        Then.GOES_ON,
+    ),
+    Deviation(
         "the SYN+ACK of a simultaneous open is acknowledged",
         "RFC 9293 3.5 figure 7",
-        "It establishes the connection, and then its SYN lies outside the window: Linux acknowledges it, with a "
-        "block that says that the SYN came twice (RFC 2883). In figure 7 nothing more is sent.",
+        "It establishes the connection, and then its SYN lies outside the window: Linux acknowledges it, "
+        "with a block that says that the SYN came twice (RFC 2883). In figure 7 nothing more is sent.",
         "tcp_validate_incoming, tcp_data_queue",
         _is_simultaneous_syn_ack,
         Then.GOES_ON,
@@ -233,8 +271,8 @@ OPENING: Final = (
     Deviation(
         "a SYN that comes again in a simultaneous open",
         "RFC 9293 3.8.1",
-        "Its SYN+ACK may have been lost, so it should go again. Linux has a socket by then, for which the SYN lies "
-        "outside the window, and sends a challenge ACK. The SYN+ACK goes again by its timer.",
+        "Its SYN+ACK may have been lost, so it should go again. Linux has a socket by then, for which the "
+        "SYN lies outside the window, and sends a challenge ACK. The SYN+ACK goes again by its timer.",
         "tcp_validate_incoming",
         _is_syn_again_at_simultaneous,
         Then.GOES_ON,
@@ -242,27 +280,38 @@ OPENING: Final = (
     Deviation(
         "an acknowledgment of nothing establishes a simultaneous open",
         "RFC 9293 3.10.7.4 fifth",
-        "In SYN-RECEIVED the RFC wants SND.UNA < SEG.ACK, and a reset for anything else. After a simultaneous open "
-        "SND.UNA of Linux is still the number of its SYN, and an acknowledgment of just that, which acknowledges "
-        "nothing, is not too old: the connection is established, though its SYN may have been lost.",
+        "In SYN-RECEIVED the RFC wants SND.UNA < SEG.ACK, and a reset for anything else. After a "
+        "simultaneous open SND.UNA of Linux is still the number of its SYN, and an acknowledgment of just "
+        "that, which acknowledges nothing, is not too old: the connection is established, though its SYN "
+        "may have been lost.",
         "tcp_rcv_state_process, tcp_ack",
         _is_ack_of_nothing,
-        finding="simultaneous-open-without-acknowledgment",
     ),
     Deviation(
         "a reset in SYN-RECEIVED after an active OPEN",
         "RFC 9293 3.10.7.4 second",
-        'The RFC says "connection refused" to the user. Linux does so in SYN-SENT alone, and says ECONNRESET in all '
+        'The RFC says "connection refused" to the user. Linux does so in SYN-SENT alone, and says '
+        "ECONNRESET in all "
         "states behind it.",
         "tcp_reset",
         _is_told_of_a_reset,
         Then.GOES_ON,
     ),
     Deviation(
+        "the reset of a full queue has the numbers of the third segment",
+        "RFC 9293 3.10.5",
+        "Where tcp_abort_on_overflow is set, a third segment that finds the queue full is answered by a "
+        "reset as for a connection that does not exist, made from the segment, and not by one of the "
+        "connection's own.",
+        "tcp_check_req",
+        _is_refused_by_full_queue,
+        Then.GONE,
+    ),
+    Deviation(
         "a cookie comes back where the queue is full",
         "tcp_abort_on_overflow",
-        "The sysctl has Linux reset who finds the queue full. It does so for half-open connections; an ACK that "
-        "brings a cookie is dropped in any case.",
+        "The sysctl has Linux reset who finds the queue full. It does so for half-open connections; an ACK "
+        "that brings a cookie is dropped in any case.",
         "cookie_v4_check, tcp_get_cookie_sock",
         _is_cookie_without_room,
         Then.GOES_ON,
@@ -270,33 +319,36 @@ OPENING: Final = (
     Deviation(
         "CLOSE before the text of OPEN could go",
         "RFC 9293 3.10.4",
-        "The RFC queues CLOSE behind the text in SYN-RECEIVED. Linux has not taken the text (see SEND before the "
-        "connection is established), and sends its FIN at once.",
+        "The RFC queues CLOSE behind the text of OPEN. Linux takes no text before the connection is "
+        "established, and then only as much as the send buffer holds: who closes before his last word is "
+        "taken has not said it.",
         "tcp_close_state",
         _has_fin_without_text,
     ),
     Deviation(
         "a SYN+ACK with text in SYN-RECEIVED",
         "RFC 9293 3.10.7.4 first, fourth",
-        "Linux strips the SYN of a SYN+ACK that has the number of the peer's SYN, and finds a third segment: it "
-        "makes a socket, which then answers the SYN with a challenge ACK and stays in SYN-RECEIVED, where its user "
-        "can accept it. A passive open of the RFC goes back to LISTEN, a simultaneous one is established.",
+        "Linux strips the SYN of a SYN+ACK that has the number of the peer's SYN, and finds a third "
+        "segment: it makes a socket, which then answers the SYN with a challenge ACK and stays in "
+        "SYN-RECEIVED, where its user can accept it. A passive open of the RFC goes back to LISTEN, a "
+        "simultaneous one is established.",
         "tcp_check_req, tcp_validate_incoming",
         _is_syn_ack_with_text,
+        Then.LOST,
     ),
     Deviation(
         "a SYN with an old timestamp where a connection in TIME-WAIT was taken over",
         "RFC 7323 5.3 R1",
-        "Linux remembers the timestamp of the connection before and drops a SYN whose own is older. To the RFC they "
-        "are two connections.",
+        "Linux remembers the timestamp of the connection before and drops a SYN whose own is older. To the "
+        "RFC they are two connections.",
         "tcp_rcv_synsent_state_process, tcp_twsk_unique",
         _is_old_syn_for_taken_over,
     ),
     Deviation(
         "errors of routers by other names",
         "RFC 9293 3.9.2.2",
-        "The RFC leaves open how an error is told. Linux says EPROTO or ENOPROTOOPT where this project says that "
-        "the host is unreachable, or the connection refused.",
+        "The RFC leaves open how an error is told. Linux says EPROTO or ENOPROTOOPT where this project says "
+        "that the host is unreachable, or the connection refused.",
         "icmp_err_convert, icmpv6_err_convert",
         _is_told_by_another_name,
         Then.GOES_ON,

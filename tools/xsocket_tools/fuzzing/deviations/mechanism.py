@@ -1,7 +1,7 @@
-"""What a target may do otherwise than the rules have it, each with what it does, where, and why that is known.
+"""What a target may do otherwise than the rules have it: what it does, where, and why that is known.
 
-A deviation covers what it describes and nothing else: state, segment, what was due and what came instead. What
-changes how all that follows has to be read is a `Habit`, by which the shadows go on.
+A deviation covers what it describes and nothing else: state, segment, what was due and what came instead.
+What changes how all that follows has to be read is a `Habit`, by which the shadows go on.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from xsocket.segment import Segment
 from xsocket.state import State
 from xsocket_tools.fuzzing.case import Operation
 from xsocket_tools.fuzzing.oracle.expectation import Expected
-from xsocket_tools.fuzzing.oracle.habits import Habit
 from xsocket_tools.fuzzing.oracle.shadow import Shadow, Violation
 from xsocket_tools.fuzzing.oracle.then import Then
 from xsocket_tools.fuzzing.target import Answer
@@ -55,7 +54,6 @@ class Deviation(NamedTuple):
         source: Where its source does it, or what shows it.
         covers: Whether a violation is one of it.
         then: What is known of the connection afterwards.
-        finding: The page of ``docs/findings`` that is about it; empty for none.
     """
 
     name: str
@@ -64,17 +62,6 @@ class Deviation(NamedTuple):
     source: str
     covers: Callable[[Moment], bool]
     then: Then = Then.UNKNOWN
-    finding: str = ""
-
-
-class Way(NamedTuple):
-    """A habit of a target, and why it has it; see `Deviation`."""
-
-    habit: Habit
-    rule: str
-    reason: str
-    source: str
-    finding: str = ""
 
 
 def explained_by(moment: Moment, deviations: Sequence[Deviation]) -> Deviation | None:

@@ -63,7 +63,8 @@ def says_reset_for_it(moment: Moment) -> bool:
     Or nothing, where Linux could not search the segment for a signature, and sends no reset.
     """
     segment = moment.segment
-    if segment is not None and not moment.sent and has_no_reset(segment.options):
+    version = moment.shadow.version if moment.shadow is not None else 4
+    if segment is not None and not moment.sent and has_no_reset(segment.options, version):
         return True  # tcp_v4_send_reset: no reset without a signature, if it should have one
     if segment is None or len(moment.sent) != 1:
         return False
@@ -96,7 +97,8 @@ def acks_all(sent: Segment, shadow: Shadow | None) -> bool:
 
 def place(moment: Moment) -> int:
     """Return how far behind RCV.NXT, as it was before, the segment begins; negative for before it."""
-    assert moment.segment is not None and moment.shadow is not None
+    assert moment.segment is not None
+    assert moment.shadow is not None
     return ahead(moment.shadow.rcv_was, moment.segment.seq)
 
 

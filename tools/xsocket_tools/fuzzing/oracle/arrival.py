@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from xsocket.segment import ACK, FIN, RST, SYN, URG, Segment
+from xsocket.segment import ACK, FIN, PSH, RST, SYN, URG, Segment
 from xsocket.state import State
 from xsocket_tools.fuzzing.options import Options
 from xsocket_tools.fuzzing.oracle import ecn, fastopen, rules, timing
+from xsocket_tools.fuzzing.oracle.edges import cookie_mss, first_window, is_acceptable, is_request
 from xsocket_tools.fuzzing.oracle.expectation import Expected, Want
-from xsocket_tools.fuzzing.oracle.edges import cookie_mss, first_window, is_acceptable
 from xsocket_tools.fuzzing.oracle.habits import Habit
 from xsocket_tools.fuzzing.oracle.rules import Rule
 from xsocket_tools.fuzzing.oracle.shadow import (
@@ -49,9 +49,9 @@ def arrives(world: World, shadow: Shadow, segment: Segment, options: Options, no
 
 def _arrives(world: World, shadow: Shadow, segment: Segment, options: Options, now: float) -> Expected:
     has_socket = shadow.is_half_open or not shadow.is_small
-    if Habit.SIGNATURE_FIRST in world.habits and has_socket:
-        if is_refused(segment.options, is_half_open=shadow.is_half_open):
-            return _silence(rules.DAMAGED)
+    signed_first = Habit.SIGNATURE_FIRST in world.habits and has_socket
+    if signed_first and is_refused(segment.options, is_half_open=shadow.is_half_open):
+        return _silence(rules.DAMAGED)
     if shadow.state is None:
         return _stranger(world, shadow, segment, options, now)
     if shadow.state is State.SYN_SENT:
@@ -294,9 +294,14 @@ def begin_active(world: World, shadow: Shadow, segment: Segment, options: Option
 
 def _known(world: World, shadow: Shadow, segment: Segment, options: Options, now: float) -> Expected:
     flags = segment.flags
-    if flags & RST and Habit.STAMPS_FIRST in world.habits and shadow.is_small:
-        if not _is_fresh(shadow, options, now) or _echoes_a_stranger(shadow, options):
-            return _silence(rules.OLD_TIMESTAMP)
+    is_fresh = _is_fresh(shadow, options, now)
+    ends_wait = flags & RST and shadow.state is State.TIME_WAIT and segment.seq == shadow.rcv_nxt
+    if ends_wait and is_fresh and Habit.NO_ACK_IN_TIME_WAIT in world.habits:
+        _note_stamp(shadow, segment, options, now)  # RFC 1337
+    little = shadow.is_small or is_request(shadow)
+    stamps_first = flags & RST and Habit.STAMPS_FIRST in world.habits and little
+    if stamps_first and not (is_fresh and not _echoes_a_stranger(shadow, options)):
+        return _silence(rules.OLD_TIMESTAMP)
     if flags & RST:
         return _reset_arrives(world, shadow, segment, now)
     if flags & SYN:
@@ -319,7 +324,8 @@ def _known(world: World, shadow: Shadow, segment: Segment, options: Options, now
 def _is_fresh(shadow: Shadow, options: Options, now: float) -> bool:
     if not shadow.ts or options.ts is None:
         return True
-    oldest = -1 if Habit.OLDER_BY_ONE in shadow.habits and not shadow.is_small else 0
+    has_socket = not shadow.is_small and not is_request(shadow)
+    oldest = -1 if Habit.OLDER_BY_ONE in shadow.habits and has_socket else 0
     return _newer_by(shadow, options.ts[0]) >= oldest or now - shadow.ts_recent_at > STAMP_LIFE_S
 
 
@@ -356,9 +362,9 @@ def _reset_arrives(world: World, shadow: Shadow, segment: Segment, now: float) -
     if in_time_wait and world.config.rfc1337:
         return _silence(rules.RST_TIME_WAIT)
     if segment.seq == shadow.rcv_nxt:
-        if shadow in world.pending:
-            if world.queues is None or not world.queues.holds(shadow.version, shadow.place):
-                world.pending_until.append((shadow.version, now + fastopen.RESET_COUNTS_S))
+        is_queued = world.queues is not None and world.queues.holds(shadow.version, shadow.place)
+        if shadow in world.pending and not is_queued:
+            world.pending_until.append((shadow.version, now + fastopen.RESET_COUNTS_S))
         world.end(shadow, _meaning_of_reset(shadow))
         return _silence(rules.RST_EXACT)
     inside = shadow.in_window(segment.seq)
@@ -433,7 +439,7 @@ def _syn_arrives(world: World, shadow: Shadow, segment: Segment, options: Option
 def _is_new(shadow: Shadow, segment: Segment, options: Options) -> bool:
     """RFC 6191 section 2, with timestamps only where the old connection had them."""
     if shadow.ts and options.ts is not None and options.ts[0] != shadow.ts_recent:
-        return ahead(shadow.ts_recent, options.ts[0]) > 0
+        return _newer_by(shadow, options.ts[0]) > 0
     return ahead(shadow.rcv_nxt, segment.seq) > 0
 
 
@@ -498,8 +504,8 @@ def _note_stamp(shadow: Shadow, segment: Segment, options: Options, now: float) 
 
 def _take_ack(world: World, shadow: Shadow, segment: Segment, options: Options, now: float) -> Rule:
     ack = segment.acknowledgment
-    is_noted = not shadow.is_small or segment.flags & FIN
-    if (ahead(shadow.snd_una, ack) >= 0 and is_noted) or Habit.OLD_ACKS_HAVE_NO_STAMP not in world.habits:
+    is_noted = bool(segment.flags & FIN) if shadow.is_small else ahead(shadow.snd_una, ack) >= 0
+    if is_noted or Habit.OLD_ACKS_HAVE_NO_STAMP not in world.habits:
         _note_stamp(shadow, segment, options, now)
     shadow.heard_at, shadow.soft_error = now, ""
     acks_fin = shadow.fin_sent and ack == shadow.snd_nxt
@@ -537,11 +543,22 @@ def _take_ack(world: World, shadow: Shadow, segment: Segment, options: Options, 
     return rules.ACK_OF_FIN
 
 
+def _is_predicted(shadow: Shadow, segment: Segment, *, is_new: bool) -> bool:
+    """Whether a segment goes Linux's fast path (``tcp_rcv_established``): no peer has aligned timestamps."""
+    plain = segment.flags & ~PSH == ACK and not segment.options and not shadow.pieces
+    in_order = segment.seq == shadow.rcv_nxt and shadow.state is State.ESTABLISHED and not shadow.ts
+    same = segment.window == shadow.snd_wnd >> shadow.peer_shift
+    return plain and in_order and same and (is_new or bool(segment.payload))
+
+
 def _take_window(shadow: Shadow, segment: Segment, *, is_new: bool) -> None:
     newer, window = ahead(shadow.wl1, segment.seq), segment.window << shadow.peer_shift
     fresh = newer > 0 or (newer == 0 and ahead(shadow.wl2, segment.acknowledgment) >= 0)
     if Habit.WINDOW_BY_ACK in shadow.habits:
         fresh = is_new or newer > 0 or (newer == 0 and not 0 < window <= shadow.snd_wnd)
+    if Habit.PREDICTION in shadow.habits and _is_predicted(shadow, segment, is_new=is_new):
+        same = window == shadow.snd_wnd if fresh else shadow.wl1 == segment.seq
+        shadow.is_known = shadow.is_known and same
     if fresh:
         shadow.snd_wnd = window
         shadow.max_wnd = max(shadow.max_wnd, shadow.snd_wnd)
@@ -566,7 +583,7 @@ def _establish(
     others: tuple[int, ...] = (),
 ) -> Expected:
     syn = segment.flags & SYN
-    if not syn:
+    if not syn or (rule is rules.SIMULTANEOUS and Habit.SYN_ACK_HAS_STAMP in world.habits):
         _note_stamp(shadow, segment, options, now)
     if shadow in world.pending:
         world.pending.remove(shadow)
@@ -688,6 +705,7 @@ def _reach_fin(world: World, shadow: Shadow, now: float) -> bool:
         return False
     shadow.fin_at, shadow.fin_waits, shadow.fin_is_joined = None, True, bool(shadow.text)
     shadow.rcv_nxt = (shadow.rcv_nxt + 1) & MASK
+    shadow.past_fin = {(each.seq + len(each.text)) & MASK for each in shadow.pieces}
     shadow.pieces.clear()
     if ahead(shadow.rcv_adv, shadow.rcv_nxt) > 0:
         shadow.rcv_adv = shadow.rcv_nxt

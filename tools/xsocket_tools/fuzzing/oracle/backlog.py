@@ -1,4 +1,4 @@
-"""`AcceptQueues`: what waits at the listeners of Linux, which has one for each IP version, and one limit for each."""
+"""`AcceptQueues`: what waits at the listeners of Linux: one for each IP version, and one limit for each."""
 
 from __future__ import annotations
 

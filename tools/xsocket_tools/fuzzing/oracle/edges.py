@@ -1,4 +1,4 @@
-"""Which segments are in the window: table 6 of RFC 9293 section 3.10.7.4, and how far Linux departs from it."""
+"""Which segments are in the window: table 6 of RFC 9293 section 3.10.7.4, and how Linux departs from it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def is_acceptable(shadow: Shadow, segment: Segment) -> bool:
         return shadow.acceptable(segment)
     seq, length = segment.seq, length_of(segment)
     to_edge, end = ahead(seq, shadow.rcv_adv), (seq + length) & MASK
-    is_request = _is_request(shadow)
-    if is_request:  # tcp_synack_window
+    early = is_request(shadow)
+    if early:  # tcp_synack_window
         to_edge = min(to_edge, ahead(seq, (shadow.rcv_nxt + MOST_IN_FIELD) & MASK))
-    if shadow.is_small or is_request:
+    if shadow.is_small or early:
         inside = ahead(shadow.rcv_nxt, end) > 0 and to_edge > 0
         return inside or seq == shadow.rcv_nxt or (to_edge == 0 and length == 0)
     if to_edge < 0 or ahead(shadow.last_ack_sent, end) < 0:
@@ -45,9 +45,10 @@ def is_acceptable(shadow: Shadow, segment: Segment) -> bool:
     return ahead(end, shadow.rcv_adv) >= 0 or not (shadow.text or shadow.fin_waits)
 
 
-def _is_request(shadow: Shadow) -> bool:
+def is_request(shadow: Shadow) -> bool:
     """Whether the third segment has not come."""
-    return shadow.state is State.SYN_RECEIVED and shadow.passive
+    early = shadow.state is State.SYN_RECEIVED or (shadow.fast and shadow.snd_una == shadow.iss)
+    return early and shadow.passive
 
 
 def offered_mss(shadow: Shadow) -> int:
@@ -70,7 +71,7 @@ def acceptable_seq(shadow: Shadow) -> int:
     """Return the number of what is sent without text: SND.NXT; ``tcp_acceptable_seq`` for a shrunk window."""
     edge = (shadow.snd_una + shadow.snd_wnd) & MASK
     behind = ahead(edge, shadow.snd_nxt)
-    if Habit.SHRUNK_WINDOW not in shadow.habits or behind <= 0 or _is_request(shadow) or shadow.is_small:
+    if Habit.SHRUNK_WINDOW not in shadow.habits or behind <= 0 or is_request(shadow) or shadow.is_small:
         return shadow.snd_nxt
     return shadow.snd_nxt if shadow.scaled and behind < 1 << shadow.own_shift else edge
 

@@ -19,11 +19,15 @@ class Habit(Enum):
     LARGE_WINDOW = "the window is from the beginning as large as the buffer, whatever 16 bits can say of it"
     OLDER_BY_ONE = "a timestamp that is older by one is not old, nor is one half the circle away"
     WINDOW_BY_ACK = (
-        "a new acknowledgment brings its window, the same numbers again only a larger one, or none; that of a SYN "
-        "is forgotten with the third segment"
+        "a new acknowledgment brings its window, the same numbers again only a larger one, or none; that of "
+        "a SYN is forgotten with the third segment"
     )
     FIN_IN_BLOCKS = "a FIN past a gap is in the blocks of what has come"
     ORPHANS_HAVE_NO_BLOCKS = "no blocks are sent for an orphan in FIN-WAIT-2"
+    PREDICTION = (
+        "a segment that was expected just so leaves the window as it was, if there is memory for its text"
+    )
+    SYN_ACK_HAS_STAMP = "the timestamp of a simultaneous open's SYN+ACK is noted"
     SYN_IS_TEXT = "the acknowledgment of a SYN counts as if it were of text"
     FIN_IN_WINDOW = "a FIN waits for room in the peer's window, as text does"
     CUT_WHEN_GIVEN = "text is cut into segments when it is given, and only its last segment may be held back"

@@ -165,7 +165,11 @@ class Judge:
         for segment in sent:
             if segment.flags & (ACK | RST | SYN) == ACK:
                 shadow.last_ack_sent = segment.acknowledgment
-        if then is Then.GONE:
+                edge = (segment.acknowledgment + (segment.window << shadow.own_shift)) & MASK
+                shadow.rcv_adv = edge if ahead(shadow.rcv_adv, edge) > 0 else shadow.rcv_adv
+        if then is Then.GOES_ON and shadow.config.invalid_ratelimit_s:
+            shadow.is_known = False  # nobody knows which answers the target counts
+        elif then is Then.GONE:
             self.world.end(shadow)
         elif then is Then.UNKNOWN:
             shadow.is_known = False
@@ -449,6 +453,8 @@ class Judge:
 
     def _error_arrives(self, shadow: Shadow, icmp: Icmp, seq: int, now: float, sent: Sequence[Sent]) -> None:
         if not shadow.is_known:
+            shared = icmp.kind == "too big" and Habit.PATH_IS_SHARED in self.world.habits
+            self.world.is_lost = self.world.is_lost or shared
             return
         expected = patherrors.arrives(self.world, shadow, icmp, seq, now)
         self._hit(expected.rule)
@@ -532,7 +538,9 @@ class Judge:
         if shadow.ack_by < limit:
             raise WrongError(rules.DELAYED_ACK, f"by {shadow.ack_by:g} s", "nothing", shadow)
         clock = shadow.clock
-        if clock is None or not clock.is_exact or clock.due > now or not timing.must_run(shadow):
+        if clock is None or not clock.is_exact or not timing.must_run(shadow):
+            return
+        if clock.due > now + timing.EPSILON_S:
             return
         over = clock.due >= timing.gives_up_at(shadow) - timing.EPSILON_S
         over = over or clock.unanswered >= timing.retry_limit(shadow)
@@ -576,7 +584,7 @@ class Judge:
         self.world.end(shadow)
 
     def _waited(self, shadow: Shadow, until: float) -> None:
-        """A connection has waited in the pool: for its time at least, and for no more than half of it longer."""
+        """A connection has waited in the pool: for its time at least, and at most for half of it longer."""
         timeout_s = shadow.config.pool_timeout_s
         least, most = shadow.established_at + timeout_s, shadow.established_at + 1.5 * timeout_s
         if not least - timing.EPSILON_S <= until <= most + timing.EPSILON_S:

@@ -8,7 +8,13 @@ from xsocket.segment import ACK, ECE, FIN, RST, SYN, Segment
 from xsocket.state import State
 from xsocket_tools.fuzzing.options import Options
 from xsocket_tools.fuzzing.oracle import rules
-from xsocket_tools.fuzzing.oracle.edges import MOST_IN_FIELD, acceptable_seq, mss_in_use, offered_mss
+from xsocket_tools.fuzzing.oracle.edges import (
+    MOST_IN_FIELD,
+    acceptable_seq,
+    is_request,
+    mss_in_use,
+    offered_mss,
+)
 from xsocket_tools.fuzzing.oracle.habits import Habit
 from xsocket_tools.fuzzing.oracle.rules import Rule
 from xsocket_tools.fuzzing.oracle.shadow import MASK, MAY_SEND, STAMP_OCTETS, Shadow, ahead, length_of
@@ -80,7 +86,7 @@ def _syn(shadow: Shadow, segment: Segment, options: Options) -> Fault | None:
 def syn_options(
     shadow: Shadow, segment: Segment, options: Options, *, agreed: bool, echo: int
 ) -> Fault | None:
-    """Return what is wrong with what a SYN or, if *agreed* counts, a SYN+ACK offers; *echo* is what TSecr is due."""
+    """Return what is wrong with what a SYN or, if *agreed* counts, a SYN+ACK offers; *echo* is its TSecr."""
     config, most = shadow.config, offered_mss(shadow)
     if options.mss != most:
         return Fault(rules.OFFERED_MSS, f"MSS {most}", f"MSS {options.mss}")
@@ -93,9 +99,8 @@ def syn_options(
     wanted = shadow.ts if agreed else config.timestamps
     if (options.ts is not None) != wanted:
         return Fault(rules.OFFERED_TS, "timestamps" if wanted else "none", f"{options.ts}")
-    if options.ts is not None:
-        if options.ts[1] != echo:
-            return Fault(rules.TS_ECHO, f"TSecr {echo}", f"TSecr {options.ts[1]}")
+    if options.ts is not None and options.ts[1] != echo:
+        return Fault(rules.TS_ECHO, f"TSecr {echo}", f"TSecr {options.ts[1]}")
     if (options.cookie is not None) != shadow.owes_cookie and not (not agreed and config.fastopen & 1):
         return Fault(rules.TFO_COOKIE, "a cookie" if shadow.owes_cookie else "none", f"{options.cookie!r}")
     if agreed and options.cookie is not None and not 4 <= len(options.cookie) <= 16:
@@ -311,16 +316,20 @@ def _held(shadow: Shadow) -> list[tuple[int, int]]:
 
 def _most_said(shadow: Shadow) -> int:
     """Return what the field of a large window says. Linux: ``tcp_synack_window``, ``tcp_select_window``."""
-    return MOST_IN_FIELD >> (shadow.own_shift if shadow.is_half_open else 0)
+    return MOST_IN_FIELD >> (shadow.own_shift if is_request(shadow) else 0)
 
 
 def _window(shadow: Shadow, segment: Segment) -> Fault | None:
     if Habit.LARGE_WINDOW in shadow.habits and segment.window == _most_said(shadow):
         return None  # it may be larger
     if Habit.LOW_BITS in shadow.habits and shadow.is_small and not shadow.is_half_open:
-        has_text = ahead((shadow.irs + 1) & MASK, shadow.rcv_nxt) > 1  # then it may have grown
+        has_text = (
+            shadow.pieces or ahead((shadow.irs + 1) & MASK, shadow.rcv_nxt) > 1
+        )  # then it may have grown
         low = (shadow.rcv_wnd >> shadow.own_shift) & MOST_IN_FIELD
-        if abs(segment.window - low) <= 1 or (has_text and not shadow.own_shift):  # 1: that of the FIN
+        if (segment.window - low + 1) & MOST_IN_FIELD <= 2 or (
+            has_text and not shadow.own_shift
+        ):  # 1: that of the FIN
             return None
     edge = (segment.acknowledgment + (segment.window << shadow.own_shift)) & MASK
     moved = ahead(shadow.rcv_adv, edge)

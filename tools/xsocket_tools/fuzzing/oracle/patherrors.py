@@ -74,7 +74,8 @@ def arrives(world: World, shadow: Shadow, icmp: Icmp, seq: int, now: float) -> E
 def _share(world: World, shadow: Shadow) -> None:
     """Let the other connections with the host know of the path."""
     for each in world.shadows.values():
-        if each.four_tuple.remote_address == shadow.four_tuple.remote_address and not each.is_small:
+        is_same = each.four_tuple.remote_address == shadow.four_tuple.remote_address
+        if is_same and (each.is_half_open or not each.is_small):
             each.path_mss = min(each.path_mss, shadow.path_mss)
 
 

@@ -197,6 +197,7 @@ class Shadow:
         self.is_whole = False  # in FIN-WAIT-2 with a socket, though it has no user
         self.fin_waits = self.fin_is_joined = False  # to be read
         self.fins: set[int] = set()
+        self.past_fin: set[int] = set()  # where text ended that came before it
         self.asked_fast, self.first_wnd = False, 0  # by our SYN
         self.ecn: bool | None = False
         self.echoes_mark = False

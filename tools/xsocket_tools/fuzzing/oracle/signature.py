@@ -6,7 +6,6 @@ Source: ``tcp_do_parse_auth_options`` of a kernel with CONFIG_TCP_MD5SIG and wit
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
 
 _END, _NOP, _MD5, _AO = 0, 1, 19, 29
 _MD5_SIZE, _LEAST_AO = 18, 5

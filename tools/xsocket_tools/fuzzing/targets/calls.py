@@ -10,7 +10,6 @@ from typing import Any, Final, Protocol
 from xsocket.errors import HostUnreachableError, NetworkUnreachableError, XsocketError
 from xsocket.fourtuple import FourTuple
 
-
 _NAMES: Final = {
     errno.ENETUNREACH: NetworkUnreachableError.__name__,
     errno.EHOSTUNREACH: HostUnreachableError.__name__,

@@ -46,8 +46,8 @@ _RULES: Final[dict[str, tuple[Rule, Any]]] = {
     each.name: (each.metadata["rule"], each.default) for each in fields(TcpConfig)
 }
 LEAST_BUFFER: Final = 1 << 17
-"""In a smaller buffer matters how much memory a segment takes, which is far more than its text; and its window
-is smaller than 16 bits can say."""
+"""In a smaller buffer it matters how much memory a segment takes, which is far more than its text, and the
+window is smaller than 16 bits can say."""
 _TCP_USER_TIMEOUT: Final = 18  # linux/tcp.h
 _TCP_FASTOPEN: Final = 23
 _ON_BACKLOG: Final = ("max_syn_backlog", "pool_capacity")

@@ -161,3 +161,10 @@ def test_what_nobody_can_tell_is_not_judged() -> None:
     """A SYN cookie that comes back a second time, with whatever echo: what it says then is up to chance."""
     again = (Say(0, SYN), Say(0, ACK), Call(0, "claim"), Call(0, "abort"), Say(0, ACK, NEXT, NEXT))
     assert play(case(*again, syn_cookies="always"), Liar(silent, after=4)).violation is None
+
+
+def test_an_end_that_rounding_puts_just_behind_a_step_breaks_no_rule() -> None:
+    ending = case(Tick(700.0), *SHAKEN, Tick(0.3), Call(0, "send", 1), Tick(3.0), retries2=3)
+    played = play(ending, Liar(), with_steps=True)
+    assert played.steps[-1].after is None, "it ends with the step, or a rounding error after it"
+    assert played.violation is None

@@ -26,8 +26,8 @@ HAS_SYSCTL = [each.name for each in fields(TcpConfig) if each.metadata["rule"].s
         ("invalid_ratelimit_s", 0.25),
         ("max_rto_s", 60.0),
         ("fin_timeout_s", 3.0),
-        ("rmem", 1000),
-        ("wmem", 65_536),
+        ("rmem", 1 << 17),
+        ("wmem", 1 << 17),
         ("syn_cookies", "always"),
         ("pool_policy", "refuse"),
         ("orphan_retries", 2),
@@ -66,6 +66,8 @@ def test_each_rule_with_a_sysctl_begins_with_its_default(name: str) -> None:
         ("quickacks", 0),
         ("challenge_ack_limit", 5),
         ("initial_rto_s", 3.0),
+        ("rmem", 4096),
+        ("wmem", 65_536),
     ],
 )
 def test_what_linux_has_nothing_for_is_said(name: str, value: Any) -> None:  # noqa: ANN401
@@ -86,9 +88,9 @@ def test_no_limit_is_what_linux_has_here() -> None:
     ("rules", "backlog"),
     [
         pytest.param({}, 65_535, id="none"),
-        pytest.param({"max_syn_backlog": 2}, 2, id="half-open"),
+        pytest.param({"max_syn_backlog": 2}, 1, id="half-open"),
         pytest.param({"pool_capacity": 2}, 1, id="to be accepted"),
-        pytest.param({"max_syn_backlog": 1, "pool_capacity": 9}, 1, id="both"),
+        pytest.param({"max_syn_backlog": 1, "pool_capacity": 9}, 0, id="both"),
     ],
 )
 def test_the_backlog_bounds_both_tables(rules: dict[str, int], backlog: int) -> None:
