@@ -627,13 +627,19 @@ def interrupting() -> Any:  # noqa: ANN401
     before = signal.getsignal(signal.SIGUSR1)
 
     def arrange(pool: Pool, act: Callable[[], object]) -> threading.Thread:
+        handled = threading.Event()
+
         def handler(_signal: int, _frame: FrameType | None) -> None:
-            act()
-            raise KeyboardInterrupt
+            if not handled.is_set():
+                handled.set()
+                act()
+                raise KeyboardInterrupt
 
         def interrupt() -> None:
             until(lambda: pool.statistics().waiting_claims == 1)
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+            while not handled.is_set():  # one that comes just before a lock blocks does not end its wait
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+                handled.wait(0.01)
 
         signal.signal(signal.SIGUSR1, handler)
         thread = threading.Thread(target=interrupt)
