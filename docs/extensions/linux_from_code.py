@@ -6,16 +6,9 @@ from typing import Final
 from generated import Generated, linked
 from sphinx.application import Sphinx
 
-from xsocket_tools.fuzzing.deviations import LINUX_HABITS, Then
-from xsocket_tools.fuzzing.deviations.linux_data import DATA
-from xsocket_tools.fuzzing.deviations.linux_ending import ENDING
-from xsocket_tools.fuzzing.deviations.linux_opening import OPENING
+from xsocket_tools.fuzzing.deviations import Then
+from xsocket_tools.fuzzing.deviations.linux import LINUX_PARTS, LINUX_WAYS
 
-PARTS: Final = {
-    "Opening": OPENING,
-    "Segments, text and numbers": DATA,
-    "Closing": ENDING,
-}
 AFTERWARDS: Final = {
     Then.GOES_ON: "the connection goes on, and is judged further",
     Then.GONE: "the connection is gone",
@@ -34,18 +27,23 @@ class LinuxDeviations(Generated):
 
 
 def _lines() -> Iterator[str]:
-    for title, part in PARTS.items():
+    for title, part in LINUX_PARTS.items():
         yield f"## {title}\n"
         for each in part:
-            functions = ", ".join(f"`{name}`" for name in each.source.split(", "))
             yield f"### {each.name[0].upper()}{each.name[1:]}\n"
             yield f"{linked(each.reason)}\n"
-            departs = f"Departs from {linked(each.rule)}; seen in {functions}."
+            departs = f"Departs from {linked(each.rule)}; seen in {_functions(each.source)}."
             yield f"{departs} Afterwards {AFTERWARDS[each.then]}.\n"
     yield "## Habits\n"
     yield "Ways that change how all that follows has to be read; the oracle follows them.\n"
-    for habit in sorted(LINUX_HABITS, key=lambda each: each.name):
-        yield f"- {linked(habit.value)}"
+    for way in LINUX_WAYS:
+        yield f"### {way.habit.value[0].upper()}{way.habit.value[1:]}\n"
+        yield f"{linked(way.reason)}\n"
+        yield f"Departs from {linked(way.rule)}; seen in {_functions(way.source)}.\n"
+
+
+def _functions(source: str) -> str:
+    return ", ".join(f"`{name}`" for name in source.split(", "))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

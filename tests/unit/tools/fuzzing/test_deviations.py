@@ -10,8 +10,11 @@ from xsocket.segment import ACK, PSH, RST, Segment
 from xsocket.state import State
 from xsocket_tools.fuzzing.case import Say
 from xsocket_tools.fuzzing.deviations import LINUX, LINUX_HABITS, Deviation, Moment, explained_by
+from xsocket_tools.fuzzing.deviations.linux_habits import LINUX_WAYS
+from xsocket_tools.fuzzing.deviations.mechanism import Way
 from xsocket_tools.fuzzing.oracle import rules
 from xsocket_tools.fuzzing.oracle.expectation import Expected, Want
+from xsocket_tools.fuzzing.oracle.habits import Habit
 from xsocket_tools.fuzzing.oracle.shadow import Shadow, Violation
 from xsocket_tools.fuzzing.targets.engine import EngineTarget
 
@@ -26,6 +29,17 @@ def test_each_says_what_where_and_why(each: Deviation) -> None:
     assert each.then in AFTERWARDS
 
 
+@pytest.mark.parametrize("way", LINUX_WAYS, ids=lambda way: way.habit.name)
+def test_each_habit_says_why_and_where(way: Way) -> None:
+    assert way.rule
+    assert way.reason.endswith(".")
+    assert way.source
+
+
+def test_every_habit_has_one_reason() -> None:
+    assert sorted(way.habit.name for way in LINUX_WAYS) == sorted(habit.name for habit in Habit)
+
+
 def test_no_two_have_one_name() -> None:
     assert len(BY_NAME) == len(LINUX)
 
@@ -33,7 +47,7 @@ def test_no_two_have_one_name() -> None:
 def test_the_page_has_all_of_them() -> None:
     page = LinuxDeviations.text()
     assert [each.name for each in LINUX if f"### {each.name[0].upper()}{each.name[1:]}\n" not in page] == []
-    assert page.count("\n- ") == len(LINUX_HABITS)
+    assert page.count("\n### ") == len(LINUX) + len(LINUX_HABITS)
 
 
 @pytest.mark.parametrize("state", [State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2, State.TIME_WAIT])

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
+from xsocket_tools.fuzzing.deviations.linux_calls import CALLS
 from xsocket_tools.fuzzing.deviations.linux_data import DATA
 from xsocket_tools.fuzzing.deviations.linux_ending import ENDING
+from xsocket_tools.fuzzing.deviations.linux_habits import LINUX_WAYS
 from xsocket_tools.fuzzing.deviations.linux_opening import OPENING
+from xsocket_tools.fuzzing.deviations.linux_orphans import ORPHANS
+from xsocket_tools.fuzzing.deviations.linux_time_wait import TIME_WAIT
 from xsocket_tools.fuzzing.deviations.mechanism import Deviation
-from xsocket_tools.fuzzing.oracle.habits import Habit
 
-LINUX: Final[tuple[Deviation, ...]] = (*OPENING, *DATA, *ENDING)
-LINUX_HABITS: Final = frozenset(Habit)
+LINUX_PARTS: Final[dict[str, tuple[Deviation, ...]]] = {
+    "Opening a connection": OPENING,
+    "Segments, text and numbers": DATA,
+    "Closing": ENDING,
+    "Orphans in FIN-WAIT-2": ORPHANS,
+    "TIME-WAIT": TIME_WAIT,
+    "Calls": CALLS,
+}
+LINUX: Final = tuple(each for part in LINUX_PARTS.values() for each in part)
+LINUX_HABITS: Final = frozenset(each.habit for each in LINUX_WAYS)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from xsocket.segment import ACK, FIN, RST, SYN
+from xsocket.segment import ACK, FIN, SYN
 from xsocket.state import State
-from xsocket_tools.fuzzing.case import Call, Icmp
+from xsocket_tools.fuzzing.case import Icmp
 from xsocket_tools.fuzzing.deviations.mechanism import Deviation, Moment
 from xsocket_tools.fuzzing.deviations.telling import (
     acks_all,
@@ -28,7 +28,6 @@ from xsocket_tools.fuzzing.oracle.shadow import MASK, length_of
 from xsocket_tools.fuzzing.oracle.then import Then
 
 _HALF_OPEN: Final = State.SYN_RECEIVED
-_FINISHED: Final = (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
 
 
 def _is_another_syn(moment: Moment) -> bool:
@@ -51,16 +50,6 @@ def _is_reset_for_wrong_ack(moment: Moment) -> bool:
 def _is_syn_with_wrong_ack(moment: Moment) -> bool:
     lives = moment.after is _HALF_OPEN and has(moment, SYN | ACK)
     return is_about(moment, rules.SYN_INSTEAD) and says_reset_for_it(moment) and lives
-
-
-def _is_reset_with_wrong_ack(moment: Moment) -> bool:
-    ignored = is_about(moment, rules.RST_IN_WINDOW) and says_nothing(moment) and is_there(moment)
-    return ignored and has(moment, RST) and _has_wrong_ack(moment)
-
-
-def _is_exact_reset_with_wrong_ack(moment: Moment) -> bool:
-    lives = is_about(moment, rules.STATE) and moment.after is _HALF_OPEN and says_nothing(moment)
-    return lives and came_of(moment, rules.RST_EXACT) and has(moment, RST | ACK)
 
 
 def _is_syn_on_fast_one(moment: Moment) -> bool:
@@ -91,6 +80,16 @@ def _is_syn_again_at_simultaneous(moment: Moment) -> bool:
     return active and again and says_one_ack(moment) and is_there(moment)
 
 
+def _has_text_later(moment: Moment) -> bool:
+    """Whether the text of our SYN, which the peer has not acknowledged, does not go again at once."""
+    shadow = moment.shadow
+    if shadow is None or shadow.passive or not shadow.asked_fast or not was_in(moment, _HALF_OPEN):
+        return False
+    due = is_about(moment, rules.ACK_OF_SYN, rules.SIMULTANEOUS) and wanted(moment, Want.TEXT)
+    quiet = all(acks_all(each, shadow) and not each.payload for each in moment.sent)
+    return due and quiet and is_there(moment)
+
+
 def _is_ack_of_nothing(moment: Moment) -> bool:
     segment, shadow = moment.segment, moment.shadow
     if segment is None or shadow is None or shadow.passive or not has(moment, ACK):
@@ -98,13 +97,6 @@ def _is_ack_of_nothing(moment: Moment) -> bool:
     refused = came_of(moment, rules.WRONG_ACK_SYN_RECEIVED) and was_in(moment, _HALF_OPEN)
     moved = moment.after not in (None, _HALF_OPEN)
     return refused and segment.acknowledgment == shadow.iss and moved
-
-
-def _is_told_of_a_reset(moment: Moment) -> bool:
-    answer = moment.answer
-    if answer is None or not is_about(moment, rules.ERROR) or answer.error != "ConnectionResetError":
-        return False
-    return moment.violation.got.startswith("ConnectionRefusedError was due")
 
 
 def _is_cookie_without_room(moment: Moment) -> bool:
@@ -121,16 +113,6 @@ def _is_cookie_without_room(moment: Moment) -> bool:
 def _is_refused_by_full_queue(moment: Moment) -> bool:
     due = came_of(moment, rules.POOL_FULL) and wanted(moment, Want.OWN_RESET) and was_in(moment, _HALF_OPEN)
     return due and says_reset_for_it(moment) and is_gone(moment)
-
-
-def _has_fin_without_text(moment: Moment) -> bool:
-    """Whether this end has finished with nothing of the text that OPEN was given."""
-    shadow = moment.shadow
-    if shadow is None or shadow.passive or shadow.iss is None or not shadow.closing:
-        return False
-    finished = is_about(moment, rules.STATE, rules.SENT_TEXT_SEQ) and was_in(moment, _HALF_OPEN)
-    early = is_about(moment, rules.SENT_FIN) and any(each.flags & FIN for each in moment.sent)
-    return (finished or early) and shadow.unsent > 0 and moment.after in _FINISHED
 
 
 def _is_syn_ack_with_text(moment: Moment) -> bool:
@@ -155,26 +137,6 @@ def _is_old_syn_for_taken_over(moment: Moment) -> bool:
     if shadow is None or not shadow.took_over or not is_about(moment, rules.SYN_SYN_SENT):
         return False
     return has(moment, SYN) and lacks(moment, ACK) and says_nothing(moment) and moment.after is State.SYN_SENT
-
-
-def _is_told_by_another_name(moment: Moment) -> bool:
-    answer = moment.answer
-    if answer is None or not is_about(moment, rules.ERROR) or answer.error not in ("EPROTO", "ENOPROTOOPT"):
-        return False
-    return moment.violation.got.startswith(("HostUnreachableError was due", "ConnectionRefusedError was due"))
-
-
-def _is_send_too_early(moment: Moment) -> bool:
-    call, answer = moment.operation, moment.answer
-    if (
-        not isinstance(call, Call)
-        or call.name != "send"
-        or answer is None
-        or not is_about(moment, rules.SEND)
-    ):
-        return False
-    active = moment.shadow is not None and not moment.shadow.passive
-    return active and was_in(moment, State.SYN_SENT, _HALF_OPEN) and answer.error == "BlockingIOError"
 
 
 def _is_unknown_error(moment: Moment) -> bool:
@@ -224,24 +186,6 @@ OPENING: Final = (
         Then.LOST,
     ),
     Deviation(
-        "a reset in the window with a wrong acknowledgment in SYN-RECEIVED",
-        "RFC 9293 3.10.7.4 second, 3)",
-        "As Linux looks at the acknowledgment first, and does not answer a reset with a reset, it ignores "
-        "the segment, where RFC 5961 has a challenge ACK.",
-        "tcp_check_req, tcp_v4_send_reset",
-        _is_reset_with_wrong_ack,
-        Then.GOES_ON,
-    ),
-    Deviation(
-        "a reset with the right number and a wrong acknowledgment in SYN-RECEIVED",
-        "RFC 9293 3.10.7.4 second, 2)",
-        "As Linux looks at the acknowledgment first, the reset does not end the half-open connection. The "
-        "RFC does not look at the acknowledgment of a reset in this state.",
-        "tcp_check_req",
-        _is_exact_reset_with_wrong_ack,
-        Then.LOST,
-    ),
-    Deviation(
         "a SYN on a connection that Fast Open has established",
         "RFC 5961 4.2",
         "Before the third segment Linux treats it as half-open: it answers another SYN with a reset, and "
@@ -278,6 +222,14 @@ OPENING: Final = (
         Then.GOES_ON,
     ),
     Deviation(
+        "the text of a Fast Open after a simultaneous open",
+        "RFC 7413 4.2.2",
+        "What the peer has not acknowledged of a SYN goes again at once. Linux sees to that where a SYN+ACK "
+        "comes, not where SYNs have crossed: there it waits for the timer.",
+        "tcp_rcv_fastopen_synack, tcp_rcv_state_process",
+        _has_text_later,
+    ),
+    Deviation(
         "an acknowledgment of nothing establishes a simultaneous open",
         "RFC 9293 3.10.7.4 fifth",
         "In SYN-RECEIVED the RFC wants SND.UNA < SEG.ACK, and a reset for anything else. After a "
@@ -286,16 +238,6 @@ OPENING: Final = (
         "may have been lost.",
         "tcp_rcv_state_process, tcp_ack",
         _is_ack_of_nothing,
-    ),
-    Deviation(
-        "a reset in SYN-RECEIVED after an active OPEN",
-        "RFC 9293 3.10.7.4 second",
-        'The RFC says "connection refused" to the user. Linux does so in SYN-SENT alone, and says '
-        "ECONNRESET in all "
-        "states behind it.",
-        "tcp_reset",
-        _is_told_of_a_reset,
-        Then.GOES_ON,
     ),
     Deviation(
         "the reset of a full queue has the numbers of the third segment",
@@ -317,15 +259,6 @@ OPENING: Final = (
         Then.GOES_ON,
     ),
     Deviation(
-        "CLOSE before the text of OPEN could go",
-        "RFC 9293 3.10.4",
-        "The RFC queues CLOSE behind the text of OPEN. Linux takes no text before the connection is "
-        "established, and then only as much as the send buffer holds: who closes before his last word is "
-        "taken has not said it.",
-        "tcp_close_state",
-        _has_fin_without_text,
-    ),
-    Deviation(
         "a SYN+ACK with text in SYN-RECEIVED",
         "RFC 9293 3.10.7.4 first, fourth",
         "Linux strips the SYN of a SYN+ACK that has the number of the peer's SYN, and finds a third "
@@ -343,23 +276,5 @@ OPENING: Final = (
         "RFC they are two connections.",
         "tcp_rcv_synsent_state_process, tcp_twsk_unique",
         _is_old_syn_for_taken_over,
-    ),
-    Deviation(
-        "errors of routers by other names",
-        "RFC 9293 3.9.2.2",
-        "The RFC leaves open how an error is told. Linux says EPROTO or ENOPROTOOPT where this project says "
-        "that the host is unreachable, or the connection refused.",
-        "icmp_err_convert, icmpv6_err_convert",
-        _is_told_by_another_name,
-        Then.GOES_ON,
-    ),
-    Deviation(
-        "SEND before the connection is established",
-        "RFC 9293 3.10.2",
-        "The RFC queues the text. A socket of Linux that does not wait says EAGAIN until the connection is "
-        "established; one that waits does so until then.",
-        "tcp_sendmsg_locked, sk_stream_wait_connect",
-        _is_send_too_early,
-        Then.GOES_ON,
     ),
 )

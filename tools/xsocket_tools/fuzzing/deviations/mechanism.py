@@ -13,6 +13,7 @@ from xsocket.segment import Segment
 from xsocket.state import State
 from xsocket_tools.fuzzing.case import Operation
 from xsocket_tools.fuzzing.oracle.expectation import Expected
+from xsocket_tools.fuzzing.oracle.habits import Habit
 from xsocket_tools.fuzzing.oracle.shadow import Shadow, Violation
 from xsocket_tools.fuzzing.oracle.then import Then
 from xsocket_tools.fuzzing.target import Answer
@@ -62,6 +63,15 @@ class Deviation(NamedTuple):
     source: str
     covers: Callable[[Moment], bool]
     then: Then = Then.UNKNOWN
+
+
+class Way(NamedTuple):
+    """A habit of a target, with the rule that it departs from, why, and where; see `Deviation`."""
+
+    habit: Habit
+    rule: str
+    reason: str
+    source: str
 
 
 def explained_by(moment: Moment, deviations: Sequence[Deviation]) -> Deviation | None:

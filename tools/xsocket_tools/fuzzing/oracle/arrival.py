@@ -529,7 +529,7 @@ def _take_ack(world: World, shadow: Shadow, segment: Segment, options: Options, 
         return rules.ACK_PLAIN
     if shadow.state is State.FIN_WAIT_1:
         world.enter(shadow, State.FIN_WAIT_2)
-        shadow.is_whole = bool(segment.flags & FIN)
+        shadow.is_whole = shadow.user_gone and bool(segment.flags & FIN)
         if Habit.LIMITED_CHALLENGES in world.habits and shadow.is_small:
             shadow.invalid_at = -inf
         if shadow.user_gone:

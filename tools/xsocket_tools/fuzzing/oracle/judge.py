@@ -175,7 +175,7 @@ class Judge:
             shadow.is_known = False
             self.world.is_lost = self.world.is_lost or self.world.is_narrow
         elif then is Then.LOST:
-            self.world.is_lost = True
+            shadow.is_known, self.world.is_lost = False, True
 
     def check_counts(self, at: int, counts: Counts, stimulus: str) -> Violation | None:
         """Compare how full the target's tables are."""
