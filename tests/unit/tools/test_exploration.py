@@ -30,7 +30,7 @@ from xsocket_tools.exploration.whole import Choice, Kind, World
 
 LOSSES: Final = {"client-server": 2, "simultaneous": 2, "crash": 2, "late": 1, "text": 1, "reopen": 1}
 """How far each scope is explored here: what fits into half a minute."""
-STATES_WITHOUT_FAULTS: Final = 528
+STATES_WITHOUT_FAULTS: Final = 492
 """Of a client and a server on a good path: a change of this number is a change of behaviour."""
 WALKS: Final = 100
 """How many random walks are compared, in each scope, with stacks that nobody copies."""
