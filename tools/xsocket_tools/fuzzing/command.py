@@ -1,4 +1,4 @@
-"""`xsocket fuzz`: put cases to a TCP until a rule is broken. `xsocket fuzz replay`: play cases again."""
+"""`xsocket fuzz`: put cases to a TCP until a rule is broken; play cases again, and write them for others."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 
 from xsocket_tools.fuzzing.campaign import Campaign, Plan, Record
 from xsocket_tools.fuzzing.directory import Directory, DirectoryError, campaign_directory
+from xsocket_tools.fuzzing.exporting import Exports
 from xsocket_tools.fuzzing.opening import TARGETS, ensure_allowed, opened
 from xsocket_tools.fuzzing.replaying import Replayed, judged, read_file
 from xsocket_tools.fuzzing.session import Session
@@ -204,6 +205,54 @@ def replay(files: tuple[Path, ...], names: str, command: str, as_json: bool) -> 
         for each in replayed.values():
             print_replayed(each)
     return int(any(verdict.violation for each in replayed.values() for verdict in each.verdicts))
+
+
+@fuzz.command()
+@click.argument("files", metavar="CASE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--on",
+    "target",
+    type=click.Choice(TARGETS),
+    default="engine",
+    show_default=True,
+    help="What the script is to expect, and the capture to hold: what this target does.",
+)
+@_command_option
+@click.option(
+    "--into",
+    "directory",
+    metavar="DIR",
+    default=".",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where to write them.",
+)
+@click.option("--force", is_flag=True, help="Write over files that are there.")
+@_json_option
+def export(
+    files: tuple[Path, ...], target: str, command: str, directory: Path, force: bool, as_json: bool
+) -> int:
+    """Write cases, of files with a case or a finding, as scripts and captures.
+
+    Each is played once more. The script, for xsocket run, expects what the target does; where it cannot say
+    all of the case, it says so. The capture is a pcapng file with a comment at each packet.
+
+    Exit status: 0 if all are written, 3 if the target cannot be had, or a file cannot be written.
+    """
+    _targets_of(target, command)
+    read = [read_file(path) for path in files]
+    exports = Exports(directory, [each.path for each in read], overwrite=force)
+    ensure_allowed([target])
+    with opened(target, command) as found:
+        written = [exports.write(each, found) for each in read]
+    if as_json:
+        click.echo(json.dumps({"cases": [each.as_dict() for each in written]}, indent=2))
+    else:
+        from xsocket_tools.fuzzing.printing import print_written
+
+        for each in written:
+            print_written(each)
+    return 0
 
 
 def _targets_of(names: str, command: str) -> list[str]:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from xsocket_tools.fuzzing.campaign import Record
 from xsocket_tools.fuzzing.export.words import operation_text, violation_lines
+from xsocket_tools.fuzzing.exporting import Written
 from xsocket_tools.fuzzing.findings import Finding
 from xsocket_tools.fuzzing.replaying import Replayed, agree, other_answers
 from xsocket_tools.fuzzing.results import Result
@@ -160,3 +161,13 @@ def print_replayed(replayed: Replayed) -> None:
             else ["they differ", *other_answers(verdicts)]
         )
         console.print(Text(f"  {'; '.join(other)}"))
+
+
+def print_written(written: Written) -> None:
+    """Print where the script and the capture of a case are, and what the script leaves out."""
+    console = Console(highlight=False)
+    console.print(Text(f"{written.script}, {written.capture}"), soft_wrap=True)
+    if written.left_out:
+        console.print(Text(f"  without {written.left_out}, which {written.target} cannot play", "dim"))
+    for gap in written.exported.gaps:
+        console.print(Text(f"  not in the script: {gap}", "yellow"), soft_wrap=True)

@@ -10,15 +10,14 @@ from typing import Final
 
 from xsocket_tools.fuzzing.campaign import Campaign, Record, play_here
 from xsocket_tools.fuzzing.cluster import cluster_workers
-from xsocket_tools.fuzzing.directory import Directory, write_whole
-from xsocket_tools.fuzzing.export import exported, write_pcapng
-from xsocket_tools.fuzzing.findings import Finding
+from xsocket_tools.fuzzing.directory import Directory
+from xsocket_tools.fuzzing.export import files_of, write_files
 from xsocket_tools.fuzzing.opening import opened
 from xsocket_tools.fuzzing.playing import play
 from xsocket_tools.fuzzing.printing import live_display
 from xsocket_tools.fuzzing.report import ReportUnavailableError, check_writable, write_report
 from xsocket_tools.fuzzing.results import Result
-from xsocket_tools.fuzzing.target import StalledError, Target, TargetError
+from xsocket_tools.fuzzing.target import StalledError, TargetError
 from xsocket_tools.fuzzing.workers import LocalWorkers, play_out
 
 SAVE_EVERY_S: Final = 10.0
@@ -113,26 +112,16 @@ class Session:
         wanted = [
             finding
             for finding in record.total.findings
-            if finding.slug in self._changed or not (directory / f"{finding.slug}.pkt").exists()
+            if finding.slug in self._changed or not files_of(directory, finding.slug)[0].exists()
         ]
         if not wanted:
             return
         try:
             with opened(record.plan.target, record.plan.command) as target:
                 for finding in wanted:
-                    export(finding, target, directory)
+                    with suppress(StalledError):
+                        write_files(
+                            play(finding.case, target, with_steps=True), target, directory, finding.slug
+                        )
         except TargetError as error:  # this machine is not the one that played
             self.unexported = error.message
-
-
-def export(finding: Finding, target: Target, directory: Path) -> None:
-    """Write the script and the capture of *finding*, beside its case; nothing if *target* does not answer."""
-    try:
-        played = play(finding.case, target, with_steps=True)
-        text = exported(played, target).text
-    except StalledError:
-        return
-    write_whole(directory / f"{finding.slug}.pkt", text)
-    capture = directory / f".{finding.slug}.pcapng.new"
-    write_pcapng(played, capture)
-    capture.replace(directory / f"{finding.slug}.pcapng")

@@ -188,6 +188,8 @@ def test_another_campaign_is_refused(tmp_path: Path, words: list[str], problem: 
             ["replay", "x", "--on", "engine,mars"], "'mars' is none of", id="no target to replay on"
         ),
         pytest.param(["replay", "x", "--on", "foreign"], "--command go together", id="no command to replay"),
+        pytest.param(["export"], "Missing argument 'CASE...'", id="nothing to export"),
+        pytest.param(["export", "x", "--on", "foreign"], "--command go together", id="no command to export"),
     ],
 )
 def test_what_does_not_go_together_is_wrong_usage(words: list[str], problem: str) -> None:
@@ -348,3 +350,65 @@ def test_a_finding_that_takes_many_cases_says_so(tmp_path: Path) -> None:
 def test_places_are_relative_to_the_connection(tmp_path: Path) -> None:
     case = HANDSHAKE._replace(operations=(*HANDSHAKE.operations, Say(0, RST, Place("right"))))
     assert fuzz("replay", written(tmp_path / "case.json", case)).exit_code == 0
+
+
+# Written for others
+
+
+def test_a_case_is_written_as_a_script_and_a_capture(tmp_path: Path) -> None:
+    file = written(tmp_path / "case.json", HANDSHAKE)
+    into = tmp_path / "a" / "b"
+    result = fuzz("export", file, "--into", str(into), "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    (case,) = json.loads(result.stdout)["cases"]
+    script, capture = into / "case.pkt", into / "case.pcapng"
+    assert case == {
+        "file": file,
+        "target": "engine",
+        "script": str(script),
+        "capture": str(capture),
+        "gaps": [],
+        "holds": True,
+        "left_out": None,
+    }
+    assert set(into.iterdir()) == {script, capture}
+    assert CliRunner().invoke(main, ["run", str(script)]).exit_code == 0
+    with capture.open("rb") as opened_file:
+        assert opened_file.read(4).hex() == "0a0d0d0a"
+
+
+def test_what_is_not_in_a_script_is_said(tmp_path: Path) -> None:
+    file = written(tmp_path / "case.json", Case((Call(4, "open", 10),)))
+    result = fuzz("export", file, "--into", str(tmp_path))
+    assert result.exit_code == 0
+    named, gap = result.stdout.splitlines()
+    assert named == f"{tmp_path}/case.pkt, {tmp_path}/case.pcapng"
+    assert gap.startswith("  not in the script: operation 1, call open 10")
+
+
+def test_nothing_is_written_over_unless_it_may(tmp_path: Path) -> None:
+    file = written(tmp_path / "case.json", HANDSHAKE)
+    script = tmp_path / "case.pkt"
+    script.write_text("by hand")
+    result = fuzz("export", file, "--into", str(tmp_path))
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith(f"error: {script} is there already\nremedy: ")
+    assert script.read_text() == "by hand"
+    assert fuzz("export", file, "--into", str(tmp_path), "--force").exit_code == 0
+    assert script.read_text() != "by hand"
+
+
+def test_two_cases_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    files = [written(path / "case.json", HANDSHAKE) for path in (tmp_path, tmp_path / "other")]
+    result = fuzz("export", *files, "--into", str(tmp_path / "new"))
+    assert result.exit_code == 3
+    assert "several cases are called case" in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_where_nothing_can_be_written_is_an_error(tmp_path: Path) -> None:
+    file = written(tmp_path / "case.json", HANDSHAKE)
+    result = fuzz("export", file, "--into", f"{file}/below")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith(f"error: cannot make {file}/below: ")

@@ -12,7 +12,7 @@ from xsocket.segment import ACK, FIN, PSH, RST, SYN, Segment
 from xsocket_tools.capture import INBOUND, OUTBOUND
 from xsocket_tools.fuzzing.case import Call, Case, Icmp, Operation, Place, Say, Tick
 from xsocket_tools.fuzzing.cast import PEERS
-from xsocket_tools.fuzzing.export import Exported, exported, script_of, write_pcapng
+from xsocket_tools.fuzzing.export import Exported, exported, write_pcapng
 from xsocket_tools.fuzzing.generation import Generator
 from xsocket_tools.fuzzing.playing import Played, play
 from xsocket_tools.fuzzing.target import Target
@@ -389,11 +389,6 @@ def test_what_stops_the_target_has_its_operation_in_words() -> None:
     assert not holds
     assert "ZeroDivisionError" in text
     read(text, "exported.pkt")
-
-
-def test_by_name_the_target_is_opened_and_closed() -> None:
-    case = played(*HANDSHAKE).case
-    assert script_of(case) == script(*HANDSHAKE).text
 
 
 # Captures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from xsocket_tools.fuzzing.case import Call, Case, Icmp, Say
+from xsocket_tools.fuzzing.case import Call, Icmp, Say
 from xsocket_tools.fuzzing.export.again import Again, is_plain
 from xsocket_tools.fuzzing.export.calls import Means
 from xsocket_tools.fuzzing.export.layout import text_of
@@ -12,8 +12,7 @@ from xsocket_tools.fuzzing.export.rules import rules_in_script
 from xsocket_tools.fuzzing.export.stage import Stage
 from xsocket_tools.fuzzing.export.words import peer_text, violation_lines
 from xsocket_tools.fuzzing.export.writing import Writer
-from xsocket_tools.fuzzing.opening import opened
-from xsocket_tools.fuzzing.playing import Played, play
+from xsocket_tools.fuzzing.playing import Played
 from xsocket_tools.fuzzing.target import Target
 from xsocket_tools.fuzzing.targets.kernel_rules import kernel_rules
 
@@ -37,21 +36,6 @@ class Exported(NamedTuple):
     def is_partial(self) -> bool:
         """Whether something is left out."""
         return bool(self.gaps)
-
-
-def script_of(case: Case, target: str = "engine", command: str = "") -> str:
-    """Return *case*, as it is played on a target, as the text of a script.
-
-    Args:
-        case: What to do.
-        target: One of ``engine``, ``wire``, ``kernel`` and ``foreign``.
-        command: What starts a stack of somebody else's, for ``foreign``.
-
-    Raises:
-        TargetError: The target cannot be had, or did not answer.
-    """
-    with opened(target, command) as found:
-        return exported(play(case, found, with_steps=True), found).text
 
 
 def exported(played: Played, target: Target | None = None) -> Exported:
