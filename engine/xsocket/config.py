@@ -216,8 +216,8 @@ class TcpConfig:
         sysctl=_choice("ipv4/tcp_abort_on_overflow", "ignore", "refuse"),
     )  # fmt: skip
     pool_timeout_s: float = _rule(
-        0.0, "How long a connection may wait in the pool for somebody to claim it before it is reset, "
-        "and up to a quarter more; 0 is for ever",
+        0.0, "How long a connection may wait in the pool for somebody to claim it before it is reset; "
+        "0 is for ever",
         rfc="", unit="s", low=0, high=1e9,
     )  # fmt: skip
     max_connections: int = _rule(

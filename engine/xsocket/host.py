@@ -7,7 +7,6 @@ time. Not safe for threads: the runtime holds a lock around it.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from errno import ENETUNREACH
-from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xsocket.actions import (
@@ -52,8 +51,6 @@ if TYPE_CHECKING:
 
 IP_AND_TCP_OCTETS = {4: 40, 6: 60}
 """Header octets without options: what the MTU exceeds the MSS by (RFC 9293 section 3.7.1)."""
-LOOKS_PER_TIMEOUT = 4
-"""How often the pool is searched for unclaimed connections during the time that they have."""
 UNKNOWN_STATION = bytes(6)
 """What the trace shows as destination of a frame that waits for the neighbour's station address."""
 
@@ -148,7 +145,7 @@ class Host:
         self._ended: Counter[Trigger] = Counter()
         self._received = self._sent = self._resets = self._established = 0
         self._promised = 0
-        self._expire_at = inf
+        self._pool_timeout_s = config.pool_timeout_s
         self._performers: dict[type, Callable[[float, Any, list[Action]], None]] = {
             Send: self._on_send,
             Moved: self._on_moved,
@@ -198,7 +195,7 @@ class Host:
         """Act on every timer that has run out by *now*."""
         if self.stack.deadline <= now:
             self._perform(now, self.stack.timers_fired(now))
-        if self._expire_at <= now:
+        if self._pool_timeout_s and self.pool.expires_at(self._pool_timeout_s) <= now:
             self._expire_unclaimed(now)
         if self.kernel is not None and self.kernel.deadline <= now:
             self.kernel.timers_fired(now)
@@ -211,7 +208,9 @@ class Host:
     def deadline(self) -> float:
         """When `timers_fired` wants to be called next, monotonic seconds; infinite for never."""
         due = self.neighbours.deadline
-        own = min(self.stack.deadline, self._expire_at)
+        own = self.stack.deadline
+        if self._pool_timeout_s:
+            own = min(own, self.pool.expires_at(self._pool_timeout_s))
         if self.kernel is not None:
             own = min(own, self.kernel.deadline)
         return own if due is None else min(own, due)
@@ -243,14 +242,12 @@ class Host:
         return len(ended)
 
     def _expire_unclaimed(self, now: float) -> None:
-        """Reset what nobody has claimed in time, and look again after a quarter of that."""
-        after_s = self.stack.config.pool_timeout_s
-        for connection in self.pool.expire(now, after_s):
+        """Reset what nobody has claimed in time."""
+        for connection in self.pool.expire(now, self._pool_timeout_s):
             tcb = self.stack.tcb(connection.four_tuple)
             if tcb is not None:
                 reason = Dropped(tcb.four_tuple, None, DropReason.POOL_TIMED_OUT)
                 self._perform(now, [reason, *self.stack.abort(now, tcb)])
-        self._expire_at = now + after_s / LOOKS_PER_TIMEOUT
 
     # Calls
 
@@ -454,8 +451,6 @@ class Host:
             self._on_change(four_tuple)
             return
         left_over = self.pool.put(Connection(tcb, self._calls))
-        if self._expire_at == inf and self.stack.config.pool_timeout_s:
-            self._expire_unclaimed(now)
         if left_over is not None:
             loser = self.stack.tcb(left_over.four_tuple)
             if loser is not None:

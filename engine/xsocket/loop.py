@@ -97,6 +97,7 @@ class Loop(HostCalls):
         self._rung = self._over = False
         self.host = host_for(link, self, self._ring)
         self.host.pool.call_when_claim_waits(self._claim_waits)
+        self.host.pool.call_when_given_back(self._given_back)
         self.host.announce(self._now())
         self._begun = threading.Lock()
         self._begun.acquire()
@@ -181,6 +182,11 @@ class Loop(HostCalls):
     def _claim_waits(self) -> None:
         """Called by the pool, in any thread."""
         if self._is_gathering:
+            self.wake()
+
+    def _given_back(self) -> None:
+        """Called by the pool, in any thread: a connection's time in the pool begins anew."""
+        if self.host.stack.config.pool_timeout_s:
             self.wake()
 
     def _attend_to_kernel(self, now: float) -> None:

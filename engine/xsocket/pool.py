@@ -12,6 +12,7 @@ and no exact claim waits for a 4-tuple whose connection has an owner.
 import threading
 from collections.abc import Callable, Iterator
 from enum import Enum
+from math import inf
 from typing import Final, Generic, NamedTuple
 
 from xsocket.config import PoolPolicy
@@ -135,6 +136,7 @@ class ConnectionPool(Generic[C]):
         self._next_number = 0
         self._closed = False
         self._when_claim_waits: Callable[[], object] = _do_nothing
+        self._when_given_back: Callable[[], object] = _do_nothing
 
     # For consumers
 
@@ -331,6 +333,13 @@ class ConnectionPool(Generic[C]):
         """Let *call* be called whenever a claim begins to wait, in its thread, without the pool's lock."""
         self._when_claim_waits = call
 
+    def call_when_given_back(self, call: Callable[[], object]) -> None:
+        """Let *call* be called whenever a connection waits again, in its consumer's thread.
+
+        With the pool's lock held: it must be quick, and must not call the pool.
+        """
+        self._when_given_back = call
+
     def put(self, connection: C) -> C | None:
         """Hand in an established connection: to the earliest waiting claim that it matches, else to wait.
 
@@ -415,8 +424,7 @@ class ConnectionPool(Generic[C]):
     def expire(self, now: float, after_s: float) -> list[C]:
         """Strike out the connections that nobody claimed in time, oldest first, for the caller to abort.
 
-        A connection's time begins with the first call after it came or was given back, so that it waits for
-        *after_s* and up to one interval between two calls more.
+        A connection's time begins with the first call after it came or was given back.
 
         Args:
             now: Seconds, by any clock that does not go back.
@@ -430,6 +438,17 @@ class ConnectionPool(Generic[C]):
             for connection in expired:
                 self._note(PoolEvent.EXPIRED, connection.four_tuple)
             return expired
+
+    def expires_at(self, after_s: float) -> float:
+        """Return when `expire` wants to be called, seconds: at once for what it has not seen yet.
+
+        Infinite while nothing waits.
+        """
+        with self._lock:
+            ages = self._shelf.ages
+            if ages is None:
+                return -inf if self._shelf.by_key else inf
+            return ages.due(after_s)
 
     def close(self) -> list[C]:
         """Close for good: every waiting claim ends with `PoolClosed`, and so does every later one.
@@ -555,6 +574,7 @@ class ConnectionPool(Generic[C]):
             return True, self._serve(ticket, key, connection)
         self._shelf.add_first(key, connection)
         self._mark_high_water()
+        self._when_given_back()
         return True, []
 
     def _make_room(self, key: FourTuple, connection: C) -> C | None:

@@ -7,6 +7,7 @@ throughout: the first of a plain dict is found in O(n) once many before it were 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import islice
+from math import inf
 from typing import Final, Generic, Protocol, TypeVar
 
 from xsocket.errors import XsocketError
@@ -87,6 +88,12 @@ class Ages:
         self._since.update(dict.fromkeys(self._unseen, now))
         self._unseen.clear()
         return found
+
+    def due(self, after_s: float) -> float:
+        """Return when `over` finds something or has something to see, seconds; infinite for never."""
+        if self._unseen:
+            return -inf
+        return next(iter(self._since.values()), inf) + after_s
 
 
 class Shelf(Generic[C]):

@@ -376,3 +376,17 @@ def test_an_engine_knows_the_cookies_it_was_given(engines: Engines) -> None:
     assert cookie is not None
     with pytest.raises(BadAddressError):
         engines.left.fastopen_cookie("fd00::1")
+
+
+def test_what_was_given_back_wakes_the_engine_to_begin_its_time() -> None:
+    left, right = memory_pair()
+    patient = TcpConfig(pool_timeout_s=0.05)
+    with (
+        Engine(link=left, addresses=[f"{LEFT}/24"]) as one,
+        Engine(link=right, addresses=[f"{RIGHT}/24"], config=patient) as two,
+    ):
+        near = one.connect(RIGHT, 80, timeout=PATIENCE_S)
+        near.settimeout(PATIENCE_S)
+        assert two.pool.give_back(two.pool.claim(timeout=PATIENCE_S))
+        with pytest.raises(ConnectionResetError):
+            near.recv(1)

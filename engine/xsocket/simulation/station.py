@@ -41,6 +41,7 @@ class Station(HostCalls):
         self._timeline = timeline
         self._transmit = transmit
         self._timer_at = inf
+        self.host.pool.call_when_given_back(self._look_again)
 
     def announce(self) -> None:
         """Tell the neighbours who has the host's addresses."""
@@ -68,6 +69,11 @@ class Station(HostCalls):
         if due < self._timer_at:
             self._timer_at = max(due, now)
             self._timeline.at(self._timer_at, self._timer_due)
+
+    def _look_again(self) -> None:
+        """Let the host look at its timers at this instant, once whoever calls is done."""
+        self._timer_at = self._timeline.now()
+        self._timeline.at(self._timer_at, self._timer_due)
 
     def _timer_due(self) -> None:
         now = self._timeline.begin()

@@ -417,3 +417,20 @@ def test_hundred_hosts_open_connections_to_each_other() -> None:
         host.open(other.name, PORT)
     sim.run(for_s=1.0)
     assert [len(host.pool) for host in hosts] == [1] * 100
+
+
+# The pool's patience
+
+
+def test_what_was_given_back_is_reset_when_its_time_is_over() -> None:
+    """The host, in which no timer runs, has to notice that the pool has something again."""
+    sim, near, far, _ = world(config=TcpConfig(pool_timeout_s=60.0))
+    near.connect(FAR, PORT, timeout=10.0)
+    theirs = far.pool.claim(timeout=10.0)
+    sim.run(for_s=DAY_S)
+    assert theirs.state is State.ESTABLISHED
+    assert far.pool.give_back(theirs)
+    sim.run(for_s=59.999)
+    assert len(far.pool) == 1
+    sim.run(for_s=0.001)
+    assert (len(far.pool), theirs.state) == (0, State.CLOSED)
