@@ -35,6 +35,7 @@ _ERRNOS: Final = {
     "ConnectionAbortedError": "ECONNABORTED",
     "ConnectionRefusedError": "ECONNREFUSED",
     "ConnectionResetError": "ECONNRESET",
+    "ENOTCONN": "ENOTCONN",
     "TimeoutError": "ETIMEDOUT",
 }
 """By exceptions. One that is missing has several; of that a script only says that the call fails."""
@@ -215,7 +216,7 @@ class Calls:
         if name == "shutdown":
             if fd in self._opening and step.before is State.SYN_SENT:
                 self._dissolved.add(fd)
-            return [_transfer(said, fd, -1 if error else 0, "ENOTCONN" if error == "OSError" else "")]
+            return [_transfer(said, fd, -1 if error else 0, _ERRNOS.get(error, ""))]
         self._closed.add(fd)
         linger = Struct((Assign(Word("onoff"), _number(1)), Assign(Word("linger"), _number(0))))
         lingers = (_number(fd), Word("SOL_SOCKET"), Word("SO_LINGER"), linger, _number(8))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from socket import SHUT_WR
+from collections.abc import Sequence
 from typing import Any, Final
 
 from xsocket import Admission
 from xsocket.connection import Connection
-from xsocket.errors import XsocketError
 from xsocket.fourtuple import FourTuple
 from xsocket.simulation import Cable, SimulatedHost, Simulation
 from xsocket.state import State
@@ -18,6 +16,7 @@ from xsocket_tools.fuzzing.case import config_of
 from xsocket_tools.fuzzing.cast import PEERS, PREFIX, STATION, TARGET
 from xsocket_tools.fuzzing.frames import ARP, Stations
 from xsocket_tools.fuzzing.target import Answer, Counts
+from xsocket_tools.fuzzing.targets.calls import UserCalls
 
 LISTENING: Final = 80
 FIRST_CLOSED: Final = 5000
@@ -63,7 +62,7 @@ class EngineTarget:
         self._cable: Cable = self._simulation.cable(self._host, mtu=MTU)
         for address in _PEER_ADDRESSES:
             self._host.add_neighbour(address, STATION)
-        self._connections: dict[int, Connection] = {}
+        self._calls = UserCalls(_FOUR_TUPLES, self._open, self._claim)
         self.stations = Stations(self._host.mac, STATION)
 
     @property
@@ -103,14 +102,10 @@ class EngineTarget:
         """See `Target.call`."""
         if now > self._simulation.now:
             self._pass_time(now)
-        try:
-            value = self._calls[name](self, peer, text, size)
-        except (OSError, XsocketError) as error:
-            return Answer(self._sent(), None, type(error).__name__)
-        return Answer(self._sent(), value)
+        value, error = self._calls.make(peer, name, text, size)
+        return Answer(self._sent(), value, error)
 
-    def _open(self, peer: int, text: bytes, size: int) -> None:
-        del size
+    def _open(self, peer: int, text: bytes) -> Connection:
         four_tuple = _FOUR_TUPLES[peer]
         opened = self._host.open(
             four_tuple.remote_address,
@@ -119,59 +114,13 @@ class EngineTarget:
             local_port=four_tuple.local_port,
             data=text or None,
         )
-        self._keep(peer, opened)
+        opened.setblocking(False)
+        return opened
 
-    def _claim(self, peer: int, text: bytes, size: int) -> FourTuple:
-        del text, size
-        claimed = self._host.pool.claim(_FOUR_TUPLES[peer], timeout=0)
-        self._keep(peer, claimed)
-        return claimed.four_tuple
-
-    def _claim_any(self, peer: int, text: bytes, size: int) -> FourTuple:
-        del peer, text, size
-        claimed = self._host.pool.claim(timeout=0)
-        self._keep(_FOUR_TUPLES.index(claimed.four_tuple), claimed)
-        return claimed.four_tuple
-
-    def _keep(self, peer: int, connection: Connection) -> None:
-        connection.setblocking(False)
-        self._connections[peer] = connection
-
-    def _send(self, peer: int, text: bytes, size: int) -> int:
-        del size
-        return self._connection(peer).send(text)
-
-    def _receive(self, peer: int, text: bytes, size: int) -> bytes:
-        del text
-        return self._connection(peer).recv(size)
-
-    def _shutdown(self, peer: int, text: bytes, size: int) -> None:
-        del text, size
-        self._connection(peer).shutdown(SHUT_WR)
-
-    def _close(self, peer: int, text: bytes, size: int) -> None:
-        del text, size
-        self._connection(peer).close()
-
-    def _abort(self, peer: int, text: bytes, size: int) -> None:
-        del text, size
-        self._connection(peer).abort()
-
-    def _connection(self, peer: int) -> Connection:
-        if peer not in self._connections:
-            raise NotClaimedError
-        return self._connections[peer]
-
-    _calls: Final[dict[str, Callable[[EngineTarget, int, bytes, int], Any]]] = {
-        "open": _open,
-        "claim": _claim,
-        "claim any": _claim_any,
-        "send": _send,
-        "receive": _receive,
-        "shutdown": _shutdown,
-        "close": _close,
-        "abort": _abort,
-    }
+    def _claim(self, peer: int | None) -> tuple[Connection, FourTuple]:
+        claimed = self._host.pool.claim(None if peer is None else _FOUR_TUPLES[peer], timeout=0)
+        claimed.setblocking(False)
+        return claimed, claimed.four_tuple
 
     def state(self, peer: int) -> State | None:
         """See `Target.state`."""
@@ -188,11 +137,7 @@ class EngineTarget:
 
     def close(self) -> None:
         """See `Target.close`."""
-        self._connections.clear()
-
-
-class NotClaimedError(OSError):
-    """Nobody has a connection to the peer in hand."""
+        self._calls.held.clear()
 
 
 def _is_neighbours(frame: bytes) -> bool:
