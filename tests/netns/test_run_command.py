@@ -53,17 +53,20 @@ def test_what_linux_does_otherwise_is_shown_beside_the_engine(xsocket: Run, tmp_
     assert "kernel > S. 0:0(0) ack 1 win 64240 <mss 1460>" in lines[at + 3 :]
 
 
-@pytest.mark.parametrize(("target", "status", "runs"), [("sim", "failed", 1), ("wire", "passed", 2)])
+@pytest.mark.parametrize(
+    ("target", "status", "least", "most"), [("sim", "failed", 1, 1), ("wire", "passed", 2, 5)]
+)
 def test_where_time_is_real_an_assertion_gets_another_chance(
-    xsocket: Run, tmp_path: Path, target: str, status: str, runs: int
+    xsocket: Run, tmp_path: Path, target: str, status: str, least: int, most: int
 ) -> None:
-    """It may be about a time that was measured while the machine was busy."""
+    """It may be about a time that was measured while the machine was busy; which it may be once more."""
     path, seen = tmp_path / "once.pkt", tmp_path / "seen"
     look = f"import pathlib; seen = pathlib.Path({str(seen)!r}); again = seen.exists(); seen.touch()"
     path.write_text(HANDSHAKE + f"+0 %{{ {look}; assert again }}%\n")
     told = json.loads(xsocket("run", str(path), f"--on={target}", "--ip-version=ipv4", "--json").stdout)
     (outcome,) = told["outcomes"]
-    assert (outcome["status"], outcome["runs"]) == (status, runs)
+    assert outcome["status"] == status
+    assert least <= outcome["runs"] <= most
 
 
 @pytest.mark.parametrize("workers", [1, 2], ids=["here", "in workers"])
