@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from xsocket_netns import Lab
+from xsocket_tools.fuzzing.opening import opened
+from xsocket_tools.fuzzing.target import Target
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [ROOT / name for name in ("engine", "netns", "tools")]
@@ -57,6 +59,13 @@ os.chdir("/")
 name = "/bin/python%d.%d" % sys.version_info[:2]
 os.execve(home + name, [home + name, "-W", "error", *arguments], environment)
 """
+
+
+@pytest.fixture(scope="module")
+def linux() -> Iterator[Target]:
+    """This machine's kernel, as the fuzzer has it."""
+    with opened("kernel") as target:
+        yield target
 
 
 @pytest.fixture

@@ -6,35 +6,78 @@ from collections import Counter
 
 import pytest
 
+from support.linux import only_there
+from xsocket.segment import ACK, CWR, ECE, FIN, PSH, SYN
+from xsocket_tools.fuzzing.case import Call, Case, Icmp, Place, Say
 from xsocket_tools.fuzzing.deviations import LINUX
 from xsocket_tools.fuzzing.fitting import fits
 from xsocket_tools.fuzzing.generation import Generator
-from xsocket_tools.fuzzing.opening import opened
 from xsocket_tools.fuzzing.playing import play
-from xsocket_tools.fuzzing.target import StalledError
+from xsocket_tools.fuzzing.target import StalledError, Target
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, only_there]
 
 CASES = 2_000
 
 
-def test_the_list_explains_what_linux_does_otherwise() -> None:
+def test_the_list_explains_what_linux_does_otherwise(linux: Target) -> None:
     cases, allowed = Generator(1), Counter[str]()
     unexplained, judged = [], 0
-    with opened("kernel") as target:
-        for number in range(CASES):
-            case = fits(cases.case(number), target)
-            if case is None:
-                continue
-            try:
-                played = play(case, target)
-            except StalledError:
-                continue
-            judged += 1
-            allowed.update(played.allowed)
-            if played.violation is not None:
-                unexplained.append((number, played.violation))
+    for number in range(CASES):
+        try:
+            played = play(fits(cases.case(number), linux), linux)
+        except StalledError:
+            continue
+        judged += 1
+        allowed.update(played.allowed)
+        if played.violation is not None:
+            unexplained.append((number, played.violation))
     assert unexplained == []
     assert judged > CASES // 2
     assert set(allowed) <= {each.name for each in LINUX}
     assert len(allowed) > 10
+
+
+RARE = {
+    "a FIN in front of other text, and an answer with text": Case(
+        (
+            *(Say(1, SYN | ECE | CWR, options=("mss 100",)), Say(1, ACK), Call(1, "claim")),
+            Say(1, ACK | PSH, Place("next", 1), text=2),
+            Call(1, "send", 1460),
+            Say(1, FIN | ACK, text=1),
+        )
+    ),
+    "a FIN that ends where text from past a gap did": Case(
+        (
+            *(Call(4, "open"), Say(4, SYN | ACK), Call(4, "send", 40_000)),
+            *(Say(4, ACK, Place("next", 1), text=1), Say(4, FIN | ACK, text=1)),
+        )
+    ),
+    "a wrong third segment that an older cookie fits": Case(
+        (
+            *(Say(7, SYN), Say(7, ACK), Call(7, "claim"), Call(7, "shutdown"), Say(7, FIN | ACK)),
+            *(Say(7, SYN, Place("beyond", 1)), Say(7, ACK, Place("next"), Place("beyond"))),
+        ),
+        (("syn_cookies", "always"),),
+    ),
+    "a SYN goes again on a path that another connection found to be narrow": Case(
+        (
+            *(Call(6, "open"), Say(3, SYN, options=("mss 1400",)), Say(3, ACK)),
+            *(Icmp(3, "too big", Place("duplicate"), mtu=1280), Say(6, SYN)),
+        )
+    ),
+    "a SYN again in a simultaneous open, at the limit of answers": Case(
+        (Call(1, "open"), Say(1, SYN), Say(1, SYN | FIN), Say(1, SYN, Place("start"))),
+        (("invalid_ratelimit_s", 0.5),),
+    ),
+    "whoever comes is claimed, after an answer that is not in the rules": Case(
+        (Say(1, SYN), Say(1, SYN), Say(1, SYN), Say(1, ACK | PSH), Call(3, "claim any"))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_what_comes_about_once_in_a_hundred_thousand_cases_is_explained(name: str, linux: Target) -> None:
+    case = fits(RARE[name], linux)
+    assert case == RARE[name]
+    assert play(case, linux).violation is None

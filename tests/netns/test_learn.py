@@ -3,40 +3,32 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from support.learning import STORED, check_stored, told_apart
+from support.linux import RELEASE, only_there
+from xsocket_tools.fuzzing.opening import opened
 from xsocket_tools.fuzzing.target import Target
 from xsocket_tools.learning.alphabet import alphabet_of
-from xsocket_tools.learning.asked import target_named
 from xsocket_tools.learning.learner import learn
 from xsocket_tools.learning.machine import load
 
 pytestmark = pytest.mark.netns
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-LINUX = "6.18."
-"""The release whose machines are stored."""
 
 
-@pytest.fixture(scope="module")
-def kernel(runtime_directory: object) -> Iterator[Target]:
-    del runtime_directory  # it is set by now
-    with target_named("kernel") as target:
-        yield target
-
-
-@pytest.mark.skipif(not os.uname().release.startswith(LINUX), reason=f"this is not Linux {LINUX[:-1]}")
+@only_there
 @pytest.mark.parametrize(("role", "alphabet"), STORED, ids=["-".join(each) for each in STORED])
-def test_linux_is_as_stored(kernel: Target, role: str, alphabet: str) -> None:
-    check_stored(kernel, "linux-6.18", role, alphabet)
+def test_linux_is_as_stored(linux: Target, role: str, alphabet: str) -> None:
+    check_stored(linux, f"linux-{RELEASE}", role, alphabet)
 
 
 def test_the_engine_on_the_wire_is_as_in_virtual_time() -> None:
-    with target_named("wire") as wire:
+    with opened("wire") as wire:
         learned = learn(wire, alphabet_of("basic", "server"), "server").machine
     stored = load("engine-server-basic")
     assert told_apart(stored, learned) == []

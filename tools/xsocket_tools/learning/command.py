@@ -10,8 +10,9 @@ from typing import Final
 import click
 from click.core import ParameterSource
 
+from xsocket_tools.fuzzing.opening import ensure_allowed, opened
 from xsocket_tools.learning.alphabet import BUILT_IN, PEERS, Alphabet, alphabet_of
-from xsocket_tools.learning.asked import TARGETS, facts_of, target_named
+from xsocket_tools.learning.asked import TARGETS, facts_of
 from xsocket_tools.learning.errors import LearningUnavailableError, NonDeterminismError
 from xsocket_tools.learning.files import files_for, write
 from xsocket_tools.learning.machine import as_dict, load, stored
@@ -104,7 +105,8 @@ def _learn(
         if lacking not in NEEDED:
             raise
         raise LearningUnavailableError(f"{lacking} is not installed") from None
-    with target_named(on) as target, progress(quiet=True) as report:
+    ensure_allowed([on])
+    with opened(on) as target, progress(quiet=True) as report:
         began = time.monotonic()
         learned = learner.learn(
             target, alphabet, role, equivalence=equivalence, seed=seed, facts=facts_of(on), report=report

@@ -13,6 +13,7 @@ from xsocket_tools.capture import INBOUND, OUTBOUND
 from xsocket_tools.fuzzing.case import Call, Case, Icmp, Operation, Place, Say, Tick
 from xsocket_tools.fuzzing.cast import PEERS
 from xsocket_tools.fuzzing.export import Exported, exported, write_pcapng
+from xsocket_tools.fuzzing.export.captures import captured_frames
 from xsocket_tools.fuzzing.generation import Generator
 from xsocket_tools.fuzzing.playing import Played, play
 from xsocket_tools.fuzzing.target import Target
@@ -433,6 +434,14 @@ def test_each_packet_says_what_it_is_about(tmp_path: Path) -> None:
     ]
     played_frames = [step.frame for step in found.steps if step.frame is not None]
     assert [frame for direction, _, frame in read_back if direction == INBOUND] == played_frames
+
+
+def test_where_only_the_answers_have_their_instant_time_does_not_go_back() -> None:
+    found = played(Tick(0.5), *TALK)
+    real = found._replace(steps=tuple(step._replace(at=(0.0, 0.0)) for step in found.steps))
+    times = [captured.at_ns for captured in captured_frames(real)]
+    assert times == sorted(times)
+    assert times[0] == 0 < times[1]
 
 
 def test_the_packet_that_broke_a_rule_says_which(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def _forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
         del name
         yield Forgetful()
 
-    monkeypatch.setattr(command, "target_named", forgetful)
+    monkeypatch.setattr(command, "opened", forgetful)
 
 
 @pytest.mark.usefixtures("_forgetful")

@@ -47,17 +47,15 @@ def _has_fin_before_text(moment: Moment) -> bool:
     if (
         moment.segment is None
         or shadow is None
-        or len(moment.sent) != 1
+        or len({each.acknowledgment for each in moment.sent}) != 1
         or moment.after not in AFTER_PEERS_FIN
     ):
         return False
     acked = moment.sent[0].acknowledgment
     ends_there = any((number + 1) & MASK == acked for number in shadow.fins)
     differs = is_about(moment, rules.SENT_ACK) and acked != shadow.rcv_nxt
-    stays = (
-        is_about(moment, rules.STATE, rules.SACK_MISSING, rules.SACK_BLOCKS)
-        and ahead(acked, shadow.rcv_nxt) >= 0
-    )
+    blocks = is_about(moment, rules.SACK_MISSING, rules.SACK_BLOCKS) and not is_there(moment)
+    stays = (is_about(moment, rules.STATE) or blocks) and ahead(acked, shadow.rcv_nxt) >= 0
     joined = is_about(moment, rules.SENT_ACK) and came_of(moment, rules.FIN) and acked in shadow.past_fin
     return (ends_there and (differs or stays)) or joined
 
@@ -172,6 +170,7 @@ DATA: Final = (
         "Open, or had one, Linux has begun with its own MSS, and goes on with that.",
         "tcp_send_syn_data",
         _is_without_mss,
+        finding="fast-open-without-mss",
     ),
     Deviation(
         "the window of a SYN begins behind it",
@@ -217,6 +216,7 @@ DATA: Final = (
         "older than the largest window.",
         "tcp_rcv_established",
         _has_old_ack_on_fast_path,
+        finding="text-with-an-old-acknowledgment",
     ),
     Deviation(
         "neither ACK nor RST nor SYN",

@@ -35,7 +35,8 @@ def _is_reset_at_the_fin(moment: Moment) -> bool:
 
 
 def _is_text_over_the_fin(moment: Moment) -> bool:
-    text = moment.segment is not None and moment.segment.payload and is_about(moment, rules.TEXT_AFTER_FIN)
+    late = is_about(moment, rules.TEXT_AFTER_FIN, rules.STATE) and came_of(moment, rules.TEXT_AFTER_FIN)
+    text = moment.segment is not None and moment.segment.payload and late
     before = was_in(moment, *_AFTER_PEERS_FIN) and bool(text) and place(moment) < 0
     return before and says_reset_for_it(moment) and is_gone(moment)
 

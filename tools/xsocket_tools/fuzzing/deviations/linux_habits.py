@@ -17,11 +17,12 @@ OPENING: Final = (
     ),
     Way(
         Habit.SYN_IS_REPEATED,
-        "RFC 7323 2.2, 3.2, RFC 2018 2",
+        "RFC 7323 2.2, RFC 2018 2, RFC 9293 3.7.1",
         "Linux answers a SYN in SYN-SENT with its own SYN once more, to which the ACK bit is added, and "
-        "keeps its options. A SYN+ACK may only offer what the peer's SYN has offered; the window is even "
-        "scaled afterwards.",
+        "keeps its options. A SYN+ACK may only offer what the peer's SYN has offered, and an MSS that fits "
+        "the path as it is known by then; the window is even scaled afterwards.",
         "tcp_rcv_synsent_state_process, tcp_send_synack",
+        "scale-in-simultaneous-open",
     ),
     Way(
         Habit.ECHO_IS_CHECKED,
@@ -29,6 +30,7 @@ OPENING: Final = (
         "Linux compares TSecr with the timestamps that its SYN or SYN+ACK had. RFC 7323 leaves that open, "
         "and RFC 9293 has no such check. What it said in an ACK before the third segment is not among them.",
         "tcp_check_req, tcp_rcv_synsent_state_process",
+        "echo-of-an-acknowledgment",
     ),
     Way(
         Habit.SYN_ACK_HAS_STAMP,
@@ -86,6 +88,7 @@ OPENING: Final = (
         "With tcp_ecn=1 the SYN asks for the ECN of RFC 3168, to which a SYN+ACK with CWR means no. Linux "
         "reads in it that the peer agrees to accurate ECN, for which it has not asked.",
         "tcp_ecn_rcv_synack",
+        "accurate-ecn-that-nobody-asked-for",
     ),
     Way(
         Habit.PORTS_TAKE_TIME_WAIT,
@@ -109,7 +112,7 @@ SEGMENTS: Final = (
     Way(
         Habit.LARGE_WINDOW,
         "RFC 9293 3.8.6",
-        "Since 6.11 the window begins with all of the buffer. Where no window is scaled the peer is told "
+        "The window begins with all of the buffer. Where no window is scaled the peer is told "
         "65,535, and what it sends beyond that is taken all the same.",
         "tcp_select_initial_window, tcp_select_window",
     ),
@@ -124,8 +127,10 @@ SEGMENTS: Final = (
         Habit.STAMPS_FIRST,
         "RFC 7323 5.2",
         "A reset must not be dropped for an old timestamp. Linux does so where it keeps little of a "
-        "connection: half-open, in TIME-WAIT, and of an orphan in FIN-WAIT-2.",
-        "tcp_check_req, tcp_timewait_state_process",
+        "connection (half-open, in TIME-WAIT, and of an orphan in FIN-WAIT-2), on purpose, and for a minute "
+        "after the last timestamp.",
+        "tcp_check_req, tcp_timewait_state_process, tcp_paws_reject",
+        "old-timestamps-of-resets",
     ),
     Way(
         Habit.OLD_ACKS_HAVE_NO_STAMP,
@@ -271,6 +276,7 @@ ENDING: Final = (
         "The window may be larger than 65,535 though none is scaled, and only 65,535 is said. In TIME-WAIT, "
         "and of an orphan in FIN-WAIT-2, its lower 16 bits are said instead, which may be nothing at all.",
         "tcp_v4_timewait_ack, tcp_v6_timewait_ack",
+        "window-in-time-wait",
     ),
     Way(
         Habit.ORPHANS_HAVE_NO_BLOCKS,

@@ -12,6 +12,7 @@ from xsocket_tools.fuzzing.deviations.telling import (
     acks_all,
     came_of,
     has,
+    has_answered_of_late,
     is_about,
     is_gone,
     is_there,
@@ -53,10 +54,13 @@ def _is_syn_with_wrong_ack(moment: Moment) -> bool:
 
 
 def _is_syn_on_fast_one(moment: Moment) -> bool:
-    shadow = moment.shadow
-    fast = shadow is not None and shadow.fast and shadow.snd_una == shadow.iss
-    challenged = is_about(moment, rules.SYN_SYNCHRONIZED) and has(moment, SYN)
-    return fast and challenged and says_reset_for_it(moment) and is_there(moment)
+    segment, shadow = moment.segment, moment.shadow
+    if segment is None or shadow is None or not shadow.fast or shadow.snd_una != shadow.iss:
+        return False
+    again = segment.seq == shadow.irs and len(moment.sent) == 1 and moment.sent[0].seq == shadow.iss
+    repeated = again and moment.sent[0].flags & (SYN | ACK) == SYN | ACK
+    challenged = is_about(moment, rules.SYN_SYNCHRONIZED) and has(moment, SYN) and is_there(moment)
+    return challenged and (repeated or says_reset_for_it(moment))
 
 
 def _is_old_ack_on_fast_one(moment: Moment) -> bool:
@@ -77,7 +81,8 @@ def _is_simultaneous_syn_ack(moment: Moment) -> bool:
 def _is_syn_again_at_simultaneous(moment: Moment) -> bool:
     active = moment.shadow is not None and not moment.shadow.passive and was_in(moment, _HALF_OPEN)
     again = is_about(moment, rules.SYN_AGAIN) and has(moment, SYN) and lacks(moment, ACK)
-    return active and again and says_one_ack(moment) and is_there(moment)
+    challenged = says_one_ack(moment) or (says_nothing(moment) and has_answered_of_late(moment))
+    return active and again and challenged and is_there(moment)
 
 
 def _has_text_later(moment: Moment) -> bool:
@@ -188,8 +193,9 @@ OPENING: Final = (
     Deviation(
         "a SYN on a connection that Fast Open has established",
         "RFC 5961 4.2",
-        "Before the third segment Linux treats it as half-open: it answers another SYN with a reset, and "
-        "does not end the connection, so that no spoofed SYN can. The RFC has a challenge ACK.",
+        "Before the third segment Linux treats it as half-open, even if its user has closed it: the same "
+        "SYN has the SYN+ACK repeated, another is answered by a reset. Neither ends the connection, so that "
+        "no spoofed SYN can. The RFC has a challenge ACK.",
         "tcp_check_req",
         _is_syn_on_fast_one,
         Then.GOES_ON,
@@ -216,7 +222,8 @@ OPENING: Final = (
         "a SYN that comes again in a simultaneous open",
         "RFC 9293 3.8.1",
         "Its SYN+ACK may have been lost, so it should go again. Linux has a socket by then, for which the "
-        "SYN lies outside the window, and sends a challenge ACK. The SYN+ACK goes again by its timer.",
+        "SYN lies outside the window, and sends a challenge ACK, or nothing at the limit of these. The "
+        "SYN+ACK goes again by its timer.",
         "tcp_validate_incoming",
         _is_syn_again_at_simultaneous,
         Then.GOES_ON,
@@ -238,6 +245,7 @@ OPENING: Final = (
         "may have been lost.",
         "tcp_rcv_state_process, tcp_ack",
         _is_ack_of_nothing,
+        finding="simultaneous-open-without-acknowledgment",
     ),
     Deviation(
         "the reset of a full queue has the numbers of the third segment",
@@ -268,6 +276,7 @@ OPENING: Final = (
         "tcp_check_req, tcp_validate_incoming",
         _is_syn_ack_with_text,
         Then.LOST,
+        finding="syn-ack-with-text",
     ),
     Deviation(
         "a SYN with an old timestamp where a connection in TIME-WAIT was taken over",

@@ -116,6 +116,7 @@ ORPHANS: Final = (
         "tcp_timewait_state_process",
         _kills_orphan,
         Then.GONE,
+        finding="orphans-in-fin-wait-2",
     ),
     Deviation(
         "a SYN in the window ends an orphan in FIN-WAIT-2",
@@ -126,6 +127,7 @@ ORPHANS: Final = (
         "tcp_timewait_state_process",
         _syn_kills_orphan,
         Then.GONE,
+        finding="orphans-in-fin-wait-2",
     ),
     Deviation(
         "a reset outside the window of an orphan in FIN-WAIT-2 is acknowledged",

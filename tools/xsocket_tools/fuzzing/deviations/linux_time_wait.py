@@ -118,6 +118,7 @@ TIME_WAIT: Final = (
         "tcp_check_req, tcp_v4_timewait_ack",
         _has_stamps_of_nobody,
         Then.GOES_ON,
+        finding="timestamps-in-time-wait",
     ),
     Deviation(
         "a SYN in TIME-WAIT, and the timestamp of a connection before",

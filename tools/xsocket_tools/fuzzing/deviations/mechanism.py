@@ -55,6 +55,7 @@ class Deviation(NamedTuple):
         source: Where its source does it, or what shows it.
         covers: Whether a violation is one of it.
         then: What is known of the connection afterwards.
+        finding: The page of ``docs/findings`` that is about it; empty for none.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Deviation(NamedTuple):
     source: str
     covers: Callable[[Moment], bool]
     then: Then = Then.UNKNOWN
+    finding: str = ""
 
 
 class Way(NamedTuple):
@@ -72,6 +74,7 @@ class Way(NamedTuple):
     rule: str
     reason: str
     source: str
+    finding: str = ""
 
 
 def explained_by(moment: Moment, deviations: Sequence[Deviation]) -> Deviation | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from xsocket.segment import ACK, FIN, RST, SYN, Segment
 from xsocket.state import State
 from xsocket_tools.fuzzing.deviations.mechanism import Moment
@@ -102,9 +104,7 @@ def place(moment: Moment) -> int:
     return ahead(moment.shadow.rcv_was, moment.segment.seq)
 
 
-def acks_syn(moment: Moment) -> bool:
-    """Whether the segment acknowledges what was sent last."""
-    segment, shadow = moment.segment, moment.shadow
-    if segment is None or shadow is None:
-        return False
-    return bool(segment.flags & ACK) and segment.acknowledgment == shadow.snd_nxt
+def has_answered_of_late(moment: Moment) -> bool:
+    """Whether it has answered an invalid segment so shortly before that the next may get no answer."""
+    shadow = moment.shadow
+    return shadow is not None and shadow.config.invalid_ratelimit_s > 0 and shadow.invalid_at != -inf

@@ -41,15 +41,18 @@ def write_pcapng(played: Played, path: str | PathLike[str]) -> int:
 def captured_frames(played: Played) -> list[CapturedFrame]:
     """Return the frames of a played case in order, each with its comment.
 
-    What happened without a frame is in the comment of the next one, or of the last.
+    What happened without a frame is in the comment of the next one, or of the last. Where time is real,
+    nobody has noted when the frames of the peers went out: they have the instant of what was there before.
     """
     frames: list[CapturedFrame] = []
     waiting: list[str] = []
+    at_ns = 0
     for captured in _frames(played):
         if not captured.frame:
             waiting.append(captured.comment)
             continue
-        frames.append(captured._replace(comment="; ".join([*waiting, captured.comment])))
+        at_ns = max(at_ns, captured.at_ns)
+        frames.append(captured._replace(at_ns=at_ns, comment="; ".join([*waiting, captured.comment])))
         waiting = []
     if waiting and frames:
         frames[-1] = frames[-1]._replace(comment="; ".join([frames[-1].comment, *waiting]))

@@ -227,6 +227,7 @@ def note_answer(shadow: Shadow, answer: Segment, options: Options) -> None:
     if not answer.flags & ACK:
         shadow.asked_fast = options.cookie is not None or bool(answer.payload)
         shadow.first_wnd = first_window(shadow, answer.window) if shadow.habits else 0
+        shadow.said_mss = options.mss or 0
     if answer.flags & ACK:
         first = shadow.first_wnd or first_window(shadow, answer.window)
         shadow.rcv_adv = (answer.acknowledgment + first) & MASK
@@ -463,6 +464,8 @@ def _ack_arrives(world: World, shadow: Shadow, segment: Segment, options: Option
     shadow.had_urgent = shadow.had_urgent or bool(segment.flags & URG)
     if shadow.state is State.SYN_RECEIVED:
         if not shadow.acks_our_syn(ack):
+            if shadow.is_half_open and Habit.COOKIE_IS_A_SUM in world.habits and shadow.cookies:
+                return _ack_in_listen(world, shadow, segment, options, now)  # it is offered to the listener
             return reset_for(rules.WRONG_ACK_SYN_RECEIVED, segment)
         others: tuple[int, ...] = ()
         if shadow.passive and not shadow.fast and world.is_pool_full(shadow):

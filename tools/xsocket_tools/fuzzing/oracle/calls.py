@@ -87,8 +87,14 @@ def _is_looked_for(shadow: Shadow) -> bool:
 
 
 def _claim_any(world: World, shadow: Shadow, size: int, answer: Answer, now: float) -> Outcome:
-    """Whichever is next: the one that has waited for longest."""
+    """Whichever is next: the one that has waited for longest.
+
+    Where nobody knows of some connections whether they wait, it may be one of those.
+    """
     del shadow
+    if not all(each.is_known for each in world.shadows.values()):
+        given = next((each for each in world.waiting if each.four_tuple == answer.value), None)
+        return _silence(rules.CLAIM) if given is None else _claim(world, given, size, answer, now)
     if world.queues is not None:
         world.queues.take_oldest(world.waiting[0].place if world.waiting else 0)
     if not world.waiting:

@@ -17,7 +17,7 @@ from xsocket_tools.fuzzing.options import Options, read
 from xsocket_tools.fuzzing.oracle import patherrors, rules, timing
 from xsocket_tools.fuzzing.oracle.arrival import arrives, note_answer
 from xsocket_tools.fuzzing.oracle.calls import called
-from xsocket_tools.fuzzing.oracle.edges import acceptable_seq
+from xsocket_tools.fuzzing.oracle.edges import acceptable_seq, offered_mss
 from xsocket_tools.fuzzing.oracle.expectation import Expected, Want
 from xsocket_tools.fuzzing.oracle.habits import Habit
 from xsocket_tools.fuzzing.oracle.output import Fault, clock_fault, fault_in, syn_options
@@ -409,7 +409,8 @@ class Judge:
         probe.ts_recent = asked.ts[0] if asked.ts is not None else 0
         probe.scaled = probe.ts and config.window_scaling and asked.shift is not None
         probe.sack = probe.ts and config.sack and asked.sack_ok
-        self._raise(shadow, syn_options(probe, answer, options, agreed=True, echo=probe.ts_recent))
+        most, echo = offered_mss(probe), probe.ts_recent
+        self._raise(shadow, syn_options(probe, answer, options, most, agreed=True, echo=echo))
         shadow.cookies.append(Cookie(answer.seq, syn.seq, now, syn, answer))
 
     def _note_isn(self, shadow: Shadow, iss: int, now: float) -> None:
@@ -533,7 +534,7 @@ class Judge:
 
     def _is_overdue(self, shadow: Shadow, now: float, limit: float) -> None:
         timeout_s = shadow.config.pool_timeout_s
-        if shadow.waiting and timeout_s and shadow.established_at + 1.5 * timeout_s < limit:
+        if shadow.waiting and timeout_s and shadow.established_at + timeout_s < limit:
             self._waited(shadow, limit)
         if shadow.ack_by < limit:
             raise WrongError(rules.DELAYED_ACK, f"by {shadow.ack_by:g} s", "nothing", shadow)
@@ -584,11 +585,10 @@ class Judge:
         self.world.end(shadow)
 
     def _waited(self, shadow: Shadow, until: float) -> None:
-        """A connection has waited in the pool: for its time at least, and at most for half of it longer."""
-        timeout_s = shadow.config.pool_timeout_s
-        least, most = shadow.established_at + timeout_s, shadow.established_at + 1.5 * timeout_s
-        if not least - timing.EPSILON_S <= until <= most + timing.EPSILON_S:
-            raise WrongError(rules.POOL_TIMEOUT, f"from {least:g} to {most:g} s", f"at {until:g} s", shadow)
+        """A connection has waited in the pool: for its time, no less and no more."""
+        due = shadow.established_at + shadow.config.pool_timeout_s
+        if abs(until - due) > timing.EPSILON_S:
+            raise WrongError(rules.POOL_TIMEOUT, f"a reset at {due:g} s", f"at {until:g} s", shadow)
 
     def _opening_again(self, shadow: Shadow, each: Sent) -> None:
         options = read(each.segment.options)

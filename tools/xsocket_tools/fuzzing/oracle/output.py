@@ -79,17 +79,17 @@ def _syn(shadow: Shadow, segment: Segment, options: Options) -> Fault | None:
     agreed = bool(segment.flags & ACK)
     if agreed and not shadow.passive and Habit.SYN_IS_REPEATED in shadow.habits:
         echo = shadow.ts_recent if options.ts is not None else 0
-        return syn_options(shadow, segment, options, agreed=False, echo=echo)
-    return syn_options(shadow, segment, options, agreed=agreed, echo=shadow.ts_recent)
+        return syn_options(shadow, segment, options, shadow.said_mss, agreed=False, echo=echo)
+    return syn_options(shadow, segment, options, offered_mss(shadow), agreed=agreed, echo=shadow.ts_recent)
 
 
 def syn_options(
-    shadow: Shadow, segment: Segment, options: Options, *, agreed: bool, echo: int
+    shadow: Shadow, segment: Segment, options: Options, mss: int, *, agreed: bool, echo: int
 ) -> Fault | None:
     """Return what is wrong with what a SYN or, if *agreed* counts, a SYN+ACK offers; *echo* is its TSecr."""
-    config, most = shadow.config, offered_mss(shadow)
-    if options.mss != most:
-        return Fault(rules.OFFERED_MSS, f"MSS {most}", f"MSS {options.mss}")
+    config = shadow.config
+    if options.mss != mss:
+        return Fault(rules.OFFERED_MSS, f"MSS {mss}", f"MSS {options.mss}")
     wanted = shadow.scaled if agreed else config.window_scaling
     if (options.shift is not None) != wanted or (options.shift or 0) > 14:
         return Fault(rules.OFFERED_SCALE, "a shift count" if wanted else "none", f"{options.shift}")

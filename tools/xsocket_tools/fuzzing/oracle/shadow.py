@@ -198,7 +198,7 @@ class Shadow:
         self.fin_waits = self.fin_is_joined = False  # to be read
         self.fins: set[int] = set()
         self.past_fin: set[int] = set()  # where text ended that came before it
-        self.asked_fast, self.first_wnd = False, 0  # by our SYN
+        self.asked_fast, self.first_wnd, self.said_mss = False, 0, 0  # by our SYN
         self.ecn: bool | None = False
         self.echoes_mark = False
         self.open_rtx = 0
