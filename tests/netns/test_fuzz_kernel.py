@@ -66,6 +66,22 @@ RARE = {
             *(Icmp(3, "too big", Place("duplicate"), mtu=1280), Say(6, SYN)),
         )
     ),
+    "a SYN goes again on a path that was found to be narrow": Case(
+        (Call(4, "open"), Icmp(4, "too big", Place("duplicate"), mtu=1000), Say(4, SYN))
+    ),
+    "a path on which text goes no more, and with it no acknowledgment": Case(
+        (
+            *(Say(1, SYN), Say(1, ACK | PSH, window=0), Call(1, "claim"), Call(1, "send", 3000)),
+            *(Icmp(1, "too big", mtu=68), Say(1, ACK, Place("next", 10), text=1)),
+        ),
+        (("min_pmtu", 68),),
+    ),
+    "the usual limit of answers, which no rule of the case changes": Case(
+        (
+            *(Call(6, "open"), Say(6, SYN | ACK), Call(6, "close"), Say(6, FIN | ACK)),
+            *(Say(6, SYN), Say(6, SYN)),
+        )
+    ),
     "a SYN again in a simultaneous open, at the limit of answers": Case(
         (Call(1, "open"), Say(1, SYN), Say(1, SYN | FIN), Say(1, SYN, Place("start"))),
         (("invalid_ratelimit_s", 0.5),),

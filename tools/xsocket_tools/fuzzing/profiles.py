@@ -14,7 +14,8 @@ BASE: Final[dict[str, Any]] = {
     "fastopen": 0,
     "fastopen_blackhole_timeout_s": 0.0,
 }
-"""No limit on answers and no probe between timeouts: what is right follows from the segments alone."""
+"""No limit on answers and no probe between timeouts (where time is real, two round trips have soon passed):
+what is right follows from the segments alone."""
 
 
 def rules_for(random: Random) -> dict[str, Any]:

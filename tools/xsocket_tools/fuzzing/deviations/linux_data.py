@@ -62,7 +62,7 @@ def _has_fin_before_text(moment: Moment) -> bool:
 
 def _is_path_too_narrow(moment: Moment) -> bool:
     shadow = moment.shadow
-    if shadow is None or not is_about(moment, rules.ICMP_MTU, rules.MUST_SEND):
+    if shadow is None or not is_about(moment, rules.ICMP_MTU, rules.MUST_SEND, rules.TEXT_OUT_OF_ORDER):
         return False
     narrow = shadow.path_mss < LEAST_MSS and shadow.version == 4
     return narrow and says_nothing(moment) and is_there(moment)
@@ -256,8 +256,8 @@ DATA: Final = (
         "a path too narrow for the least segment",
         "RFC 1191 3",
         "Linux cuts no text into segments of less than 48 octets (CVE-2019-11479). If the path takes less "
-        "with its headers, nothing goes there any more, as no fragments are sent. It takes a least path MTU "
-        "(min_pmtu) below 88 to come so far.",
+        "with its headers, no text goes there any more, as no fragments are sent, and no acknowledgment with "
+        "it. It takes a least path MTU (min_pmtu) below 88 to come so far.",
         "tcp_mtu_to_mss, tcp_simple_retransmit, ip_fragment",
         _is_path_too_narrow,
     ),

@@ -79,7 +79,9 @@ def _syn(shadow: Shadow, segment: Segment, options: Options) -> Fault | None:
     agreed = bool(segment.flags & ACK)
     if agreed and not shadow.passive and Habit.SYN_IS_REPEATED in shadow.habits:
         echo = shadow.ts_recent if options.ts is not None else 0
-        return syn_options(shadow, segment, options, shadow.said_mss, agreed=False, echo=echo)
+        known = options.mss == shadow.said_mss  # the path may be narrower by now: whether it has heard so
+        mss = shadow.said_mss if known else offered_mss(shadow)
+        return syn_options(shadow, segment, options, mss, agreed=False, echo=echo)
     return syn_options(shadow, segment, options, offered_mss(shadow), agreed=agreed, echo=shadow.ts_recent)
 
 

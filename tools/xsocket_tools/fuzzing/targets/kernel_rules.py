@@ -19,9 +19,7 @@ Option = tuple[int, int, int | bytes]
 """Level, name and value of a socket option."""
 
 DETERMINED: Final = {
-    "ipv4/tcp_invalid_ratelimit": "0",
     "ipv4/tcp_challenge_ack_limit": str(0x7FFF_FFFF),
-    "ipv4/tcp_early_retrans": "0",  # no probe two round trips after whatever was sent, and these are short
     "ipv4/tcp_no_metrics_save": "1",
     "ipv4/tcp_moderate_rcvbuf": "0",
     "ipv4/tcp_autocorking": "0",
@@ -37,8 +35,9 @@ DETERMINED: Final = {
     "ipv6/icmp/echo_ignore_all": "0",
     "core/somaxconn": "65535",
 }
-"""What makes answers depend on nothing but the case: no limits on them, nothing that the clock decides within
-a step, no memory of peers. ``tcp_max_syn_backlog`` is not the limit: the listener's backlog is."""
+"""What makes answers depend on nothing but the case, where no rule does: no limits on them, nothing that the
+clock decides within a step, no memory of peers. ``tcp_max_syn_backlog`` is not the limit, but the listener's
+backlog."""
 
 UNLIMITED: Final = 1_000_000
 _MOST_BACKLOG: Final = 65_535
