@@ -82,6 +82,13 @@ RARE = {
             *(Say(6, SYN), Say(6, SYN)),
         )
     ),
+    "the text of an open goes in many pieces, and more is given meanwhile": Case(
+        (
+            *(Call(6, "open", 40_000), Say(6, SYN | ACK, window=10), Say(3, SYN)),
+            *(Say(6, ACK | PSH), Say(6, ACK | PSH | CWR), Say(6, ACK | PSH), Say(6, ACK | PSH)),
+            *(Call(6, "send", 1), Say(6, ACK)),
+        )
+    ),
     "a SYN again in a simultaneous open, at the limit of answers": Case(
         (Call(1, "open"), Say(1, SYN), Say(1, SYN | FIN), Say(1, SYN, Place("start"))),
         (("invalid_ratelimit_s", 0.5),),

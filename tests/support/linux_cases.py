@@ -63,6 +63,10 @@ CASES: Final[dict[str, Case]] = {
     "the SYN+ACK of a simultaneous open is acknowledged": _case(
         Call(4, "open"), Say(4, SYN, options=_MSS), Say(4, SYN | ACK, _START)
     ),
+    "an old timestamp at the SYN+ACK of a simultaneous open": _case(
+        *(Call(4, "open"), Say(4, SYN, options=(*_MSS, "ts"))),
+        Say(4, SYN | ACK, Place("duplicate"), options=(*_MSS, "ts older")),
+    ),
     "a SYN that comes again in a simultaneous open": _case(
         Call(4, "open"), Say(4, SYN, options=_MSS), Say(4, SYN, _START)
     ),

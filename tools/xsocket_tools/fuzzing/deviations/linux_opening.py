@@ -23,9 +23,10 @@ from xsocket_tools.fuzzing.deviations.telling import (
     wanted,
     was_in,
 )
+from xsocket_tools.fuzzing.options import read
 from xsocket_tools.fuzzing.oracle import rules
 from xsocket_tools.fuzzing.oracle.expectation import Want
-from xsocket_tools.fuzzing.oracle.shadow import MASK, length_of
+from xsocket_tools.fuzzing.oracle.shadow import MASK, ahead, length_of
 from xsocket_tools.fuzzing.oracle.then import Then
 
 _HALF_OPEN: Final = State.SYN_RECEIVED
@@ -76,6 +77,17 @@ def _is_simultaneous_syn_ack(moment: Moment) -> bool:
         return False
     bare = [each for each in moment.sent if not each.payload and not each.flags & FIN]
     return len(bare) == 1 and is_there(moment) and acks_all(bare[0], moment.shadow)
+
+
+def _is_old_syn_ack_at_simultaneous(moment: Moment) -> bool:
+    """Whether the SYN+ACK that establishes a simultaneous open is not taken, for its timestamp is old."""
+    segment, shadow = moment.segment, moment.shadow
+    if segment is None or shadow is None or not shadow.ts or not came_of(moment, rules.SIMULTANEOUS):
+        return False
+    stamp = read(segment.options).ts
+    old = stamp is not None and ahead(shadow.ts_recent, stamp[0]) < 0
+    stays = was_in(moment, _HALF_OPEN) and moment.after is _HALF_OPEN
+    return old and stays and has(moment, SYN | ACK) and says_one_ack(moment)
 
 
 def _is_syn_again_at_simultaneous(moment: Moment) -> bool:
@@ -217,6 +229,15 @@ OPENING: Final = (
         "tcp_validate_incoming, tcp_data_queue",
         _is_simultaneous_syn_ack,
         Then.GOES_ON,
+    ),
+    Deviation(
+        "an old timestamp at the SYN+ACK of a simultaneous open",
+        "RFC 9293 3.5 figure 7",
+        "RFC 7323 looks at the timestamps of synchronized connections, of which SYN-RECEIVED is none: the "
+        "SYN+ACK establishes the connection. Linux has a socket by then, and looks: it acknowledges the "
+        "segment, and drops it.",
+        "tcp_validate_incoming",
+        _is_old_syn_ack_at_simultaneous,
     ),
     Deviation(
         "a SYN that comes again in a simultaneous open",

@@ -155,8 +155,10 @@ class Judge:
     def _may_have_given_up(self, shadow: Shadow) -> bool:
         """Whether a connection may be gone because of a timer whose instants only the target knows."""
         clock = shadow.clock
-        if clock is None or clock.is_exact or not timing.must_run(shadow):
+        if clock is None or not timing.must_run(shadow):
             return False
+        if clock.is_exact:  # it ends with this step, or by rounding just behind it
+            return timing.is_over(shadow, clock) and clock.due <= self._now + timing.EPSILON_S
         patience_ends = timing.gives_up_at(shadow)
         return patience_ends == inf or self._now >= patience_ends - timing.EPSILON_S
 
@@ -543,13 +545,10 @@ class Judge:
             return
         if clock.due > now + timing.EPSILON_S:
             return
-        over = clock.due >= timing.gives_up_at(shadow) - timing.EPSILON_S
-        over = over or clock.unanswered >= timing.retry_limit(shadow)
-        if over and clock.due > limit:
-            clock.is_exact = False  # it ends now or goes on a little: that is up to rounding
-        elif over:
-            self._hit(rules.GIVES_UP)
-            self.world.end(shadow, shadow.soft_error or "TimeoutError")
+        if timing.is_over(shadow, clock):
+            if clock.due <= limit:
+                self._hit(rules.GIVES_UP)
+                self.world.end(shadow, shadow.soft_error or "TimeoutError")
         elif clock.due < limit:
             rule = rules.PERSIST if clock.is_shut else rules.RETRANSMISSION
             raise WrongError(rule, f"at {clock.due:g} s", "nothing", shadow)
@@ -620,8 +619,7 @@ class Judge:
             if abs(each.at - clock.due) > timing.EPSILON_S:
                 rule = rules.PERSIST if clock.is_shut else rules.RETRANSMISSION
                 raise WrongError(rule, f"at {clock.due:g} s", f"at {each.at:g} s", shadow)
-            over = clock.due >= timing.gives_up_at(shadow) - timing.EPSILON_S
-            if over or clock.unanswered >= timing.retry_limit(shadow):
+            if clock.is_last or clock.unanswered >= timing.retry_limit(shadow):
                 raise WrongError(rules.GIVES_UP, "the end", described(each.segment), shadow)
             self._hit(rules.PERSIST if clock.is_shut else rules.RETRANSMISSION)
         shadow.probes += 1

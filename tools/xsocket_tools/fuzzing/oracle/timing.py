@@ -26,6 +26,7 @@ class Clock:
         retries: How often it has run out since it was last answered.
         unanswered: The same for the patience: answers to window probes count.
         is_exact: Whether *due* can be told.
+        is_last: Whether it runs to the end of the user timeout, before the next retransmission would be due.
         has_timed_out: Whether anything has gone again.
     """
 
@@ -39,6 +40,7 @@ class Clock:
         self.rttvar = 0.0
         self.timed: tuple[int, float] | None = None
         self.is_exact = True
+        self.is_last = False
         self.is_shut = False
         self.has_timed_out = False
 
@@ -58,7 +60,8 @@ class Clock:
 
     def start(self, now: float, latest: float = inf) -> None:
         """Let it run, anew, and no longer than until *latest*."""
-        self.due = min(now + self.backed_off_s, latest)
+        at = now + self.backed_off_s
+        self.due, self.is_last = min(at, latest), at > latest + EPSILON_S
 
 
 def round_trip(shadow: Shadow, clock: Clock, ack: int, echo: int | None, now: float) -> bool:
@@ -94,6 +97,11 @@ def retry_limit(shadow: Shadow) -> float:
     if shadow.user_gone:
         return min(config.retries2, config.orphan_retries)
     return inf if config.user_timeout_s else config.retries2
+
+
+def is_over(shadow: Shadow, clock: Clock) -> bool:
+    """Whether the connection is given up when its clock runs out next."""
+    return clock.due >= gives_up_at(shadow) - EPSILON_S or clock.unanswered >= retry_limit(shadow)
 
 
 def opening_limit(shadow: Shadow) -> int:

@@ -130,13 +130,14 @@ class KernelSockets:
             state = self._diag.state(opened.four_tuple)
             if state in _OPENING:
                 continue
-            del self._unsent[peer]
+            left = b""
             if state in _SENDING:
-                with suppress(OSError):  # it is closed here
-                    sent = opened.send(text)
-                    went = True
-                    if sent < len(text):
-                        self._unsent[peer] = opened, text[sent:]
+                left = _left_after_sending(opened, text)
+                went = went or len(left) < len(text)
+            if left:
+                self._unsent[peer] = opened, left
+            else:
+                del self._unsent[peer]
         return went
 
     def claim(self, peer: int | None) -> tuple[KernelConnection, FourTuple]:
@@ -180,6 +181,16 @@ class KernelSockets:
                     for option in (RESET_ON_CLOSE, _REUSE, _SHARE):
                         made.setsockopt(*option)
         return spares.pop()
+
+
+def _left_after_sending(opened: KernelConnection, text: bytes) -> bytes:
+    """Send as much of *text* as there is room for; return the rest, none where the connection is closed."""
+    try:
+        return text[opened.send(text) :]
+    except BlockingIOError:
+        return text
+    except OSError:
+        return b""
 
 
 def _connect(made: socket.socket, remote: tuple[str, int], text: bytes) -> int:

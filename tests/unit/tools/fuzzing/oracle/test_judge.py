@@ -8,6 +8,7 @@ import pytest
 from support.liar import Liar
 from xsocket.segment import ACK, ECE, FIN, PSH, RST, SYN, Segment
 from xsocket.state import State
+from xsocket.tcp import machine
 from xsocket_tools.fuzzing.case import NEXT, Call, Case, Operation, Place, Say, Tick, rules_of
 from xsocket_tools.fuzzing.oracle import rules
 from xsocket_tools.fuzzing.oracle.rules import Rule
@@ -161,6 +162,25 @@ def test_what_nobody_can_tell_is_not_judged() -> None:
     """A SYN cookie that comes back a second time, with whatever echo: what it says then is up to chance."""
     again = (Say(0, SYN), Say(0, ACK), Call(0, "claim"), Call(0, "abort"), Say(0, ACK, NEXT, NEXT))
     assert play(case(*again, syn_cookies="always"), Liar(silent, after=4)).violation is None
+
+
+def test_who_goes_on_beyond_the_limit_of_retransmissions_breaks_a_rule(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    operations = (*SHAKEN, Call(0, "send", 1), Tick(0.3), Tick(0.4), Tick(3.0))
+    assert play(case(*operations, retries2=3), Liar()).violation is None
+    monkeypatch.setattr(machine, "_retry_limit", lambda tcb: tcb.config.retries2 + 1)
+    violation = play(case(*operations, retries2=3), Liar()).violation
+    assert violation is not None
+    assert (violation.rule, violation.expected) == (rules.GIVES_UP, "the end")
+
+
+def test_a_retransmission_at_the_end_of_the_user_timeout_breaks_no_rule() -> None:
+    """They are due at the same instant, 3.7 s; which of them comes first is up to rounding."""
+    operations = (*SHAKEN, Tick(0.7), Call(0, "send", 1), Tick(4.0))
+    played = play(case(*operations, user_timeout_s=3.0), Liar(), with_steps=True)
+    assert played.violation is None
+    assert played.steps[-1].after is None
 
 
 def test_an_end_that_rounding_puts_just_behind_a_step_breaks_no_rule() -> None:

@@ -45,7 +45,7 @@ def test_a_sysctl_means_the_rule(name: str, value: Any) -> None:  # noqa: ANN401
 
 @pytest.mark.parametrize("name", HAS_SYSCTL)
 def test_each_rule_with_a_sysctl_begins_with_its_default(name: str) -> None:
-    determined = {"loss_probe": False, "invalid_ratelimit_s": 0.0, "max_syn_backlog": 65_536}
+    determined = {"max_syn_backlog": 65_536}
     began = TcpConfig.of_sysctls({f"net/{path}": text for path, text in DEFAULTS.items()})
     assert getattr(began, name) == determined.get(name, getattr(TcpConfig(), name))
 
