@@ -145,7 +145,6 @@ class Host:
         self._ended: Counter[Trigger] = Counter()
         self._received = self._sent = self._resets = self._established = 0
         self._promised = 0
-        self._pool_timeout_s = config.pool_timeout_s
         self._performers: dict[type, Callable[[float, Any, list[Action]], None]] = {
             Send: self._on_send,
             Moved: self._on_moved,
@@ -195,8 +194,9 @@ class Host:
         """Act on every timer that has run out by *now*."""
         if self.stack.deadline <= now:
             self._perform(now, self.stack.timers_fired(now))
-        if self._pool_timeout_s and self.pool.expires_at(self._pool_timeout_s) <= now:
-            self._expire_unclaimed(now)
+        patience_s = self.stack.config.pool_timeout_s
+        if patience_s and self.pool.expires_at(patience_s) <= now:
+            self._expire_unclaimed(now, patience_s)
         if self.kernel is not None and self.kernel.deadline <= now:
             self.kernel.timers_fired(now)
         due = self.neighbours.deadline
@@ -209,8 +209,9 @@ class Host:
         """When `timers_fired` wants to be called next, monotonic seconds; infinite for never."""
         due = self.neighbours.deadline
         own = self.stack.deadline
-        if self._pool_timeout_s:
-            own = min(own, self.pool.expires_at(self._pool_timeout_s))
+        patience_s = self.stack.config.pool_timeout_s
+        if patience_s:
+            own = min(own, self.pool.expires_at(patience_s))
         if self.kernel is not None:
             own = min(own, self.kernel.deadline)
         return own if due is None else min(own, due)
@@ -241,9 +242,9 @@ class Host:
             self.pool.remove(four_tuple)
         return len(ended)
 
-    def _expire_unclaimed(self, now: float) -> None:
+    def _expire_unclaimed(self, now: float, patience_s: float) -> None:
         """Reset what nobody has claimed in time."""
-        for connection in self.pool.expire(now, self._pool_timeout_s):
+        for connection in self.pool.expire(now, patience_s):
             tcb = self.stack.tcb(connection.four_tuple)
             if tcb is not None:
                 reason = Dropped(tcb.four_tuple, None, DropReason.POOL_TIMED_OUT)

@@ -118,8 +118,12 @@ class Stack:
         """Return every connection there is."""
         return list(self._tcbs.values())
 
+    def table_sizes(self) -> tuple[int, int, int]:
+        """Return how many connections there are, how many half-open, and how many in TIME-WAIT; O(1)."""
+        return len(self._tcbs), len(self._half_open), len(self._time_wait)
+
     def statistics(self) -> StackStatistics:
-        """Return the sizes of the tables."""
+        """Return the sizes of the tables, and what was counted."""
         return StackStatistics(
             connections=len(self._tcbs),
             half_open=len(self._half_open),

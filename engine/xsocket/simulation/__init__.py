@@ -130,12 +130,13 @@ class Simulation:
             host.announce()
         return made
 
-    def cable(self, host: SimulatedHost, *, mtu: int = 1500) -> Cable:
+    def cable(self, host: SimulatedHost, *, mtu: int = 1500, announced: bool = True) -> Cable:
         """Give the other end of a host's cable to the caller, who sends and receives frames there.
 
         Args:
-            host: Of this simulation, and on no link yet; it announces its addresses.
+            host: Of this simulation, and on no link yet.
             mtu: The largest IP packet it carries, octets.
+            announced: Whether the host announces its addresses.
 
         Raises:
             SimulationStateError: The host is on a link already, or in another simulation.
@@ -143,7 +144,8 @@ class Simulation:
         if self._hosts.get(host.name) is not host or host.is_linked:
             raise SimulationStateError(f"{host.name} is on a link already, or in another simulation")
         made = Cable(self._timeline, host, mtu)
-        host.announce()
+        if announced:
+            host.announce()
         return made
 
     @property

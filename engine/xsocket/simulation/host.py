@@ -206,8 +206,12 @@ class SimulatedHost:
         """Return what it has counted: segments, resets, drops by reason."""
         return self._running().host.counters()
 
+    def table_sizes(self) -> tuple[int, int, int]:
+        """Return how many connections there are, how many half-open, and how many in TIME-WAIT."""
+        return self._running().host.stack.table_sizes()
+
     def statistics(self) -> StackStatistics:
-        """Return the sizes of its tables."""
+        """Return the sizes of its tables, and what it has counted."""
         return self._running().host.stack.statistics()
 
     def _running(self) -> Station:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any, Final, Protocol, runtime_checkable
+from functools import cache
+from typing import Any, Final, NamedTuple, Protocol, cast, runtime_checkable
 
 from xsocket_tools.fuzzing.case import Case, Operation, Say, Tick, rules_of
 from xsocket_tools.fuzzing.cast import PEERS
@@ -30,6 +31,19 @@ class _Choosy(Protocol):
         ...
 
 
+class _Abilities(NamedTuple):
+    """What a class of targets can do beside `Target`."""
+
+    choose: bool
+    take_batches: bool
+
+
+@cache
+def _abilities(target: type) -> _Abilities:
+    """Return what targets of one class can do; to look at a protocol takes long."""
+    return _Abilities(issubclass(target, _Choosy), issubclass(target, TakesBatches))
+
+
 def fits(case: Case, target: Target) -> Case:
     """Return *case* as *target* can play it.
 
@@ -38,17 +52,24 @@ def fits(case: Case, target: Target) -> Case:
     after the other where the target takes one at a time. Rules that it lacks are those of every case instead,
     or are left out.
     """
-    rules = case.rules
-    if isinstance(target, _Choosy) and (lacks := target.unsupported(rules)):
-        usual = {name: BASE[name] for name in lacks if name in BASE}
-        usual = _without(rules_of(usual), target.unsupported(rules_of(usual)))
-        rules = rules_of(_without(rules, lacks) | usual)
+    can = _abilities(type(target))
+    rules = _playable(case.rules, cast("_Choosy", target)) if can.choose else case.rules
     operations = case.operations
-    if not isinstance(target, TakesBatches):
+    if not can.take_batches:
         operations = tuple(_one_by_one(each) for each in operations)
     if not target.is_virtual:
         operations = _hurried(tuple(_short_enough(each) for each in operations))
     return case._replace(operations=operations, rules=rules)
+
+
+def _playable(rules: Rules, target: _Choosy) -> Rules:
+    """Return those of *rules* by which *target* can play, and of every case what it lacks otherwise."""
+    lacks = target.unsupported(rules)
+    if not lacks:
+        return rules
+    usual = {name: BASE[name] for name in lacks if name in BASE}
+    usual = _without(rules_of(usual), target.unsupported(rules_of(usual)))
+    return rules_of(_without(rules, lacks) | usual)
 
 
 def _without(rules: Rules, names: Container[str]) -> dict[str, Any]:

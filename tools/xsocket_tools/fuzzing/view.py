@@ -20,12 +20,14 @@ _TARGETS: Final = bytes((11 + 5 * at) % 256 for at in range(_PERIOD)) * 4_300
 
 def peers_text(offset: int, size: int) -> bytes:
     """Return *size* octets of what a peer says, from octet *offset* of its stream on; 9,000 at most."""
-    return _PEERS[offset % _PERIOD :][:size]
+    at = offset % _PERIOD
+    return _PEERS[at : at + size]
 
 
 def targets_text(offset: int, size: int) -> bytes:
     """Return *size* octets of what the target's user says, from octet *offset* of its stream on."""
-    return _TARGETS[offset % _PERIOD :][:size]
+    at = offset % _PERIOD
+    return _TARGETS[at : at + size]
 
 
 class View:

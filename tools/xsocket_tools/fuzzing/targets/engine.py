@@ -59,7 +59,7 @@ class EngineTarget:
         self._host: SimulatedHost = self._simulation.host(
             *_ADDRESSES, name="engine", admission=_ADMISSION, config=config_of(rules)
         )
-        self._cable: Cable = self._simulation.cable(self._host, mtu=MTU)
+        self._cable: Cable = self._simulation.cable(self._host, mtu=MTU, announced=False)
         for address in _PEER_ADDRESSES:
             self._host.add_neighbour(address, STATION)
         self._calls = UserCalls(_FOUR_TUPLES, self._open, self._claim)
@@ -128,8 +128,7 @@ class EngineTarget:
 
     def counts(self) -> Counts:
         """See `Target.counts`."""
-        of_stack = self._host.statistics()
-        return Counts(of_stack.connections, of_stack.half_open, of_stack.time_wait, len(self._host.pool))
+        return Counts(*self._host.table_sizes(), len(self._host.pool))
 
     def timers(self) -> Sequence[tuple[FourTuple, str, float]]:
         """See `Target.timers`."""
