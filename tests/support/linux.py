@@ -1,13 +1,15 @@
 """What is written of one release of Linux can only be seen on that."""
 
-import os
+import platform
 from typing import Final
 
 import pytest
 
-RELEASE: Final = "6.18"
+from xsocket_tools.fuzzing.deviations.linux import LISTED, other_release
+
+RELEASE: Final = LISTED
 """Of which machines are stored, deviations listed, and findings written up."""
 
 only_there: Final = pytest.mark.skipif(
-    not os.uname().release.startswith(f"{RELEASE}."), reason=f"this is not Linux {RELEASE}"
+    bool(other_release()), reason=f"this is Linux {platform.release()}, not {RELEASE}"
 )

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xsocket_tools.fuzzing.campaign import Record
+from xsocket_tools.fuzzing.deviations.linux import LISTED, other_release
 from xsocket_tools.fuzzing.export.words import operation_text, violation_lines
 from xsocket_tools.fuzzing.exporting import Written
 from xsocket_tools.fuzzing.findings import Finding
@@ -89,6 +90,8 @@ def print_summary(record: Record, findings: Path | None) -> None:
         f"{len(found.covered)} of {found.reachable} pairs of state and event, "
         f"{found.hit} of {len(found.rules)} rules"
     )
+    if record.plan.target == "kernel" and (release := other_release()):
+        console.print(f"The list of deviations is that of Linux {LISTED}; {release} may do otherwise.")
     if total.allowed:
         table = Table.grid(padding=(0, 2))
         for name, count in sorted(total.allowed.items()):

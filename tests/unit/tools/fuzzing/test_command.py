@@ -59,6 +59,15 @@ def interrupted_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, signal.Sig
 # What comes of it
 
 
+def test_another_linux_than_the_listed_one_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.release", lambda: "5.10.0-23-amd64")
+    monkeypatch.setattr(session, "opened", lambda *_: opened("engine"))
+    monkeypatch.setattr("xsocket_tools.fuzzing.command.ensure_allowed", lambda _: None)
+    said = "The list of deviations is that of Linux 6.18; 5.10.0-23-amd64 may do otherwise."
+    assert said in fuzz("--on", "kernel", "--cases", "3").stdout
+    assert said not in fuzz("--cases", "3").stdout
+
+
 def test_where_nothing_is_wrong_it_says_so() -> None:
     result = fuzz("--cases", "50")
     assert (result.exit_code, result.stderr) == (0, "")

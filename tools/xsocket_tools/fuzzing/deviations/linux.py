@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Final
 
 from xsocket_tools.fuzzing.deviations.linux_calls import CALLS
@@ -13,6 +14,8 @@ from xsocket_tools.fuzzing.deviations.linux_orphans import ORPHANS
 from xsocket_tools.fuzzing.deviations.linux_time_wait import TIME_WAIT
 from xsocket_tools.fuzzing.deviations.mechanism import Deviation
 
+LISTED: Final = "6.18"
+"""The release of Linux that is meant."""
 LINUX_PARTS: Final[dict[str, tuple[Deviation, ...]]] = {
     "Opening a connection": OPENING,
     "Segments, text and numbers": DATA,
@@ -23,3 +26,9 @@ LINUX_PARTS: Final[dict[str, tuple[Deviation, ...]]] = {
 }
 LINUX: Final = tuple(each for part in LINUX_PARTS.values() for each in part)
 LINUX_HABITS: Final = frozenset(each.habit for each in LINUX_WAYS)
+
+
+def other_release() -> str:
+    """Return the release of this machine's kernel if it is not the listed one; empty if it is."""
+    release = platform.release()
+    return "" if release.startswith(f"{LISTED}.") else release
