@@ -89,6 +89,29 @@ RARE = {
             *(Call(6, "send", 1), Say(6, ACK)),
         )
     ),
+    "a mark on text that is all old": Case(
+        (Say(1, SYN | ECE | CWR), Say(1, ACK), Say(1, ACK, Place("start"), text=1, ecn=3))
+    ),
+    "text with a wrong acknowledgment for an orphan, at the limit of answers": Case(
+        (
+            *(Say(0, SYN), Say(0, ACK), Call(0, "claim"), Call(0, "close"), Say(0, ACK)),
+            *(Say(0, SYN, Place("zero")), Say(0, ACK | PSH, Place("next"), Place("wrapped"), text=1)),
+        ),
+        isn=1000,
+    ),
+    "an answer in TIME-WAIT that does not count for the limit": Case(
+        (
+            *(Call(6, "open"), Say(6, SYN | ACK), Call(6, "close"), Say(6, FIN | ACK)),
+            *(Say(6, SYN, Place("wrapped")), Say(6, ACK, Place("start"))),
+        )
+    ),
+    "a FIN among text that came early": Case(
+        (
+            *(Call(6, "open"), Say(6, SYN | ACK), Say(6, ACK, Place("next"), Place("beyond")), Say(6, SYN)),
+            *(Say(6, FIN | ACK | PSH, text=1), Say(6, SYN), Say(6, ACK, Place("next", 1), text=1)),
+            *(Say(6, ACK, Place("next", 3), text=1), Say(6, ACK, text=1)),
+        )
+    ),
     "a SYN again in a simultaneous open, at the limit of answers": Case(
         (Call(1, "open"), Say(1, SYN), Say(1, SYN | FIN), Say(1, SYN, Place("start"))),
         (("invalid_ratelimit_s", 0.5),),

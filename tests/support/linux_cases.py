@@ -70,6 +70,9 @@ CASES: Final[dict[str, Case]] = {
     "a SYN that comes again in a simultaneous open": _case(
         Call(4, "open"), Say(4, SYN, options=_MSS), Say(4, SYN, _START)
     ),
+    "the SYN of a Fast Open on a path that has become narrow": _case(
+        Call(4, "open", 1), Icmp(4, "too big", mtu=1000), fastopen=5
+    ),
     "the text of a Fast Open after a simultaneous open": _case(
         Call(4, "open", 10), Say(4, SYN, options=_MSS), Say(4, ACK, NEXT, Place("duplicate", 1)), fastopen=5
     ),
@@ -93,6 +96,12 @@ CASES: Final[dict[str, Case]] = {
         *(Call(4, "open"), Say(4, SYN, options=(*_MSS, "ts older"))),
     ),
     # Segments, text and numbers
+    "one answer more or less at the limit of answers": Case(
+        (
+            *(Call(6, "open"), Say(6, SYN | ACK), Call(6, "close"), Say(6, FIN | ACK)),
+            *(Say(6, SYN, Place("wrapped")), Say(6, ACK, _START)),
+        )
+    ),
     "a mark on text after the peer's FIN": _case(
         *_MARKS, Say(0, FIN | ACK), Say(0, ACK | PSH, text=10, ecn=3), ecn=2
     ),

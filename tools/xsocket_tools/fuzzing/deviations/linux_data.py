@@ -11,11 +11,13 @@ from xsocket_tools.fuzzing.deviations.mechanism import Deviation, Moment
 from xsocket_tools.fuzzing.deviations.telling import (
     came_of,
     has,
+    has_answered_of_late,
     is_about,
     is_there,
     lacks,
     place,
     says_nothing,
+    says_one_ack,
     wanted,
     was_in,
 )
@@ -41,6 +43,27 @@ def _has_no_flags(moment: Moment) -> bool:
     return socket and due and lacks(moment, ACK | RST | SYN) and says_nothing(moment) and is_there(moment)
 
 
+_LIMITED: Final = (
+    rules.UNACCEPTABLE,
+    rules.OLD_TIMESTAMP,
+    rules.SYN_SYNCHRONIZED,
+    rules.SYN_AGAIN,
+    rules.ACK_UNSENT,
+    rules.ACK_TOO_OLD,
+    rules.RST_IN_WINDOW,
+)
+"""Rules by which an invalid segment is acknowledged."""
+
+
+def _is_counted_otherwise(moment: Moment) -> bool:
+    """Whether an invalid segment is answered where the limit would have silence, or the other way round."""
+    if not has_answered_of_late(moment) or not is_there(moment):
+        return False
+    more = is_about(moment, rules.INVALID_RATE) and says_one_ack(moment)
+    due = is_about(moment, *_LIMITED) and wanted(moment, Want.ACK, Want.CHALLENGE)
+    return more or (due and says_nothing(moment))
+
+
 def _has_fin_before_text(moment: Moment) -> bool:
     """Whether the FIN is taken where it stands, though text from behind it has come before."""
     shadow = moment.shadow
@@ -57,6 +80,8 @@ def _has_fin_before_text(moment: Moment) -> bool:
     blocks = is_about(moment, rules.SACK_MISSING, rules.SACK_BLOCKS) and not is_there(moment)
     stays = (is_about(moment, rules.STATE) or blocks) and ahead(acked, shadow.rcv_nxt) >= 0
     joined = is_about(moment, rules.SENT_ACK) and came_of(moment, rules.FIN) and acked in shadow.past_fin
+    over = any(ahead(shadow.rcv_was, number) >= 0 and ahead(number, acked) > 0 for number in shadow.fins)
+    joined = joined or (is_about(moment, rules.STATE) and acked == shadow.rcv_nxt and over)
     return (ends_there and (differs or stays)) or joined
 
 
@@ -156,6 +181,16 @@ def _is_mark_after_fin(moment: Moment) -> bool:
 
 
 DATA: Final = (
+    Deviation(
+        "one answer more or less at the limit of answers",
+        "RFC 5961 7",
+        "The RFC leaves open what counts for the limit on answers to invalid segments. Linux counts by "
+        "socket, and anew in TIME-WAIT; a SYN that nobody could take there, and whatever has text, is "
+        "answered without being counted.",
+        "tcp_oow_rate_limited, tcp_timewait_check_oow_rate_limit, tcp_v4_rcv",
+        _is_counted_otherwise,
+        Then.GOES_ON,
+    ),
     Deviation(
         "a mark on text after the peer's FIN",
         "RFC 3168 6.1.3",

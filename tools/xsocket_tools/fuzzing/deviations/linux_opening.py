@@ -97,6 +97,17 @@ def _is_syn_again_at_simultaneous(moment: Moment) -> bool:
     return active and again and challenged and is_there(moment)
 
 
+def _is_syn_without_text(moment: Moment) -> bool:
+    """Whether a SYN with text, or with a request for a cookie, goes again at once, and without either."""
+    shadow = moment.shadow
+    if shadow is None or not shadow.asked_fast or not is_about(moment, rules.ICMP_MTU):
+        return False
+    if len(moment.sent) != 1 or not was_in(moment, State.SYN_SENT) or not is_there(moment):
+        return False
+    sent = moment.sent[0]
+    return sent.flags & (SYN | ACK) == SYN and sent.seq == shadow.iss and not sent.payload
+
+
 def _has_text_later(moment: Moment) -> bool:
     """Whether the text of our SYN, which the peer has not acknowledged, does not go again at once."""
     shadow = moment.shadow
@@ -248,6 +259,14 @@ OPENING: Final = (
         "tcp_validate_incoming",
         _is_syn_again_at_simultaneous,
         Then.GOES_ON,
+    ),
+    Deviation(
+        "the SYN of a Fast Open on a path that has become narrow",
+        "RFC 1191 3",
+        "To be told of a narrower path makes later segments smaller. Linux takes the SYN with its text for "
+        "lost, and sends it again at once, without text.",
+        "tcp_simple_retransmit",
+        _is_syn_without_text,
     ),
     Deviation(
         "the text of a Fast Open after a simultaneous open",

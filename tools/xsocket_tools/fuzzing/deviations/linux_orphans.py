@@ -68,7 +68,7 @@ def _is_abort_of_orphan(moment: Moment) -> bool:
 
 
 def _is_late_for_orphan(moment: Moment) -> bool:
-    wrong_ack = is_about(moment, rules.ACK_UNSENT, rules.ACK_TOO_OLD)
+    wrong_ack = is_about(moment, rules.ACK_UNSENT, rules.ACK_TOO_OLD, rules.INVALID_RATE)
     has_more = moment.segment is not None and (moment.segment.payload or place(moment) > 0)
     past_gap = is_about(moment, rules.TEXT_OUT_OF_ORDER) and has(moment, FIN)
     late = (wrong_ack and bool(has_more)) or past_gap

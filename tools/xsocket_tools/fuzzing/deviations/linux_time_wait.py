@@ -101,10 +101,9 @@ def _is_syn_with_fin(moment: Moment) -> bool:
 
 def _is_new_syn_for_nobody(moment: Moment) -> bool:
     shadow = moment.shadow
-    if shadow is None or shadow.who.served or not has(moment, SYN):
+    if shadow is None or shadow.who.served:
         return False
-    half = is_about(moment, rules.INVALID_RATE) and place(moment) == -HALF
-    newer = half or is_about(moment, rules.SYN_REOPENS)
+    newer = has(moment, SYN) and is_about(moment, rules.SYN_REOPENS)
     return newer and was_in(moment, State.TIME_WAIT) and says_one_ack(moment) and is_there(moment)
 
 

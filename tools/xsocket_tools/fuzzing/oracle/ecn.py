@@ -6,7 +6,7 @@ from typing import Final
 
 from xsocket.segment import ACK, AE, CWR, ECE, Segment
 from xsocket_tools.fuzzing.oracle.habits import Habit
-from xsocket_tools.fuzzing.oracle.shadow import Shadow
+from xsocket_tools.fuzzing.oracle.shadow import MASK, Shadow, ahead, length_of
 
 MARKED: Final = 3
 """The codepoint CE (RFC 3168 section 5)."""
@@ -36,10 +36,14 @@ def is_agreed(shadow: Shadow, syn: Segment) -> bool | None:
 def note_mark(shadow: Shadow, segment: Segment) -> bool:
     """Take in an acceptable segment with text: CWR ends the echo, and a mark begins it (section 6.1.3).
 
+    What is all old does not count (section 6.1.5).
+
     Returns:
         Whether it has to be acknowledged at once.
     """
     if not shadow.ecn or not segment.payload:
+        return False
+    if ahead((segment.seq + length_of(segment)) & MASK, shadow.rcv_nxt) >= 0:
         return False
     before = shadow.echoes_mark
     if segment.flags & CWR:
