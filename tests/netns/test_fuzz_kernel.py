@@ -112,6 +112,26 @@ RARE = {
             *(Say(6, ACK, Place("next", 3), text=1), Say(6, ACK, text=1)),
         )
     ),
+    "a mark on text after the peer's FIN, and an answer with text": Case(
+        (
+            *(Say(1, SYN | ECE | CWR), Say(1, ACK, window=10), Call(1, "claim")),
+            *(Say(1, FIN | ACK, window=10), Call(1, "send", 3000), Say(1, ACK | PSH, text=1, ecn=3)),
+        )
+    ),
+    "a mark on a SYN that asks for ECN": Case(
+        (Say(2, SYN | ECE | CWR, ecn=3), Say(2, ACK | PSH, text=1, ecn=3))
+    ),
+    "a window in TIME-WAIT that has grown by text past a gap": Case(
+        (
+            *(Say(7, SYN, options=("sackok",)), Say(7, ACK), Call(7, "claim")),
+            *(
+                Say(7, ACK | PSH, Place("beyond"), text=1400),
+                Call(7, "close"),
+                Say(7, FIN | ACK),
+                Say(7, SYN),
+            ),
+        )
+    ),
     "a SYN again in a simultaneous open, at the limit of answers": Case(
         (Call(1, "open"), Say(1, SYN), Say(1, SYN | FIN), Say(1, SYN, Place("start"))),
         (("invalid_ratelimit_s", 0.5),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from xsocket.segment import ACK, FIN, RST, SYN
+from xsocket.segment import ACK, CE, ECE, FIN, RST, SYN
 from xsocket.state import State
 from xsocket_tools.fuzzing.case import Icmp
 from xsocket_tools.fuzzing.deviations.mechanism import Deviation, Moment
@@ -176,8 +176,10 @@ def _is_behind_the_syn(moment: Moment) -> bool:
 
 
 def _is_mark_after_fin(moment: Moment) -> bool:
-    marked = is_about(moment, rules.ECN_ECHO) and came_of(moment, rules.ECN_ECHO) and says_nothing(moment)
-    return marked and moment.before in AFTER_PEERS_FIN and is_there(moment)
+    segment = moment.segment
+    marked = segment is not None and segment.ecn == CE and is_about(moment, rules.ECN_ECHO)
+    silent = all(not each.flags & ECE for each in moment.sent)
+    return marked and silent and moment.before in AFTER_PEERS_FIN and is_there(moment)
 
 
 DATA: Final = (

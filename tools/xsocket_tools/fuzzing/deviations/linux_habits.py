@@ -33,6 +33,14 @@ OPENING: Final = (
         "echo-of-an-acknowledgment",
     ),
     Way(
+        Habit.SYN_ACK_IS_SCALED,
+        "RFC 7323 2.2",
+        "The window of a segment with SYN is never scaled. What establishes a connection in SYN-RECEIVED "
+        "has none in Linux' eyes, and a simultaneous open is established by a SYN+ACK.",
+        "tcp_rcv_state_process",
+        "window-of-a-simultaneous-syn-ack",
+    ),
+    Way(
         Habit.SYN_ACK_HAS_STAMP,
         "RFC 7323 4.3",
         "In a simultaneous open the SYN+ACK goes through the same steps as any segment in the window, and "

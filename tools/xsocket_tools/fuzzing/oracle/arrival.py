@@ -592,7 +592,8 @@ def _establish(
         world.pending.remove(shadow)
     was_flight = shadow.flight
     shadow.snd_una = segment.acknowledgment
-    shadow.snd_wnd = segment.window << (0 if syn else shadow.peer_shift)
+    unscaled = syn and not (rule is rules.SIMULTANEOUS and Habit.SYN_ACK_IS_SCALED in world.habits)
+    shadow.snd_wnd = segment.window << (0 if unscaled else shadow.peer_shift)
     shadow.max_wnd = max(shadow.max_wnd, shadow.snd_wnd)
     if Habit.WINDOW_BY_ACK in world.habits and shadow.passive and not shadow.fast:
         shadow.max_wnd = shadow.snd_wnd

@@ -21,8 +21,8 @@ def is_agreed(shadow: Shadow, syn: Segment) -> bool | None:
     mode, flags = shadow.config.ecn, syn.flags
     if not mode:
         return False
-    if mode not in _CLASSIC or flags & AE:
-        return None
+    if mode not in _CLASSIC or flags & AE or syn.ecn:
+        return None  # no SYN may be ECN-capable, and nobody says what comes of one
     if not flags & ACK:  # also where two SYNs cross: each end does as a server would
         has_asked = shadow.passive or mode == _ASKS or Habit.SYN_IS_REPEATED not in shadow.habits
         return flags & (ECE | CWR) == ECE | CWR and has_asked

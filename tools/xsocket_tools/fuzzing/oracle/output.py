@@ -325,9 +325,8 @@ def _window(shadow: Shadow, segment: Segment) -> Fault | None:
     if Habit.LARGE_WINDOW in shadow.habits and segment.window == _most_said(shadow):
         return None  # it may be larger
     if Habit.LOW_BITS in shadow.habits and shadow.is_small and not shadow.is_half_open:
-        has_text = (
-            shadow.pieces or ahead((shadow.irs + 1) & MASK, shadow.rcv_nxt) > 1
-        )  # then it may have grown
+        came = ahead((shadow.irs + 1) & MASK, shadow.rcv_nxt) > 1
+        has_text = shadow.pieces or shadow.past_fin or came  # then it may have grown
         low = (shadow.rcv_wnd >> shadow.own_shift) & MOST_IN_FIELD
         if (segment.window - low + 1) & MOST_IN_FIELD <= 2 or (
             has_text and not shadow.own_shift
