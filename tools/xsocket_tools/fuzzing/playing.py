@@ -111,7 +111,7 @@ class Player:
     def __init__(self, case: Case, target: Target, *, judged: bool, with_steps: bool) -> None:
         self._case = case
         self._target = target
-        self._deviations: Sequence[Deviation] = ()
+        self._deviations: Sequence[Deviation] = getattr(target, "deviations", ())
         self._habits: frozenset[Enum] = frozenset()
         if target.name == "kernel":
             self._deviations, self._habits = LINUX, LINUX_HABITS

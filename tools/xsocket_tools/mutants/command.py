@@ -71,6 +71,11 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, min_open=True),
     help=f"With fuzz: how many seconds each seed has; {fuzzed.LIMIT_S:g} by itself.",
 )
+@click.option(
+    "--like-linux",
+    is_flag=True,
+    help="With fuzz: allow what the kernel is allowed to do otherwise, to see whether that hides a bug.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
 def mutants(
     names: tuple[str, ...],
@@ -80,6 +85,7 @@ def mutants(
     means: str,
     seeds: tuple[int, ...],
     limit_s: float | None,
+    like_linux: bool,
     as_json: bool,
 ) -> int:
     """Plant bugs in copies of the engine, and see whether the scenario library finds them, or the fuzzer.
@@ -94,10 +100,15 @@ def mutants(
         from xsocket_tools.mutants.fuzz_report import try_all
 
         return try_all(
-            read_all(directory, names), seeds or fuzzed.SEEDS, limit_s or fuzzed.LIMIT_S, workers, as_json
+            read_all(directory, names),
+            seeds or fuzzed.SEEDS,
+            limit_s or fuzzed.LIMIT_S,
+            workers,
+            like_linux=like_linux,
+            as_json=as_json,
         )
-    if seeds or limit_s is not None:
-        raise click.UsageError("--seed and --time are for --with fuzz")
+    if seeds or limit_s is not None or like_linux:
+        raise click.UsageError("--seed, --time and --like-linux are for --with fuzz")
     began = time.perf_counter()
     wanted = read_all(directory, names)
     scripts = library(paths)

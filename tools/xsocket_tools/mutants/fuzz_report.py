@@ -21,7 +21,13 @@ from xsocket_tools.progress import progress_bar
 
 
 def try_all(
-    wanted: Sequence[Mutant], seeds: Sequence[int], limit_s: float, workers: int, as_json: bool
+    wanted: Sequence[Mutant],
+    seeds: Sequence[int],
+    limit_s: float,
+    workers: int,
+    *,
+    like_linux: bool,
+    as_json: bool,
 ) -> int:
     """Try mutants with every seed and print what becomes of them; return the exit status.
 
@@ -30,13 +36,14 @@ def try_all(
         seeds: Of the cases.
         limit_s: For how long with each, seconds.
         workers: How many at once.
+        like_linux: Whether they may do what Linux is allowed to do otherwise.
         as_json: Print one object.
     """
     began = time.perf_counter()
     found: dict[int, Result] = {}
     with (
         progress_bar("mutants", len(wanted)) as bar,
-        closing(results(wanted, seeds, limit_s=limit_s, workers=workers)) as coming,
+        closing(results(wanted, seeds, limit_s=limit_s, workers=workers, like_linux=like_linux)) as coming,
     ):
         for place, result in coming:
             found[place] = result

@@ -1,7 +1,8 @@
 """One trial, in a process of its own: cases of a seed on the engine that is first on the path.
 
-Reads from standard input for how many seconds to try; the first finding ends it. Its argument is the seed.
-Tells now and then how many cases it has played, and at the end what it found; see `reporting`.
+Reads from standard input for how many seconds to try, and whether it may do what Linux does otherwise; the
+first finding ends it. Its argument is the seed. Tells now and then how many cases it has played, and at the
+end what it found; see `reporting`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import time
 from typing import Any, Final
 
+from xsocket_tools.fuzzing.deviations import LINUX
 from xsocket_tools.fuzzing.oracle.rules import ENDS, NEVER_RAISES
 from xsocket_tools.fuzzing.results import Result
 from xsocket_tools.fuzzing.shard import Shard, run
@@ -33,7 +35,7 @@ def outcome(result: Result) -> dict[str, Any]:
 def main() -> None:
     """Do what the module says."""
     with reporting() as tell:
-        limit_s = json.load(sys.stdin)
+        limit_s, like_linux = json.load(sys.stdin)
         shard = Shard(
             int(sys.argv[1]),
             0,
@@ -43,7 +45,8 @@ def main() -> None:
             until_found=True,
         )
         tell({"cases": 0})
-        tell(outcome(run(shard, EngineTarget(), lambda part: tell({"cases": part.cases}))))
+        target = EngineTarget(deviations=LINUX if like_linux else ())
+        tell(outcome(run(shard, target, lambda part: tell({"cases": part.cases}))))
 
 
 if __name__ == "__main__":

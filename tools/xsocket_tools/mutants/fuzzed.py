@@ -85,7 +85,12 @@ class Result(NamedTuple):
 
 
 def results(
-    mutants: Sequence[Mutant], seeds: Sequence[int], *, limit_s: float, workers: int = 1
+    mutants: Sequence[Mutant],
+    seeds: Sequence[int],
+    *,
+    limit_s: float,
+    workers: int = 1,
+    like_linux: bool = False,
 ) -> Generator[tuple[int, Result]]:
     """Try every mutant with every seed; yield the place of each in the list with its result, as they end.
 
@@ -94,6 +99,7 @@ def results(
         seeds: Of the cases to try them with.
         limit_s: For how long with each seed, seconds.
         workers: How many at once.
+        like_linux: Whether they may do what Linux is allowed to do otherwise.
 
     Raises:
         MutantError: A mutant cannot be put into the engine, the engine cannot be imported with it, or a case
@@ -101,27 +107,34 @@ def results(
     """
 
     def attempted(mutant: Mutant, stopped: Event) -> Result:
-        return attempt(mutant, seeds, limit_s=limit_s, stopped=stopped)
+        return attempt(mutant, seeds, limit_s=limit_s, stopped=stopped, like_linux=like_linux)
 
     return tried(mutants, attempted, workers)
 
 
-def attempt(mutant: Mutant, seeds: Sequence[int], *, limit_s: float, stopped: Event | None = None) -> Result:
+def attempt(
+    mutant: Mutant,
+    seeds: Sequence[int],
+    *,
+    limit_s: float,
+    stopped: Event | None = None,
+    like_linux: bool = False,
+) -> Result:
     """Try one mutant, with the seeds up to when it is *stopped*; see `results`."""
     verdicts = []
     with planted(mutant) as place:
         for seed in seeds:
             if stopped is not None and stopped.is_set():
                 break
-            verdicts.append(_try(place, mutant.name, seed, limit_s))
+            verdicts.append(_try(place, mutant.name, seed, limit_s, like_linux))
     for verdict in verdicts:
         _check_that_the_bug_was_told(mutant, verdict)
     return Result(mutant, tuple(verdicts))
 
 
-def _try(place: Path, name: str, seed: int, limit_s: float) -> Verdict:
+def _try(place: Path, name: str, seed: int, limit_s: float, like_linux: bool) -> Verdict:
     began = time.perf_counter()
-    told = told_by(place, _TRIAL, str(seed), json.dumps(limit_s).encode(), limit_s + GRACE_S)
+    told = told_by(place, _TRIAL, str(seed), json.dumps([limit_s, like_linux]).encode(), limit_s + GRACE_S)
     seconds = time.perf_counter() - began
     if not told.lines:
         raise MutantError(f"{name} cannot be tried: {told.reason or 'nothing ran'}")

@@ -53,6 +53,25 @@ def test_every_seed_tells_after_how_many_cases_it_found_the_bug_and_by_which_rul
     assert plain["seeds"][0]["rule"].startswith("RFC 9293 3.")
 
 
+def test_what_linux_is_allowed_is_a_bug_unless_it_is_allowed() -> None:
+    """As Linux does, it answers another SYN where the third segment was due."""
+    like_linux = Mutant(
+        "like_linux",
+        "xsocket/tcp/arrival.py",
+        "RFC 9293 3.10.7.4 fourth",
+        "Another SYN in SYN-RECEIVED is answered by a reset.",
+        "    Trigger.SYN_INSTEAD: _gone,\n",
+        "    Trigger.SYN_INSTEAD: lambda at: (\n"
+        "        at.out.append(output.send(at.tcb, output.reset_for(at.segment), '')),\n"
+        "        _gone(at),\n"
+        "    ),\n",
+    )
+    told = attempt(like_linux, [1], limit_s=60)
+    assert not told.survived
+    assert told.verdicts[0].section == "RFC 9293 3.10.7.4 fourth"
+    assert attempt(like_linux, [1], limit_s=2, like_linux=True).survived
+
+
 def test_a_bug_that_no_case_shows_survives() -> None:
     result = attempt(HARMLESS, [1], limit_s=0.5)
     assert result.survived
@@ -140,4 +159,4 @@ def test_the_command_prints_json(place: Path) -> None:
 def test_seeds_and_times_are_for_the_fuzzer(place: Path, words: list[str]) -> None:
     result = called(place, *words)
     assert result.exit_code == 2
-    assert "--seed and --time are for --with fuzz" in result.stderr
+    assert "--seed, --time and --like-linux are for --with fuzz" in result.stderr

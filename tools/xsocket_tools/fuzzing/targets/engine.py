@@ -14,6 +14,7 @@ from xsocket.trace import Trace
 from xsocket.wire.link import Frame
 from xsocket_tools.fuzzing.case import config_of
 from xsocket_tools.fuzzing.cast import PEERS, PREFIX, STATION, TARGET
+from xsocket_tools.fuzzing.deviations import Deviation
 from xsocket_tools.fuzzing.frames import ARP, Stations
 from xsocket_tools.fuzzing.target import Answer, Counts
 from xsocket_tools.fuzzing.targets.calls import UserCalls
@@ -43,13 +44,15 @@ class EngineTarget:
 
     Args:
         traced: Keep a trace of the case that runs, which takes time.
+        deviations: What it is allowed to do otherwise than the rules have it, to see what such a list hides.
     """
 
     name = "engine"
     is_virtual = True
 
-    def __init__(self, *, traced: bool = False) -> None:
+    def __init__(self, *, traced: bool = False, deviations: Sequence[Deviation] = ()) -> None:
         self._traced = traced
+        self.deviations = deviations
         self.stations = Stations(b"\x02\x00\x00\x00\x00\x01", STATION)
         self.begin((), 0)
 
