@@ -132,6 +132,23 @@ RARE = {
             ),
         )
     ),
+    "stale blocks where no connection may be in TIME-WAIT": Case(
+        (
+            *(Call(6, "open"), Say(6, SYN | ACK, options=("sackok",)), Call(6, "shutdown")),
+            *(Say(6, FIN | ACK, Place("next", 1), text=1000), Say(6, ACK, text=100)),
+        ),
+        (("max_tw_buckets", 0),),
+    ),
+    "a FIN with an acknowledgment of nothing after a Fast Open and CLOSE": Case(
+        (
+            *(Say(7, SYN, options=("tfo",)), Call(7, "claim"), Call(7, "close")),
+            Say(7, FIN | ACK, Place("next"), Place("duplicate")),
+        ),
+        (("fastopen", 514), ("fastopen_qlen", 5)),
+    ),
+    "text that waits for room for an MSS that nobody has said": Case(
+        (Call(4, "open", 5000), Say(4, SYN), Say(4, ACK, window=1000), Call(4, "close"))
+    ),
     "a SYN again in a simultaneous open, at the limit of answers": Case(
         (Call(1, "open"), Say(1, SYN), Say(1, SYN | FIN), Say(1, SYN, Place("start"))),
         (("invalid_ratelimit_s", 0.5),),

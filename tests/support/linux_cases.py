@@ -96,6 +96,13 @@ CASES: Final[dict[str, Case]] = {
         *(Call(4, "open"), Say(4, SYN, options=(*_MSS, "ts older"))),
     ),
     # Segments, text and numbers
+    "blocks that nobody agreed on": _case(
+        *(Say(0, SYN), Say(0, SYN, _START), Say(0, ACK | PSH, text=1000, options=("sack 0-1",))),
+        Say(0, ACK, _behind(10), text=1),
+    ),
+    "a mark on a FIN without text": _case(
+        Say(3, SYN | ECE | CWR), Say(3, ACK), Say(3, FIN | ACK, Place("right"), ecn=3), ecn=2
+    ),
     "one answer more or less at the limit of answers": Case(
         (
             *(Call(6, "open"), Say(6, SYN | ACK), Call(6, "close"), Say(6, FIN | ACK)),

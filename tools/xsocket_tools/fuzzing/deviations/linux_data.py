@@ -162,7 +162,11 @@ def _is_fragment(moment: Moment) -> bool:
 
 def _is_without_mss(moment: Moment) -> bool:
     shadow = moment.shadow
-    if shadow is None or shadow.passive or not shadow.asked_fast or not is_about(moment, rules.SENT_MSS):
+    if shadow is None or shadow.passive or not shadow.asked_fast:
+        return False
+    if is_about(moment, rules.MUST_SEND):
+        return says_nothing(moment) and shadow.mss == DEFAULT_MSS[shadow.version]
+    if not is_about(moment, rules.SENT_MSS):
         return False
     most = max(len(each.payload) for each in moment.sent)
     return shadow.mss == DEFAULT_MSS[shadow.version] and most <= LINK_MSS[shadow.version]
@@ -182,7 +186,39 @@ def _is_mark_after_fin(moment: Moment) -> bool:
     return marked and silent and moment.before in AFTER_PEERS_FIN and is_there(moment)
 
 
+def _has_blocks_of_nobody(moment: Moment) -> bool:
+    shadow = moment.shadow
+    if shadow is None or not is_about(moment, rules.SACK_UNWANTED):
+        return False
+    return shadow.passive and shadow.told_blocks and is_there(moment)
+
+
+def _is_marked_fin(moment: Moment) -> bool:
+    """Whether the mark on a FIN without text is echoed."""
+    segment = moment.segment
+    if segment is None or segment.payload or not has(moment, FIN) or segment.ecn != CE:
+        return False
+    echoed = all(each.flags & ECE for each in moment.sent)
+    return is_about(moment, rules.ECN_ECHO) and bool(moment.sent) and echoed and is_there(moment)
+
+
 DATA: Final = (
+    Deviation(
+        "blocks that nobody agreed on",
+        "RFC 2018 2",
+        "Where the third segment has a block, which says that the SYN+ACK came twice, Linux has SACK in use "
+        "from then on, whether the peer has said that it knows it or not.",
+        "tcp_check_req, tcp_dsack_seen",
+        _has_blocks_of_nobody,
+        finding="blocks-that-nobody-agreed-on",
+    ),
+    Deviation(
+        "a mark on a FIN without text",
+        "RFC 3168 6.1.3",
+        "The RFC speaks of marks on data packets. To Linux a FIN past a gap is one, and it echoes the mark.",
+        "tcp_data_queue_ofo",
+        _is_marked_fin,
+    ),
     Deviation(
         "one answer more or less at the limit of answers",
         "RFC 5961 7",
@@ -204,7 +240,8 @@ DATA: Final = (
         "no MSS in the SYN+ACK of a Fast Open",
         "RFC 9293 3.7.1",
         "A peer that says no MSS takes 536 octets, or 1,220 of IPv6. If its SYN asked for a cookie of Fast "
-        "Open, or had one, Linux has begun with its own MSS, and goes on with that.",
+        "Open, or had one, Linux has begun with its own MSS, and goes on with that, be it that it waits for "
+        "room for so much.",
         "tcp_send_syn_data",
         _is_without_mss,
         finding="fast-open-without-mss",

@@ -69,6 +69,9 @@ def _is_old_ack_on_fast_one(moment: Moment) -> bool:
     if segment is None or shadow is None or not shadow.fast or not has(moment, ACK) or lacks(moment, ACK):
         return False
     old = shadow.snd_una == shadow.iss == segment.acknowledgment and not was_in(moment, _HALF_OPEN)
+    if is_about(moment, rules.SENT_ACK):  # what came with it is dropped
+        ack = len(moment.sent) == 1 and moment.sent[0].acknowledgment == shadow.rcv_was
+        return old and ack and moment.after is moment.before
     return old and says_one_ack(moment) and is_there(moment)
 
 
@@ -230,7 +233,6 @@ OPENING: Final = (
         "acknowledgment of nothing is older than that, and challenged. To the RFC it says nothing new.",
         "tcp_fastopen_create_child, tcp_ack",
         _is_old_ack_on_fast_one,
-        Then.GOES_ON,
     ),
     Deviation(
         "the SYN+ACK of a simultaneous open is acknowledged",

@@ -35,8 +35,8 @@ def _has_stale_blocks(moment: Moment) -> bool:
     blocks = read(moment.sent[0].options).sack
     filled = (
         was_in(moment, State.FIN_WAIT_1, State.FIN_WAIT_2)
-        and moment.after is State.TIME_WAIT
-        and is_there(moment)
+        and moment.after in (State.TIME_WAIT, None)  # where there may be none in TIME-WAIT
+        and shadow.state is State.TIME_WAIT
     )
     return filled and bool(blocks) and not shadow.pieces
 

@@ -599,6 +599,7 @@ def _establish(
         shadow.max_wnd = shadow.snd_wnd
     shadow.wl1, shadow.wl2 = segment.seq, segment.acknowledgment
     shadow.established_at = shadow.heard_at = now
+    shadow.told_blocks = bool(options.sack)
     shadow.opening_due = inf
     if Habit.LIMITED_CHALLENGES in world.habits and shadow.passive:
         shadow.invalid_at = -inf  # what little was kept had a limit of its own

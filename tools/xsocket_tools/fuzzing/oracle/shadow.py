@@ -203,7 +203,7 @@ class Shadow:
         self.echoes_mark = False
         self.open_rtx = 0
         self.opening_due = inf
-        self.from_cookie = False
+        self.from_cookie = self.told_blocks = False  # by the third segment
         self.probes = 0
         self.keep_alive_at = inf
         self.heard_at = 0.0
