@@ -16,6 +16,7 @@ import click
 
 from xsocket_netns import Host, Lab, ensure_privileges
 from xsocket_tools.flood import flood
+from xsocket_tools.fuzzing.bench import fuzz
 from xsocket_tools.handoff_bench import handoff
 from xsocket_tools.progress import Report, progress
 from xsocket_tools.scenarios.bench import scripts
@@ -56,6 +57,7 @@ def bench() -> None:
 
 
 bench.add_command(flood)
+bench.add_command(fuzz)
 bench.add_command(handoff)
 bench.add_command(simulation)
 bench.add_command(scripts)
