@@ -118,6 +118,9 @@ RARE = {
             *(Say(1, FIN | ACK, window=10), Call(1, "send", 3000), Say(1, ACK | PSH, text=1, ecn=3)),
         )
     ),
+    "CWR with text after the peer's FIN": Case(
+        (Say(2, SYN | ECE | CWR), Say(2, FIN | ACK), Say(2, ACK | PSH | CWR, text=1))
+    ),
     "a mark on a SYN that asks for ECN": Case(
         (Say(2, SYN | ECE | CWR, ecn=3), Say(2, ACK | PSH, text=1, ecn=3))
     ),

@@ -181,7 +181,9 @@ def _is_behind_the_syn(moment: Moment) -> bool:
 
 def _is_mark_after_fin(moment: Moment) -> bool:
     segment = moment.segment
-    marked = segment is not None and segment.ecn == CE and is_about(moment, rules.ECN_ECHO)
+    if segment is None or not is_about(moment, rules.ECN_ECHO):
+        return False
+    marked = segment.ecn == CE or came_of(moment, rules.ECN_ECHO)  # a mark, or CWR
     silent = all(not each.flags & ECE for each in moment.sent)
     return marked and silent and moment.before in AFTER_PEERS_FIN and is_there(moment)
 
