@@ -33,6 +33,13 @@ OPENING: Final = (
         "echo-of-an-acknowledgment",
     ),
     Way(
+        Habit.CAPABLE_SYN_IS_REFUSED,
+        "RFC 3168 6.1.1",
+        "No SYN may be ECN-capable. What comes of one that asks for ECN nevertheless the RFC leaves open; "
+        "Linux does not agree.",
+        "tcp_ecn_create_request",
+    ),
+    Way(
         Habit.SYN_ACK_IS_SCALED,
         "RFC 7323 2.2",
         "The window of a segment with SYN is never scaled. What establishes a connection in SYN-RECEIVED "

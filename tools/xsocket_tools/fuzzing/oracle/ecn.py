@@ -21,8 +21,10 @@ def is_agreed(shadow: Shadow, syn: Segment) -> bool | None:
     mode, flags = shadow.config.ecn, syn.flags
     if not mode:
         return False
-    if mode not in _CLASSIC or flags & AE or syn.ecn:
-        return None  # no SYN may be ECN-capable, and nobody says what comes of one
+    if mode not in _CLASSIC or flags & AE:
+        return None
+    if syn.ecn and shadow.passive and Habit.CAPABLE_SYN_IS_REFUSED in shadow.habits:
+        return False
     if not flags & ACK:  # also where two SYNs cross: each end does as a server would
         has_asked = shadow.passive or mode == _ASKS or Habit.SYN_IS_REPEATED not in shadow.habits
         return flags & (ECE | CWR) == ECE | CWR and has_asked

@@ -27,6 +27,7 @@ class Habit(Enum):
     PREDICTION = (
         "a segment that was expected just so leaves the window as it was, if there is memory for its text"
     )
+    CAPABLE_SYN_IS_REFUSED = "a SYN that is itself ECN-capable gets no ECN"
     SYN_ACK_IS_SCALED = "the window of a simultaneous open's SYN+ACK is scaled"
     SYN_ACK_HAS_STAMP = "the timestamp of a simultaneous open's SYN+ACK is noted"
     SYN_IS_TEXT = "the acknowledgment of a SYN counts as if it were of text"
