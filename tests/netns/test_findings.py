@@ -12,7 +12,6 @@ import pytest
 
 from support.findings import CASES, FINDINGS, PAGES, deviations_of, files_of, page_of, ways_of
 from support.linux import only_there
-from xsocket_tools.fuzzing import playing
 from xsocket_tools.fuzzing.case import Case
 from xsocket_tools.fuzzing.deviations import LINUX, LINUX_HABITS
 from xsocket_tools.fuzzing.playing import play
@@ -61,5 +60,5 @@ def test_without_the_habit_the_case_breaks_a_rule(
     file: Path, linux: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (way,) = ways_of(page_of(file))
-    monkeypatch.setattr(playing, "LINUX_HABITS", LINUX_HABITS - {way.habit})
+    monkeypatch.setattr(linux, "habits", LINUX_HABITS - {way.habit})
     assert play(case_of(file), linux).violation is not None

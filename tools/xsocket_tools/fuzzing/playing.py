@@ -14,7 +14,7 @@ from xsocket.wire.link import Frame
 from xsocket_tools.fuzzing.case import DAMAGES, ICMP_KINDS, ONLY_IN, Call, Case, Icmp, Operation, Say, Tick
 from xsocket_tools.fuzzing.cast import PEERS, TARGET
 from xsocket_tools.fuzzing.coverage import Triple
-from xsocket_tools.fuzzing.deviations import LINUX, LINUX_HABITS, Deviation, Moment, Then, explained_by
+from xsocket_tools.fuzzing.deviations import Deviation, Moment, Then, explained_by
 from xsocket_tools.fuzzing.frames import Heard, icmp_frame, quoted_packet, read, segment_frame
 from xsocket_tools.fuzzing.oracle import rules
 from xsocket_tools.fuzzing.oracle.habits import Habit
@@ -112,9 +112,7 @@ class Player:
         self._case = case
         self._target = target
         self._deviations: Sequence[Deviation] = getattr(target, "deviations", ())
-        self._habits: frozenset[Enum] = frozenset()
-        if target.name == "kernel":
-            self._deviations, self._habits = LINUX, LINUX_HABITS
+        self._habits: frozenset[Enum] = getattr(target, "habits", frozenset())
         self._judge = (
             Judge(case.config, is_virtual=target.is_virtual, habits=self._habits) if judged else None
         )

@@ -163,7 +163,7 @@ def print_replayed(replayed: Replayed) -> None:
             if agree(verdicts)
             else ["they differ", *other_answers(verdicts)]
         )
-        console.print(Text(f"  {'; '.join(other)}"))
+        console.print(Text(f"  {'; '.join(other)}"), soft_wrap=True)
 
 
 def print_written(written: Written) -> None:

@@ -20,6 +20,7 @@ from xsocket.wire.packet_link import PacketLink
 from xsocket_netns import Host, Lab
 from xsocket_netns.offload import disable_offload
 from xsocket_tools.fuzzing.cast import HOSTS, PREFIX, STATION, TARGET
+from xsocket_tools.fuzzing.deviations import LINUX, LINUX_HABITS
 from xsocket_tools.fuzzing.frames import Stations
 from xsocket_tools.fuzzing.targets.calls import UserCalls
 from xsocket_tools.fuzzing.targets.fence import PINGING, FencedLink, Wire
@@ -94,9 +95,14 @@ class KernelTarget(WiredTarget):
         host: Its interface has the target's addresses, and knows the peers' station.
         wire: The other end of its cable.
         mac: The station address of its interface.
+
+    Attributes:
+        deviations, habits: What it may do otherwise than the rules have it.
     """
 
     name = "kernel"
+    deviations = LINUX
+    habits = LINUX_HABITS
 
     def __init__(self, host: Host, wire: Wire, mac: bytes) -> None:
         self.host = host
