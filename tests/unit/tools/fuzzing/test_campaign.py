@@ -1,7 +1,7 @@
 """Campaigns: the same is found whoever plays the shards, and nothing is lost when they end early."""
 
-import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -233,17 +233,22 @@ def test_processes_that_are_stopped_tell_what_they_have_played() -> None:
     assert isinstance(ended[0].outcome, Result)
 
 
+class KillsTheFirst(LocalWorkers):
+    """Kills the first process as soon as there is one."""
+
+    killed: int | None = None
+
+    def _note(self, shard: Shard, process: subprocess.Popen[str]) -> None:
+        super()._note(shard, process)
+        if self.killed is None:
+            self.killed = process.pid
+            process.kill()
+
+
 def test_a_process_that_is_killed_is_started_again() -> None:
-    campaign, killed = Campaign(Record(PLAN), CASES), []
-    workers = LocalWorkers(1)
-
-    def kill_once(_: Result) -> None:
-        if workers.pids and not killed:
-            killed.append(workers.pids[0])
-            os.kill(workers.pids[0], signal.SIGKILL)
-
-    play_out(campaign, workers, kill_once, never)
-    assert killed
+    campaign, workers = Campaign(Record(PLAN), CASES), KillsTheFirst(1)
+    play_out(campaign, workers, ignore, never)
+    assert workers.killed is not None
     assert timeless(campaign.record) == played_here(Campaign(Record(PLAN), CASES))
 
 
