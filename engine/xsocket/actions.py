@@ -6,6 +6,7 @@ The runtime carries them out and the trace keeps them; no other code looks insid
 from typing import NamedTuple
 
 from xsocket.fourtuple import FourTuple
+from xsocket.info import Info
 from xsocket.reasons import DropReason
 from xsocket.segment import Segment
 from xsocket.state import State, Timer, Trigger
@@ -25,12 +26,16 @@ class Send(NamedTuple):
 
 
 class Received(NamedTuple):
-    """A segment was processed, from state to state. Only when a trace is kept; what came of it follows."""
+    """A segment was processed, from state to state. Only when a trace is kept; what came of it follows.
+
+    *info* is the TCB afterwards, None where there is none.
+    """
 
     four_tuple: FourTuple
     segment: Segment
     before: State
     after: State
+    info: Info | None = None
 
 
 class Moved(NamedTuple):

@@ -22,8 +22,9 @@ from xsocket.errors import (
 )
 from xsocket.fourtuple import FourTuple, canonical_address
 from xsocket.host import Host
+from xsocket.info import Info
 from xsocket.state import State
-from xsocket.tcp.tcb import Info, Tcb, snapshot
+from xsocket.tcp.tcb import Tcb, snapshot
 
 if TYPE_CHECKING:
     from socket import socket

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar
 from xsocket.config import PER_CONNECTION
 from xsocket.errors import BadConfigError, CannotHandOverError
 from xsocket.fourtuple import FourTuple
+from xsocket.info import Info
 from xsocket.state import State
-from xsocket.tcp.tcb import Info, Tcb
+from xsocket.tcp.tcb import Tcb
 
 if TYPE_CHECKING:
     from socket import socket

@@ -5,7 +5,7 @@ time. Not safe for threads: the runtime holds a lock around it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from errno import ENETUNREACH
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,6 +28,7 @@ from xsocket.connection import Calls, Connection
 from xsocket.errors import AddressInUseError, BadAddressError, BadConfigError, HostUnreachableError
 from xsocket.fourtuple import FourTuple
 from xsocket.handoff.image import image_of
+from xsocket.info import Info
 from xsocket.pool import ConnectionPool
 from xsocket.reasons import DropReason
 from xsocket.segment import RST
@@ -35,7 +36,7 @@ from xsocket.stack import Stack
 from xsocket.state import State, Trigger
 from xsocket.tcp.handover import end_of_text, first_unread
 from xsocket.tcp.keys import Key
-from xsocket.tcp.tcb import Tcb
+from xsocket.tcp.tcb import Tcb, snapshot
 from xsocket.trace import Event, EventKind, Trace
 from xsocket.wire.codec import Arrival, encode_segment
 from xsocket.wire.ethernet import IPV4, IPV6, Ethernet, build_ethernet
@@ -479,17 +480,19 @@ class Host:
         waiting = iter(frames)
         # The actions of a whole batch are carried out at its end, when a TCB may be further than at the time.
         states: dict[FourTuple, State] = {}
+        infos: dict[FourTuple, Info | None] = {}
         for action in actions:
             if isinstance(action, Received):
-                states[action.four_tuple] = action.before
+                states[action.four_tuple], infos[action.four_tuple] = action.before, action.info
                 self._record_received(action, next(waiting))
             elif isinstance(action, Send):
                 frame = self._transmit(now, action)
-                self._record_sent(action, frame, states.get(action.four_tuple))
+                info = self._info_of(action.four_tuple, infos)
+                self._record_sent(action, frame, states.get(action.four_tuple), info)
             else:
                 if isinstance(action, Moved):
                     states[action.four_tuple] = action.after
-                self._record_other(action)
+                self._record_other(action, self._info_of(action.four_tuple, infos))
                 if type(action) in self._performers:
                     self._performers[type(action)](now, action, actions)
 
@@ -503,9 +506,17 @@ class Host:
             checksum_ready=frame.checksum_ready,
             before=action.before,
             after=action.after,
+            info=action.info,
         )
 
-    def _record_sent(self, action: Send, frame: bytes, state: State | None) -> None:
+    def _info_of(self, four_tuple: FourTuple, known: Mapping[FourTuple, Info | None]) -> Info | None:
+        """Return the TCB as it stands, or as it stood after the segment whose actions are carried out."""
+        if four_tuple in known:
+            return known[four_tuple]
+        tcb = self.stack.tcb(four_tuple)
+        return None if tcb is None else snapshot(tcb)
+
+    def _record_sent(self, action: Send, frame: bytes, state: State | None, info: Info | None) -> None:
         if state is None:
             tcb = self.stack.tcb(action.four_tuple)
             state = tcb.state if tcb is not None else State.CLOSED
@@ -517,9 +528,10 @@ class Host:
             before=state,
             after=state,
             rule=action.rule,
+            info=info,
         )
 
-    def _record_other(self, action: Action) -> None:
+    def _record_other(self, action: Action, info: Info | None) -> None:
         key = action.four_tuple
         if isinstance(action, Moved):
             self._record(
@@ -529,9 +541,10 @@ class Host:
                 after=action.after,
                 trigger=action.trigger,
                 rule=action.rule,
+                info=info,
             )
         elif isinstance(action, TimerFired):
-            self._record(EventKind.TIMER, key, timer=action.timer)
+            self._record(EventKind.TIMER, key, timer=action.timer, info=info)
         elif isinstance(action, HandedOver):
             self._record(EventKind.POOL, key, pool_event="handed_over")
         elif isinstance(action, TakenBack):

@@ -27,7 +27,7 @@ from xsocket.tcp.handover import Returned
 from xsocket.tcp.keys import Key
 from xsocket.tcp.options import parse
 from xsocket.tcp.syncookies import Recalled, SynCookies
-from xsocket.tcp.tcb import Tcb
+from xsocket.tcp.tcb import Tcb, snapshot
 
 REOPENED_ISS_LEAD = 65_537
 """How far past the old connection's numbers a reopened one begins (RFC 9293 section 3.6.1 wants "larger";
@@ -211,8 +211,8 @@ class Stack:
                 owed[four_tuple] = tcb
             if self._traced:
                 tcb = self._tcbs.get(four_tuple)
-                after = tcb.state if tcb is not None else State.CLOSED
-                out.insert(start, Received(four_tuple, segment, before, after))
+                after, info = (tcb.state, snapshot(tcb)) if tcb is not None else (State.CLOSED, None)
+                out.insert(start, Received(four_tuple, segment, before, after, info))
         for tcb in owed.values():
             out += machine.flush(tcb, now)
             self._schedule(tcb)

@@ -7,9 +7,11 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
+from math import inf
 from typing import Any, NamedTuple
 
 from xsocket.fourtuple import FourTuple
+from xsocket.info import Info
 from xsocket.reasons import DropReason
 from xsocket.segment import Segment
 from xsocket.state import State, Timer, Trigger
@@ -44,6 +46,7 @@ class Event(NamedTuple):
         timer: TIMER: which one ran out.
         reason: DROPPED: why.
         pool_event: POOL: what happened, such as ``put`` or ``claimed``.
+        info: The TCB after it; for what a segment brought about, after all that it did. None without a TCB.
         host: The host it happened at, by name, in a simulation.
     """
 
@@ -60,6 +63,7 @@ class Event(NamedTuple):
     timer: Timer | None = None
     reason: DropReason | None = None
     pool_event: str | None = None
+    info: Info | None = None
     host: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,6 +86,8 @@ class Event(NamedTuple):
         for name in ("rule", "pool_event", "host"):
             if getattr(self, name) is not None:
                 plain[name] = getattr(self, name)
+        if self.info is not None:
+            plain["tcb"] = _info_as_dict(self.info)
         return plain
 
 
@@ -96,6 +102,17 @@ def _segment_as_dict(segment: Segment) -> dict[str, Any]:
         "payload": segment.payload.hex(),
         "ecn": segment.ecn,
     }
+
+
+def _info_as_dict(info: Info) -> dict[str, Any]:
+    """Return the numbers and names of a snapshot; what is not in use, and no timer's instant, is left out."""
+    plain: dict[str, Any] = {}
+    for name, value in info._asdict().items():
+        if isinstance(value, Enum):
+            plain[name] = value.value
+        elif isinstance(value, int | float) and value != inf:
+            plain[name] = value
+    return plain
 
 
 class Trace:

@@ -33,7 +33,7 @@ from support.live import (
 )
 from xsocket import Connection, DropReason, Engine, Md5Key, Pattern, State, TcpConfig, Trace
 from xsocket.fourtuple import FourTuple
-from xsocket.tcp.tcb import Info
+from xsocket.info import Info
 from xsocket.trace import Event, EventKind
 from xsocket.wire.faulty_link import FaultRates, FaultyLink
 from xsocket.wire.packet_link import PacketLink

@@ -6,9 +6,10 @@ from support.pair import CLIENT, SERVER, End, Pair
 from support.peer import Peer
 from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
+from xsocket.info import FastOpenInfo
 from xsocket.segment import ACK, SYN, Segment
 from xsocket.state import State
-from xsocket.tcp.fastopen import RESET_COUNTS_S, FastOpenInfo, cookie_for
+from xsocket.tcp.fastopen import RESET_COUNTS_S, cookie_for
 from xsocket.tcp.keys import AoKey
 from xsocket.tcp.options import FastOpen, filled_up, for_syn, parse
 

@@ -9,9 +9,10 @@ from xsocket.config import TcpConfig
 from xsocket.connection import Connection
 from xsocket.fourtuple import FourTuple
 from xsocket.host import Host
+from xsocket.info import Info
 from xsocket.pool import ConnectionPool
 from xsocket.segment import Segment
-from xsocket.tcp.tcb import Info, Tcb, snapshot
+from xsocket.tcp.tcb import Tcb, snapshot
 from xsocket.trace import Trace
 from xsocket.wire.arp import REPLY, REQUEST, ArpPacket
 from xsocket.wire.codec import TcpPacket, decode, encode, encode_segment

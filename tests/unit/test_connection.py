@@ -11,8 +11,9 @@ from xsocket.config import TcpConfig
 from xsocket.connection import SHUT_RD, SHUT_RDWR, SHUT_WR, Connection
 from xsocket.errors import BadConfigError
 from xsocket.fourtuple import FourTuple
+from xsocket.info import Info
 from xsocket.state import State
-from xsocket.tcp.tcb import Info, Tcb, snapshot
+from xsocket.tcp.tcb import Tcb, snapshot
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ octets came with each codepoint. Names are the RFC's: ``r`` is for receiver, ``s
 
 from typing import Final
 
+from xsocket.info import EcnInfo
 from xsocket.segment import AE, CE, CWR, ECE, ECT_0, ECT_1, FIN, NOT_ECT, Segment
-from xsocket.tcp.classicecn import EcnInfo
 from xsocket.tcp.options import AccEcn, filled_up
 
 COUNTED: Final = "RFC 9768 3.2.2.5"

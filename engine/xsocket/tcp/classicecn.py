@@ -1,29 +1,13 @@
 """ECN as RFC 3168 has it: the receiver repeats that there was a mark (ECE) until the sender says CWR."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
+from xsocket.info import EcnInfo
 from xsocket.segment import CE, CWR, ECE, Segment
 from xsocket.tcp.options import AccEcn
 
 ECHO: Final = "RFC 3168 6.1.3"
 """The rule by which a mark is echoed, and what changes the echo is acknowledged at once."""
-
-
-class EcnInfo(NamedTuple):
-    """What a connection has of ECN, for people.
-
-    Attributes:
-        accurate: Whether the ends count marks (RFC 9768); else they say that there was one (RFC 3168).
-        sends_ect: Whether our text goes in packets that routers may mark.
-        received_ce: Packets that came with a mark; by RFC 3168, those with text.
-        delivered_ce: Packets of ours that the peer says came with a mark; by RFC 3168, all that it
-            acknowledged while it repeated one.
-    """
-
-    accurate: bool
-    sends_ect: bool
-    received_ce: int
-    delivered_ce: int
 
 
 class ClassicEcn:

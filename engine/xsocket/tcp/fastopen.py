@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from xsocket.config import TcpConfig
 from xsocket.errors import BadConfigError
 from xsocket.fourtuple import FourTuple
+from xsocket.info import FastOpenInfo
 from xsocket.segment import Segment
 from xsocket.tcp.options import DEFAULT_MSS, MAX_OCTETS, AccEcn, FastOpen, UserTimeout, filled_up, parse
 
@@ -42,25 +43,6 @@ MAX_PAUSE_DOUBLINGS: Final = 6
 """How often the pause after a black hole is doubled, as in Linux."""
 TIMEOUTS_OF_A_BLACK_HOLE: Final = 3
 """After how many timeouts in a row the path is held for one, as in Linux."""
-
-
-class FastOpenInfo(NamedTuple):
-    """What a connection has of Fast Open, for people.
-
-    Attributes:
-        cookie: Of a client, what its first SYN carried: empty for a request, None where none was needed. Of
-            a server, what the peer's SYN carried.
-        experimental: Whether in the experimental option (kind 254) instead of the standard one (kind 34).
-        syn_data: Octets of text in the first SYN.
-        syn_data_acked: Those of them that the SYN+ACK acknowledged.
-        given: Cookie in the SYN+ACK; None without one.
-    """
-
-    cookie: bytes | None
-    experimental: bool
-    syn_data: int
-    syn_data_acked: int
-    given: bytes | None
 
 
 class FastOpenState:

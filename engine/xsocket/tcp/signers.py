@@ -6,9 +6,10 @@ connection gets one, and what becomes of strangers' segments, is `xsocket.tcp.au
 
 from collections.abc import Sequence
 from hmac import compare_digest
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from xsocket.fourtuple import FourTuple
+from xsocket.info import AuthenticationInfo
 from xsocket.patherror import PathError
 from xsocket.reasons import DropReason
 from xsocket.segment import ACK, SYN, Segment
@@ -17,26 +18,6 @@ from xsocket.tcp.keys import AoKey, Key, Md5Key
 from xsocket.tcp.options import AUTHENTICATION, MAX_OCTETS, MD5_SIGNATURE, NOP, signatures
 
 _MD5_START: Final = bytes((NOP, NOP, MD5_SIGNATURE, 2 + md5.DIGEST_OCTETS))
-
-
-class AuthenticationInfo(NamedTuple):
-    """How a connection is protected, for people; no secrets. KeyIDs are 0 to 255, None with MD5.
-
-    Attributes:
-        algorithm: ``"MD5"``, ``"SHA1"`` or ``"AES128"``: of the current key.
-        current: SendID of current_key: the KeyID of segments we send.
-        rnext: RecvID of rnext_key: the KeyID we would rather receive.
-        received: KeyID of the last segment that was authentic; None before.
-        received_rnext: Its RNextKeyID.
-        keys: SendID and RecvID of every key of the connection, the preferred one first.
-    """
-
-    algorithm: str
-    current: int | None = None
-    rnext: int | None = None
-    received: int | None = None
-    received_rnext: int | None = None
-    keys: tuple[tuple[int, int], ...] = ()
 
 
 class Signer(Protocol):

@@ -1,21 +1,20 @@
 """The transmission control block: what one connection remembers, by the RFC's names. Data and small sums."""
 
 from math import inf
-from typing import NamedTuple
 
 from xsocket.config import TcpConfig
 from xsocket.fourtuple import FourTuple
+from xsocket.info import Info
 from xsocket.seqnum import MASK, add, distance
 from xsocket.state import State, Timer
-from xsocket.tcp.classicecn import EcnInfo
 from xsocket.tcp.congestion import NewReno
 from xsocket.tcp.ecn import Ecn
-from xsocket.tcp.fastopen import FastOpenInfo, FastOpenState
+from xsocket.tcp.fastopen import FastOpenState
 from xsocket.tcp.retransmission import RetransmissionQueue
 from xsocket.tcp.rto import RoundTrip, backed_off
-from xsocket.tcp.signers import AuthenticationInfo, Signer
+from xsocket.tcp.signers import Signer
 from xsocket.tcp.stream import ReceiveQueue, SendQueue
-from xsocket.tcp.usertimeout import MARGIN_S, UserTimeoutInfo, UserTimeoutState
+from xsocket.tcp.usertimeout import MARGIN_S, UserTimeoutState
 
 MAX_UNSCALED_WINDOW = 65_535
 LEAST_PROBE_S = 0.01
@@ -376,44 +375,6 @@ class Tcb:
         return field
 
 
-class Info(NamedTuple):
-    """A snapshot of a TCB for people: the variables of RFC 9293 section 3.3.1 and what was negotiated.
-
-    Windows in octets, times in seconds; see `Tcb` for each name.
-    """
-
-    state: State
-    passive: bool
-    iss: int
-    snd_una: int
-    snd_nxt: int
-    snd_wnd: int
-    snd_mss: int
-    snd_wscale: int | None
-    irs: int
-    rcv_nxt: int
-    rcv_wnd: int
-    rcv_mss: int
-    rcv_wscale: int | None
-    sack: bool
-    timestamps: bool
-    cwnd: int | None
-    ssthresh: int | None
-    srtt_s: float | None
-    rttvar_s: float | None
-    rto_s: float
-    retries: int
-    unacknowledged: int
-    unread: int
-    authentication: AuthenticationInfo | None
-    fast_open: FastOpenInfo | None
-    user_timeout: UserTimeoutInfo | None
-    ecn: EcnInfo | None
-    soft_error: type[OSError] | None
-    error: type[OSError] | None
-    """What the next call will raise."""
-
-
 def snapshot(tcb: Tcb) -> Info:
     """Return what *tcb* holds at this moment."""
     congestion, path, timeout = tcb.congestion, tcb.round_trip, tcb.user_timeout
@@ -424,6 +385,8 @@ def snapshot(tcb: Tcb) -> Info:
         snd_una=tcb.snd_una,
         snd_nxt=tcb.snd_nxt,
         snd_wnd=tcb.snd_wnd,
+        snd_wl1=tcb.snd_wl1,
+        snd_wl2=tcb.snd_wl2,
         snd_mss=tcb.snd_mss,
         snd_wscale=tcb.snd_wscale if tcb.scaled else None,
         irs=tcb.irs,
@@ -439,7 +402,10 @@ def snapshot(tcb: Tcb) -> Info:
         rttvar_s=path.rttvar if path is not None else None,
         rto_s=tcb.rto_s,
         retries=tcb.retries,
+        timer=tcb.timer,
+        deadline=tcb.deadline,
         unacknowledged=len(tcb.sending) if tcb.sending is not None else 0,
+        unsent=tcb.unsent,
         unread=tcb.unread,
         authentication=tcb.signer.info if tcb.signer is not None else None,
         fast_open=tcb.fast_open.info if tcb.fast_open is not None else None,

@@ -4,9 +4,10 @@ Pure sums over the rules. The option is a suggestion, sent once and never relied
 goes out first, and on the first segment without SYN.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from xsocket.config import TcpConfig
+from xsocket.info import UserTimeoutInfo
 from xsocket.tcp.options import UserTimeout
 
 DEFAULT_S: Final = 300.0
@@ -14,20 +15,6 @@ DEFAULT_S: Final = 300.0
 OPTION_OCTETS: Final = 4
 MARGIN_S: Final = 1.0
 """By how much a limit exceeds what the RFC wants it to be larger than."""
-
-
-class UserTimeoutInfo(NamedTuple):
-    """What a connection has of the user timeout option, for people; seconds.
-
-    Attributes:
-        advertised_s: ADV_UTO, what we tell the peer.
-        remote_s: REMOTE_UTO, what the peer told us last; None when it has not.
-        adopted_s: USER_TIMEOUT, what is kept to on its account; None when it changes nothing.
-    """
-
-    advertised_s: float
-    remote_s: float | None
-    adopted_s: float | None
 
 
 class UserTimeoutState:

@@ -10,8 +10,8 @@ import sys
 from typing import Final
 
 from xsocket import State, TcpConfig
+from xsocket.info import Info
 from xsocket.seqnum import distance
-from xsocket.tcp.tcb import Info
 
 _OCTETS: Final = (
     "tcpi_state",
