@@ -232,12 +232,12 @@ def _arrow(at_s: float, step: Step, numbering: Numbering, peer: Peer) -> Arrow:
     return Arrow(
         at_s=at_s,
         to_engine=to_engine,
-        flags=_flag_names(segment),
+        flags=flag_names(segment),
         seq=numbering.seq(segment.seq, to_engine=to_engine),
         ack=None if segment.ack is None else numbering.seq(segment.ack, to_engine=not to_engine),
         length=len(segment.payload),
         window=segment.window,
-        options=_options(segment, numbering, to_engine=to_engine),
+        options=options_in_words(segment, numbering, to_engine=to_engine),
         peer=peer.states(step),
         engine=States(step.before, step.after),
         rule=None if rule is None else cite(rule),
@@ -268,7 +268,8 @@ def _drop_text(event: Event) -> str:
     return f"dropped, {event.reason.name}: {event.reason.value}"
 
 
-def _flag_names(segment: Segment) -> str:
+def flag_names(segment: Segment) -> str:
+    """Return the flags in words, such as ``SYN+ACK``."""
     names = [NAMES[letter] for bit, letter in LETTERS if segment.flags & bit]
     return "+".join([*names, "ACK"] if segment.flags & ACK else names) or "no flags"
 
@@ -298,7 +299,8 @@ class Numbering:
         return number if self._absolute else distance(self._starts[to_engine], number)
 
 
-def _options(segment: Segment, numbering: Numbering, *, to_engine: bool) -> tuple[str, ...]:
+def options_in_words(segment: Segment, numbering: Numbering, *, to_engine: bool) -> tuple[str, ...]:
+    """Return each option in words, padding left out; sequence numbers as *numbering* shows them."""
     words = (_option(option, numbering, to_engine) for option in tcp_options.decode(segment.options))
     return tuple(filter(None, words))
 

@@ -1,0 +1,481 @@
+"""Makes a `Story` of what was recorded: by both ends of a simulation, by one engine, or on the wire alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import count
+from typing import Final, NamedTuple
+
+from xsocket.fourtuple import FourTuple
+from xsocket.segment import NOT_ECT, Segment
+from xsocket.state import State
+from xsocket.trace import Event, EventKind
+from xsocket_tools.inference import Inference
+from xsocket_tools.ladder import CODEPOINTS, Numbering, flag_names, options_in_words
+from xsocket_tools.rules.catalogue import catalogue
+from xsocket_tools.rules.citation import citations
+from xsocket_tools.steps import Step as Recorded
+from xsocket_tools.steps import cite, steps
+from xsocket_tools.teaching.story import (
+    Because,
+    End,
+    Kind,
+    Packet,
+    Source,
+    Step,
+    Story,
+    Tables,
+    Variable,
+    View,
+)
+from xsocket_tools.teaching.variables import Onlooker, recorded, with_changes
+
+LEFT: Final = 0
+RIGHT: Final = 1
+
+
+def of_simulation(events: Iterable[Event], left: str, right: str, *, title: str) -> Story:
+    """Return the story of two hosts of a simulation.
+
+    Args:
+        events: The simulation's trace.
+        left: The name of the host on the left.
+        right: That of the other.
+        title: Of the story.
+    """
+    everything = list(events)
+    order = {id(event): at for at, event in enumerate(everything)}
+    moments = [
+        _Moment(end, each, order[id(each.event)])
+        for end, name in enumerate((left, right))
+        for each in steps(event for event in everything if event.host == name)
+    ]
+    moments.sort(key=lambda moment: moment.order)
+    ends = (End(left, "engine", Source.RECORDED), End(right, "engine", Source.RECORDED))
+    return _Teller(title, ends, moments, virtual=True).story()
+
+
+def of_trace(
+    events: Iterable[Event], *, title: str, engine: End, peer: str = "peer", engine_is_left: bool = False
+) -> Story:
+    """Return the story that one end tells: what the other one does is inferred.
+
+    Args:
+        events: Its trace.
+        title: Of the story.
+        engine: The end that kept it.
+        peer: The name of the other one.
+        engine_is_left: On which side it is drawn.
+    """
+    end = LEFT if engine_is_left else RIGHT
+    moments = [_Moment(end, each, order) for order, each in enumerate(steps(events))]
+    other = End(peer, "", Source.INFERRED)
+    return _Teller(title, (engine, other) if engine_is_left else (other, engine), moments).story()
+
+
+def of_packets(packets: Iterable[tuple[float, FourTuple, Segment]], *, title: str) -> Story:
+    """Return the story that a capture tells: what both ends do is inferred.
+
+    Args:
+        packets: Instant in seconds, 4-tuple as the sender names it, and the segment, in order. Whoever speaks
+            first in a connection is its left end.
+        title: Of the story.
+    """
+    moments, lefts = [], set[FourTuple]()
+    for order, (at_s, four_tuple, segment) in enumerate(packets):
+        if four_tuple not in lefts and four_tuple.reversed not in lefts:
+            lefts.add(four_tuple)
+        end = LEFT if four_tuple in lefts else RIGHT
+        event = Event(EventKind.SENT, round(at_s * 1e9), four_tuple=four_tuple, segment=segment)
+        moments.append(_Moment(end, Recorded(event), order))
+    ends = (End("client", "", Source.INFERRED), End("server", "", Source.INFERRED))
+    return _Teller(title, ends, moments).story()
+
+
+class _Moment(NamedTuple):
+    """Something that was recorded at one end."""
+
+    end: int
+    step: Recorded
+    order: int
+
+
+class _Seen:
+    """What is known of one end of one connection so far."""
+
+    def __init__(self) -> None:
+        self.view = View()
+        self.inference = Inference()
+        self.onlooker = Onlooker()
+
+
+class _Held:
+    """What one end holds besides one connection."""
+
+    def __init__(self) -> None:
+        self.half_open: dict[FourTuple, None] = {}
+        self.pool: dict[FourTuple, None] = {}
+        self.claimed = 0
+
+    def follow(self, step: Recorded, name: FourTuple) -> None:
+        event = step.event
+        if event.pool_event in ("put", "given_back"):
+            self.pool[name] = None
+        elif event.pool_event is not None:
+            self.claimed += event.pool_event == "claimed"
+            self.pool.pop(name, None)
+        elif step.after is State.SYN_RECEIVED:
+            if event.info is None or event.info.passive:
+                self.half_open[name] = None
+        elif step.after is not None:
+            self.half_open.pop(name, None)
+
+    def tables(self) -> Tables:
+        half_open, pool = (tuple(_endpoint(*key[2:]) for key in held) for held in (self.half_open, self.pool))
+        return Tables(half_open, pool, self.claimed)
+
+
+class _Teller:
+    """Goes through what was recorded, in order, and keeps in mind how both ends of each connection stand."""
+
+    def __init__(
+        self, title: str, ends: tuple[End, End], moments: Sequence[_Moment], *, virtual: bool = False
+    ) -> None:
+        self._title, self._ends, self._moments = title, ends, moments
+        first = next((each for each in moments if each.step.is_arrow), moments[0] if moments else None)
+        self._began_ns = 0 if first is None else first.step.event.at_ns
+        self._clock_s = self._began_ns / 1e9 if virtual else None
+        self._arrivals, self._unasked = _matched(moments) if virtual else ({}, set[int]())
+        self._connections: dict[FourTuple, int] = {}
+        self._numberings: defaultdict[FourTuple, Numbering] = defaultdict(lambda: Numbering(absolute=False))
+        self._seen: defaultdict[tuple[int, FourTuple], _Seen] = defaultdict(_Seen)
+        self._held = (_Held(), _Held())
+        self._numbers = count(1)
+        self._steps: list[Step] = []
+
+    def story(self) -> Story:
+        """Tell all of it."""
+        waiting = iter(range(len(self._moments)))
+        for at in waiting:
+            moment = self._moments[at]
+            following = self._moments[at + 1] if at + 1 < len(self._moments) else None
+            if not moment.step.is_arrow:
+                self._tell_other(moment)
+            elif self._ends[1 - moment.end].source is Source.INFERRED:
+                self._tell_seen_from_one_end(moment)
+            elif moment.step.event.kind is EventKind.SENT:
+                arrival = self._arrivals.get(id(moment.step))
+                if arrival is not None and arrival is following:
+                    next(waiting)
+                    self._tell_segment(moment, Kind.CARRIED, arrival)
+                else:
+                    self._tell_segment(moment, Kind.LOST if arrival is None else Kind.SENT)
+            else:
+                forged = id(moment.step) in self._unasked
+                self._tell_segment(moment, Kind.FORGED if forged else Kind.ARRIVED)
+        return Story(
+            self._title,
+            self._ends,
+            tuple(f"{_endpoint(*key[:2])} - {_endpoint(*key[2:])}" for key in self._connections),
+            tuple(self._steps),
+        )
+
+    # Segments
+
+    def _tell_segment(self, moment: _Moment, kind: Kind, arrival: _Moment | None = None) -> None:
+        """Tell of a segment between two ends that both kept a trace."""
+        event = moment.step.event
+        sender = moment.end if event.kind is EventKind.SENT else 1 - moment.end
+        key = self._key(moment)
+        packet = self._packet(key, sender, event)
+        touched = [moment] if arrival is None else [moment, arrival]
+        changed = None
+        if arrival is not None and _differs(event.segment, arrival.step.event.segment):
+            changed = self._packet(key, sender, arrival.step.event)
+        views = self._after({each.end: each for each in touched}, key)
+        self._add(
+            kind,
+            self._segment_title(kind, sender, packet),
+            key,
+            sender,
+            at_ns=event.at_ns,
+            until_ns=touched[-1].step.event.at_ns,
+            views=views,
+            packet=packet,
+            changed_on_the_way=changed,
+            because=tuple(each for one in touched for each in _because(one)),
+            notes=tuple(each for one in touched for each in _drops(one.step)),
+        )
+
+    def _tell_seen_from_one_end(self, moment: _Moment) -> None:
+        """Tell of a segment of which only one end's record is there, or that was seen in between."""
+        event, key = moment.step.event, self._key(moment)
+        sender = moment.end if event.kind is EventKind.SENT else 1 - moment.end
+        packet = self._packet(key, sender, event)
+        touched = {moment.end: moment} if self._ends[moment.end].source is Source.RECORDED else {}
+        assert event.segment is not None
+        for end in (LEFT, RIGHT):
+            if end not in touched:
+                self._infer(self._seen[end, key], event.segment, sent=end == sender)
+        views = self._after(touched, key)
+        self._add(
+            Kind.CARRIED,
+            self._segment_title(Kind.CARRIED, sender, packet),
+            key,
+            sender,
+            at_ns=event.at_ns,
+            views=views,
+            packet=packet,
+            because=tuple(_because(moment)),
+            notes=tuple(_drops(moment.step)),
+        )
+
+    def _infer(self, seen: _Seen, segment: Segment, *, sent: bool) -> None:
+        inference, onlooker = seen.inference, seen.onlooker
+        before, after = (inference.sent if sent else inference.received)(segment)
+        (onlooker.sent if sent else onlooker.received)(segment)
+        alive = after not in (None, State.CLOSED)
+        variables = with_changes(onlooker.variables(), seen.view.variables) if alive else ()
+        seen.view = View(after, before, variables)
+
+    def _packet(self, key: FourTuple, sender: int, event: Event) -> Packet:
+        segment = event.segment
+        assert segment is not None
+        numbering, from_left = self._numberings[key], sender == LEFT
+        numbering.learn(segment, to_engine=from_left)
+        return Packet(
+            flags=flag_names(segment),
+            seq=numbering.seq(segment.seq, to_engine=from_left),
+            ack=None if segment.ack is None else numbering.seq(segment.ack, to_engine=not from_left),
+            absolute_seq=segment.seq,
+            absolute_ack=segment.ack,
+            length=len(segment.payload),
+            window=segment.window,
+            options=options_in_words(segment, numbering, to_engine=from_left),
+            ecn=CODEPOINTS[segment.ecn],
+        )
+
+    def _segment_title(self, kind: Kind, sender: int, packet: Packet) -> str:
+        who, other = self._ends[sender].name, self._ends[1 - sender].name
+        return {
+            Kind.CARRIED: f"{who} sends {packet}",
+            Kind.SENT: f"{who} sends {packet}, which is on its way",
+            Kind.ARRIVED: f"{other} gets {packet}",
+            Kind.LOST: f"{who} sends {packet}, which is lost",
+            Kind.FORGED: f"{other} gets {packet}, which {who} never sent",
+        }[kind]
+
+    # What happens without a segment
+
+    def _tell_other(self, moment: _Moment) -> None:
+        step, event = moment.step, moment.step.event
+        who = self._ends[moment.end].name
+        key = None if event.four_tuple is None else self._key(moment)
+        notes: tuple[str, ...] = ()
+        if event.timer is not None:
+            kind, title = Kind.TIMER, f"{who}: the {event.timer.value} timer runs out"
+        elif event.reason is not None:
+            kind, title = Kind.DROPPED, f"{who} drops a frame"
+            notes = (_why_dropped(event),)
+        elif event.pool_event is not None:
+            kind, title = Kind.POOL, f"{who}: {_POOL.get(event.pool_event, event.pool_event)}"
+        else:
+            by = ", ".join(move.trigger.value for move in step.moves if move.trigger is not None)
+            kind, title = Kind.CALL, f"{who}: {by}"
+        views = (View(), View()) if key is None else self._after({moment.end: moment}, key)
+        self._add(
+            kind,
+            title,
+            key,
+            moment.end,
+            at_ns=event.at_ns,
+            views=views,
+            because=tuple(_because(moment)),
+            notes=(*notes, *_drops(step)),
+        )
+
+    # How the ends stand
+
+    def _key(self, moment: _Moment) -> FourTuple:
+        """Return the connection as the left end names it."""
+        four_tuple = moment.step.event.four_tuple
+        assert four_tuple is not None
+        key = four_tuple if moment.end == LEFT else four_tuple.reversed
+        self._connections.setdefault(key, len(self._connections))
+        return key
+
+    def _after(self, touched: dict[int, _Moment], key: FourTuple) -> tuple[View, View]:
+        """Return both ends after what happened to those that it *touched*."""
+        for end, moment in touched.items():
+            self._held[end].follow(moment.step, _named(key, end))
+            seen, step = self._seen[end, key], moment.step
+            if step.event.kind in (EventKind.POOL, EventKind.DROPPED):
+                seen.view = _at_rest(seen.view)
+                continue
+            info = step.event.info
+            variables: tuple[Variable, ...] = ()
+            if info is not None and info.state is not State.CLOSED:
+                variables = with_changes(recorded(info, self._clock_s), seen.view.variables)
+            before = step.before if step.before is not None else seen.view.state
+            after = step.after if step.after is not None else seen.view.state
+            seen.view = View(after, before, variables)
+        for end in (LEFT, RIGHT):
+            if end not in touched and self._ends[end].source is Source.RECORDED:
+                self._seen[end, key].view = _at_rest(self._seen[end, key].view)
+        return self._seen[LEFT, key].view, self._seen[RIGHT, key].view
+
+    def _add(
+        self,
+        kind: Kind,
+        title: str,
+        key: FourTuple | None,
+        end: int,
+        *,
+        at_ns: int,
+        views: tuple[View, View],
+        until_ns: int | None = None,
+        packet: Packet | None = None,
+        changed_on_the_way: Packet | None = None,
+        because: tuple[Because, ...] = (),
+        notes: tuple[str, ...] = (),
+    ) -> None:
+        kept = [each.source is Source.RECORDED for each in self._ends]
+        left, right = (held.tables() if there else None for held, there in zip(self._held, kept, strict=True))
+        at_s = (at_ns - self._began_ns) / 1e9
+        self._steps.append(
+            Step(
+                number=next(self._numbers),
+                kind=kind,
+                title=title,
+                connection=None if key is None else self._connections[key],
+                end=end,
+                at_s=at_s,
+                until_s=at_s if until_ns is None else (until_ns - self._began_ns) / 1e9,
+                views=views,
+                packet=packet,
+                changed_on_the_way=changed_on_the_way,
+                because=because,
+                notes=notes,
+                tables=(left, right),
+            )
+        )
+
+
+_POOL: Final = {
+    "put": "the connection goes to the pool",
+    "claimed": "the connection is claimed from the pool",
+    "given_back": "the connection comes back to the pool",
+    "died": "the connection died in the pool",
+    "evicted": "the pool is full, its oldest connection makes room",
+    "expired": "the connection waited in the pool for too long",
+    "refused": "the pool is full, the connection is refused",
+    "ignored": "the pool is full, the third segment is ignored",
+    "timed_out": "a claim ends without a connection",
+    "closed": "the pool is closed",
+    "handed_over": "the connection goes to the kernel",
+    "taken_back": "the connection comes back from the kernel",
+}
+
+
+def _matched(moments: Sequence[_Moment]) -> tuple[dict[int, _Moment], set[int]]:
+    """Return the arrival of each segment that was sent, and which arrivals nobody sent; by id of the step."""
+    arrivals: dict[int, _Moment] = {}
+    under_way: list[_Moment] = []
+    unasked = set()
+    for moment in moments:
+        if not moment.step.is_arrow:
+            continue
+        if moment.step.event.kind is EventKind.SENT:
+            under_way.append(moment)
+            continue
+        sent = _sent_as(moment, under_way)
+        if sent is None:
+            unasked.add(id(moment.step))
+        else:
+            under_way.remove(sent)
+            arrivals[id(sent.step)] = moment
+    return arrivals, unasked
+
+
+def _sent_as(arrived: _Moment, under_way: Iterable[_Moment]) -> _Moment | None:
+    """Return what *arrived* was when it was sent: the same, or else what the path may have made it of."""
+    got = arrived.step.event
+    candidates = [
+        each
+        for each in under_way
+        if each.end != arrived.end
+        and each.step.event.four_tuple is not None
+        and each.step.event.four_tuple.reversed == got.four_tuple
+    ]
+    same = (each for each in candidates if not _differs(each.step.event.segment, got.segment))
+    alike = (each for each in candidates if _outline(each.step.event.segment) == _outline(got.segment))
+    return next(same, None) or next(alike, None)
+
+
+def _outline(segment: Segment | None) -> tuple[int, int, int]:
+    assert segment is not None
+    return segment.seq, segment.flags, len(segment.payload)
+
+
+def _differs(sent: Segment | None, got: Segment | None) -> bool:
+    """Whether the path has changed a segment, but for a mark of congestion."""
+    assert sent is not None
+    assert got is not None
+    return sent._replace(ecn=NOT_ECT) != got._replace(ecn=NOT_ECT)
+
+
+def _because(moment: _Moment) -> list[Because]:
+    """Return the rules that had their say at one end: of what was sent, and of each move."""
+    step, did = moment.step, defaultdict[str, list[str]](list)
+    event = step.event
+    if event.rule is not None and event.kind is EventKind.SENT and event.segment is not None:
+        did[event.rule].append(f"sent {flag_names(event.segment)}")
+    for move in step.moves:
+        if move.rule is not None and move.trigger is not None and move.after is not None:
+            moved = f"{move.after.value} by " if move.before is not move.after else ""
+            did[move.rule].append(f"{moved}{move.trigger.value}")
+    return [_explained(moment.end, rule, ", ".join(dict.fromkeys(what))) for rule, what in did.items()]
+
+
+@cache
+def _explained(end: int, rule: str, did: str) -> Because:
+    key = cite(rule)
+    try:
+        entries = catalogue().explaining(rule)
+    except KeyError:
+        entries = ()
+    if not entries:
+        return Because(end, key, did)
+    entry = entries[-1]
+    return Because(end, key, did, entry.title, _first_sentence(entry.text), citations(rule)[-1].url)
+
+
+def _first_sentence(text: str) -> str:
+    paragraph = " ".join(text.split("\n\n")[0].split())
+    head, stop, _ = paragraph.partition(". ")
+    return head + stop.rstrip() if stop else paragraph
+
+
+def _drops(step: Recorded) -> list[str]:
+    return [_why_dropped(drop) for drop in step.drops]
+
+
+def _why_dropped(event: Event) -> str:
+    assert event.reason is not None
+    return f"dropped, {event.reason.name}: {event.reason.value}"
+
+
+def _at_rest(view: View) -> View:
+    """Return how an end stands to which nothing happened."""
+    return View(view.state, view.state, tuple(each._replace(changed=False) for each in view.variables))
+
+
+def _named(key: FourTuple, end: int) -> FourTuple:
+    """Return a connection's name at an end, which puts itself first."""
+    return key if end == LEFT else key.reversed
+
+
+def _endpoint(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

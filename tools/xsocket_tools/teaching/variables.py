@@ -1,0 +1,173 @@
+"""The variables of a TCB in the RFCs' spelling, as recorded in a trace or as an onlooker would know them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isfinite
+from typing import Final
+
+from xsocket.info import Info
+from xsocket.segment import Segment
+from xsocket.seqnum import add, distance, precedes
+from xsocket.state import SYNCHRONIZED, State
+from xsocket.tcp import options as tcp_options
+from xsocket_tools.teaching.story import Variable
+
+MAX_SHIFT: Final = 14
+"""RFC 7323 section 2.3."""
+_NO_THRESHOLD: Final = 1 << 30
+"""The slow start threshold before anything was lost."""
+
+
+def recorded(info: Info, began_s: float | None) -> list[Variable]:
+    """Return what a snapshot holds.
+
+    Args:
+        info: It.
+        began_s: The instant of its clock at which the story begins; None where that is not known.
+    """
+    found = [
+        _number("ISS", info.iss, info.iss),
+        _number("SND.UNA", info.snd_una, info.iss),
+        _number("SND.NXT", info.snd_nxt, info.iss),
+    ]
+    if info.state is not State.SYN_SENT:  # before that it has heard nothing of the peer
+        found += [
+            _octets("SND.WND", info.snd_wnd),
+            *_last_window_update(info),
+            _number("IRS", info.irs, info.irs),
+            _number("RCV.NXT", info.rcv_nxt, info.irs),
+            _octets("RCV.WND", info.rcv_wnd),
+            _octets("SendMSS", info.snd_mss),
+        ]
+    return [*found, *_of_the_sender(info), *_of_time(info, began_s), *_of_queues(info)]
+
+
+def _last_window_update(info: Info) -> list[Variable]:
+    """Return what said so last, which nothing has before the handshake is complete."""
+    if info.state not in SYNCHRONIZED:
+        return []
+    return [_number("SND.WL1", info.snd_wl1, info.irs), _number("SND.WL2", info.snd_wl2, info.iss)]
+
+
+def _of_the_sender(info: Info) -> Iterator[Variable]:
+    for name, shift in (("Snd.Wind.Shift", info.snd_wscale), ("Rcv.Wind.Shift", info.rcv_wscale)):
+        if shift is not None:
+            yield Variable(name, str(shift))
+    if info.cwnd is not None:
+        yield _octets("cwnd", info.cwnd)
+    if info.ssthresh is not None:
+        yield (
+            Variable("ssthresh", "none yet")
+            if info.ssthresh >= _NO_THRESHOLD
+            else _octets("ssthresh", info.ssthresh)
+        )
+
+
+def _of_time(info: Info, began_s: float | None) -> Iterator[Variable]:
+    for name, seconds in (("SRTT", info.srtt_s), ("RTTVAR", info.rttvar_s), ("RTO", info.rto_s)):
+        if seconds is not None:
+            yield Variable(name, f"{seconds:.6g} s")
+    if info.retries:
+        yield Variable("retransmissions", str(info.retries))
+    if info.timer is not None:
+        known = began_s is not None and isfinite(info.deadline)
+        when = f", due at {info.deadline - (began_s or 0.0):.6g} s" if known else ""
+        yield Variable("timer", f"{info.timer.value}{when}")
+
+
+def _of_queues(info: Info) -> Iterator[Variable]:
+    for name, octets in (
+        ("to be sent", info.unsent),
+        ("to be acknowledged", info.unacknowledged - info.unsent),
+        ("to be read", info.unread),
+    ):
+        if octets > 0:
+            yield _octets(name, octets)
+
+
+def _number(name: str, number: int, start: int) -> Variable:
+    return Variable(name, str(distance(start, number)), str(number))
+
+
+def _octets(name: str, count: int) -> Variable:
+    return Variable(name, f"{count:,}")
+
+
+class Onlooker:
+    """What the segments tell of one end's variables, if what is sent arrives, at once and in order."""
+
+    def __init__(self) -> None:
+        self._iss: int | None = None
+        self._irs: int | None = None
+        self._snd_una = self._snd_nxt = self._rcv_nxt = 0
+        self._snd_wnd: int | None = None
+        self._rcv_wnd: int | None = None
+        self._own_shift: int | None = None
+        self._peers_shift: int | None = None
+
+    def sent(self, segment: Segment) -> None:
+        """Take a segment that the end sent."""
+        if segment.rst:
+            return
+        if segment.syn:
+            if self._iss != segment.seq:
+                self._iss = self._snd_una = self._snd_nxt = segment.seq
+            self._own_shift = tcp_options.parse(segment.options).window_scale
+        elif self._iss is None:
+            self._iss, self._snd_una, self._snd_nxt = add(segment.seq, -1), segment.seq, segment.seq
+        end = add(segment.seq, segment.length)
+        if precedes(self._snd_nxt, end):
+            self._snd_nxt = end
+        if segment.ack is not None:
+            if self._irs is None:
+                self._irs, self._rcv_nxt = add(segment.ack, -1), segment.ack
+            elif precedes(self._rcv_nxt, segment.ack):
+                self._rcv_nxt = segment.ack
+            self._rcv_wnd = self._scaled(segment, self._own_shift)
+
+    def received(self, segment: Segment) -> None:
+        """Take a segment that was sent to the end."""
+        if segment.rst:
+            return
+        if segment.syn:
+            if self._irs != segment.seq:
+                self._irs, self._rcv_nxt = segment.seq, add(segment.seq, 1)
+            self._peers_shift = tcp_options.parse(segment.options).window_scale
+        elif self._irs is None:
+            self._irs, self._rcv_nxt = add(segment.seq, -1), segment.seq
+        if segment.length and segment.seq == self._rcv_nxt:
+            self._rcv_nxt = add(segment.seq, segment.length)
+        if segment.ack is not None and self._iss is not None and precedes(self._snd_una, segment.ack):
+            self._snd_una = segment.ack
+        self._snd_wnd = self._scaled(segment, self._peers_shift)
+
+    def _scaled(self, segment: Segment, shift: int | None) -> int:
+        """Return a window in octets: scaled if both SYNs offered to, and never that of a SYN itself."""
+        agreed = self._own_shift is not None and self._peers_shift is not None
+        return segment.window << (min(shift or 0, MAX_SHIFT) if agreed and not segment.syn else 0)
+
+    def variables(self) -> list[Variable]:
+        """Return what is known by now."""
+        found = []
+        if self._iss is not None:
+            found += [
+                _number("ISS", self._iss, self._iss),
+                _number("SND.UNA", self._snd_una, self._iss),
+                _number("SND.NXT", self._snd_nxt, self._iss),
+            ]
+        if self._snd_wnd is not None:
+            found.append(_octets("SND.WND", self._snd_wnd))
+        if self._irs is not None:
+            found += [_number("IRS", self._irs, self._irs), _number("RCV.NXT", self._rcv_nxt, self._irs)]
+        if self._rcv_wnd is not None:
+            found.append(_octets("RCV.WND", self._rcv_wnd))
+        return found
+
+
+def with_changes(variables: list[Variable], before: tuple[Variable, ...]) -> tuple[Variable, ...]:
+    """Return *variables*, those marked that are not as they were *before*."""
+    known = {each.name: (each.value, each.absolute) for each in before}
+    return tuple(
+        each._replace(changed=known.get(each.name) != (each.value, each.absolute)) for each in variables
+    )
