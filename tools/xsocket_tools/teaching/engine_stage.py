@@ -1,0 +1,145 @@
+"""The stage whose both ends are engines, in virtual time: the same each time for the same seed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import xsocket
+from xsocket import Admission, Simulation, State, TcpConfig
+from xsocket.segment import Segment
+from xsocket.seqnum import add
+from xsocket.simulation import SimulatedHost
+from xsocket_tools.teaching.stage import ADDRESSES, DELAY_S, FROM_PORT, PORT, PREFIX, bits
+from xsocket_tools.teaching.story import Story
+from xsocket_tools.teaching.telling import of_simulation
+
+PATIENCE_S: Final = 5.0
+QUIET_S: Final = 0.15
+"""So long nothing happens when nothing is under way: less than the least retransmission timeout."""
+_MOST: Final = 65_536
+_OPENING: Final = (State.SYN_SENT, State.SYN_RECEIVED)
+
+
+class EngineStage:
+    """A stage; see `xsocket_tools.teaching.stage.Stage`.
+
+    Args:
+        config: The rules of both ends.
+        seed: Of what is left to chance.
+    """
+
+    name = "engine"
+
+    def __init__(self, config: TcpConfig, seed: int = 1) -> None:
+        self._simulation = Simulation(seed)
+        client, server = (self._host(name, config) for name in ADDRESSES)
+        self._link = self._simulation.link(client.host, server.host, delay_s=DELAY_S)
+        client.other, server.other = server, client
+        self.client: Final = client
+        self.server: Final = server
+
+    def _host(self, name: str, config: TcpConfig) -> EngineActor:
+        ports = (PORT,) if name == "server" else ()
+        host = self._simulation.host(
+            f"{ADDRESSES[name]}/{PREFIX}", name=name, admission=Admission(ports=ports), config=config
+        )
+        return EngineActor(host, self._simulation)
+
+    def lose(self, flags: str, *, first: int = 1, count: int = 1) -> None:
+        """See `Stage.lose`."""
+        wanted = frozenset(flags)
+        self._link.drop(
+            lambda sent: frozenset(sent.segment.letters) == wanted, nth=range(first, first + count)
+        )
+
+    def forge(self, victim: str, flags: str, *, seq: int, ack: int = 0) -> None:
+        """See `Stage.forge`."""
+        actor = self.server if victim == "server" else self.client
+        connection = actor.newest
+        info = connection.info
+        segment = Segment(add(info.rcv_nxt, seq), add(info.snd_nxt, ack), bits(flags), 65_535 >> 3)
+        self._link.inject(connection.four_tuple.reversed, segment)
+
+    def wait(self, seconds: float) -> None:
+        """See `Stage.wait`."""
+        self._simulation.run(for_s=seconds)
+
+    def settle(self) -> None:
+        """See `Stage.settle`."""
+        trace, seen = self._simulation.trace, -1
+        while len(trace) != seen:
+            seen = len(trace)
+            self._simulation.run(for_s=QUIET_S)
+
+    def story(self, title: str) -> Story:
+        """See `Stage.story`."""
+        return of_simulation(self._simulation.trace, "client", "server", title=title)
+
+    def close(self) -> None:
+        """See `Stage.close`: there is nothing to end."""
+
+
+class EngineActor:
+    """A host of the simulation."""
+
+    def __init__(self, host: SimulatedHost, simulation: Simulation) -> None:
+        self.host: Final = host
+        self._simulation = simulation
+        self.other: EngineActor = self
+        self._opened = 0
+        self._connections: list[xsocket.Connection] = []
+
+    @property
+    def newest(self) -> xsocket.Connection:
+        """The connection that was opened or claimed last."""
+        return self._connections[-1]
+
+    def open(self, port: int = PORT, *, from_port: int | None = None) -> EngineConnection:
+        """See `Actor.open`."""
+        if from_port is None:
+            from_port = FROM_PORT + self._opened
+            self._opened += 1
+        address = self.other.host.addresses[0].partition("/")[0]
+        return self._kept(self.host.open(address, port, local_port=from_port))
+
+    def accept(self) -> EngineConnection:
+        """See `Actor.accept`: here, the connection is claimed."""
+        return self._kept(self.host.pool.claim(timeout=PATIENCE_S))
+
+    def _kept(self, connection: xsocket.Connection) -> EngineConnection:
+        connection.settimeout(PATIENCE_S)
+        self._connections.append(connection)
+        return EngineConnection(connection, self._simulation)
+
+
+class EngineConnection:
+    """A connection of an engine."""
+
+    def __init__(self, connection: xsocket.Connection, simulation: Simulation) -> None:
+        self._connection = connection
+        self._simulation = simulation
+
+    def wait_established(self) -> None:
+        """See `Connection.wait_established`."""
+        connection = self._connection
+        self._simulation.run_until(lambda: connection.state not in _OPENING, PATIENCE_S)
+        if connection.state is State.CLOSED:
+            raise (connection.info.error or ConnectionError)()
+        if connection.state in _OPENING:
+            raise TimeoutError(f"still in {connection.state.value} after {PATIENCE_S:g} s")
+
+    def send(self, text: bytes) -> None:
+        """See `Connection.send`."""
+        self._connection.sendall(text)
+
+    def read(self) -> bytes:
+        """See `Connection.read`."""
+        return self._connection.recv(_MOST)
+
+    def close(self) -> None:
+        """See `Connection.close`."""
+        self._connection.close()
+
+    def abort(self) -> None:
+        """See `Connection.abort`."""
+        self._connection.abort()

@@ -1,0 +1,280 @@
+"""`Lesson`: a folder with a text and a scenario that runs; its questions are answered by the run itself."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+from xsocket import TcpConfig
+from xsocket_tools.teaching.errors import LessonBrokenError, NoSuchLessonError
+from xsocket_tools.teaching.stage import Play, Stage
+from xsocket_tools.teaching.story import Kind, Step, Story
+
+TEXT: Final = "lesson.md"
+SCENARIO: Final = "scenario.py"
+_FOLDER: Final = re.compile(r"(\d\d)-([a-z0-9-]+)")
+_HEADING: Final = re.compile(r"^# (?:\d+\. )?(.+)$", re.MULTILINE)
+_OBJECTIVE: Final = re.compile(r"^\*\*Objective\.\*\* (.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
+_BY_CHANCE: Final = re.compile(r"(TS val) \d+ ecr \d+|(fast open(?: \(exp\))?) [0-9a-f]{8,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a lesson, and what one can ask about it.
+
+    Attributes:
+        story: What happened.
+        stage: ``engine`` or ``kernel``.
+    """
+
+    story: Story
+    stage: str
+
+    def sent(self, end: int | None = None) -> list[Step]:
+        """Return the steps in which a segment is sent, by one end (0 the client, 1 the server) or by both."""
+        kinds = (Kind.CARRIED, Kind.SENT, Kind.LOST)
+        return [step for step in self.story.steps if step.kind in kinds and end in (None, step.end)]
+
+    def flags(self, end: int | None = None) -> list[str]:
+        """Return the flags of each segment that was sent, such as ``SYN+ACK``."""
+        return [step.packet.flags for step in self.sent(end) if step.packet is not None]
+
+    def at(self, flags: str, end: int | None = None) -> list[float]:
+        """Return when segments with these flags were sent, seconds since the first segment."""
+        return [
+            step.at_s for step in self.sent(end) if step.packet is not None and step.packet.flags == flags
+        ]
+
+    def states(self, end: int) -> list[str]:
+        """Return the states that an end went through, each once as it was entered."""
+        found: list[str] = []
+        for step in self.story.steps:
+            state = step.views[end].state
+            if state is not None and (not found or found[-1] != state.value):
+                found.append(state.value)
+        return found
+
+    def variable(self, end: int, name: str, *, step: int = -1, absolute: bool = False) -> int:
+        """Return a variable of an end after a step, the last one if none is named.
+
+        Raises:
+            KeyError: There is no such variable then.
+        """
+        for each in self.story.steps[step].views[end].variables:
+            if each.name == name:
+                return int((each.absolute if absolute else each.value).replace(",", ""))
+        raise KeyError(name)
+
+
+class Question(NamedTuple):
+    """A question, and how the run answers it.
+
+    Attributes:
+        text: The question.
+        answer: Computes the answer from a run.
+        why: What the answer shows.
+    """
+
+    text: str
+    answer: Callable[[Run], str]
+    why: str
+
+
+class Exercise(NamedTuple):
+    """Something to change, and how a run shows that it is done.
+
+    Attributes:
+        text: What is asked.
+        play: What happens, unless the learner writes that.
+        judge: Returns what is still wrong with a run; nothing if it is done.
+        rules: Those that it begins with.
+        solution: Rules that solve it, or what happens in a solution.
+    """
+
+    text: str
+    play: Play
+    judge: Callable[[Run], str | None]
+    solution: Mapping[str, Any] | Play
+    rules: Mapping[str, Any] = {}
+
+
+class Expectation(NamedTuple):
+    """Something that has to hold in each run.
+
+    Attributes:
+        text: What, in one sentence.
+        holds: Whether it does.
+        stages: Where; both without it.
+    """
+
+    text: str
+    holds: Callable[[Run], object]
+    stages: tuple[str, ...] = ("engine", "kernel")
+
+
+class Lesson(NamedTuple):
+    """A lesson.
+
+    Attributes:
+        number: Of the folder.
+        name: Of the folder.
+        title: The text's heading.
+        objective: What the text says it is for.
+        text: Markdown.
+        play: What happens.
+        rules: `TcpConfig` fields of both ends.
+        expectations: What has to hold in each run.
+        questions: For the learner.
+        exercise: For the learner.
+        stages: Where it can be played.
+    """
+
+    number: int
+    name: str
+    title: str
+    objective: str
+    text: str
+    play: Play
+    rules: Mapping[str, Any]
+    expectations: tuple[Expectation, ...]
+    questions: tuple[Question, ...]
+    exercise: Exercise
+    stages: tuple[str, ...]
+
+
+def folder() -> Path:
+    """Return where the lessons are: in the package if it was installed whole, else beside its sources."""
+    packed = Path(str(resources.files("xsocket_tools"))) / "lessons"
+    return packed if packed.is_dir() else Path(__file__).parents[3] / "docs" / "lessons"
+
+
+def lessons(directory: Path | None = None) -> list[Lesson]:
+    """Return every lesson, by number.
+
+    Raises:
+        LessonBrokenError: One cannot be read.
+    """
+    directory = directory or folder()
+    found = (path for path in sorted(directory.glob("*")) if _FOLDER.fullmatch(path.name) and path.is_dir())
+    return [read(path) for path in found]
+
+
+def lesson(number: int, directory: Path | None = None) -> Lesson:
+    """Return one lesson.
+
+    Raises:
+        NoSuchLessonError: There is none of that number.
+        LessonBrokenError: It cannot be read.
+    """
+    paths = sorted((directory or folder()).glob(f"{number:02}-*"))
+    if not paths:
+        raise NoSuchLessonError(f"there is no lesson {number}")
+    return read(paths[0])
+
+
+def read(path: Path) -> Lesson:
+    """Read the lesson in the folder *path*.
+
+    Raises:
+        LessonBrokenError: A file is missing, or the scenario has not all that a lesson needs.
+    """
+    named = _FOLDER.fullmatch(path.name)
+    if named is None:
+        raise LessonBrokenError(f"{path.name} is no name of a lesson, such as 01-the-handshake")
+    try:
+        text = (path / TEXT).read_text(encoding="utf-8")
+    except OSError as error:
+        raise LessonBrokenError(f"{path / TEXT}: {error.strerror}") from error
+    module = load(path / SCENARIO)
+    heading, objective = _HEADING.search(text), _OBJECTIVE.search(text)
+    if heading is None or objective is None:
+        raise LessonBrokenError(f"{path / TEXT} has no heading, or does not name its objective")
+    try:
+        return Lesson(
+            number=int(named[1]),
+            name=named[2],
+            title=heading[1],
+            objective=" ".join(objective[1].split()),
+            text=text,
+            play=module.play,
+            rules=getattr(module, "RULES", {}),
+            expectations=tuple(module.EXPECTATIONS),
+            questions=tuple(module.QUESTIONS),
+            exercise=module.EXERCISE,
+            stages=getattr(module, "STAGES", ("engine", "kernel")),
+        )
+    except AttributeError as error:
+        raise LessonBrokenError(f"{path / SCENARIO}: it has no {error.name}") from error
+
+
+def load(path: Path) -> ModuleType:
+    """Run the Python file *path* and return it as a module.
+
+    Raises:
+        LessonBrokenError: It cannot be read or run.
+    """
+    specification = importlib.util.spec_from_file_location(f"xsocket_lesson_{path.parent.name}", path)
+    if specification is None or specification.loader is None:
+        raise LessonBrokenError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(specification)
+    try:
+        specification.loader.exec_module(module)
+    except OSError as error:
+        raise LessonBrokenError(f"{path}: {error.strerror}") from error
+    except Exception as error:
+        raise LessonBrokenError(f"{path}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def play(play: Play, stage_name: str, rules: Mapping[str, Any], *, title: str, seed: int = 1) -> Run:
+    """Let something happen on a new stage, and return what did.
+
+    Args:
+        play: What.
+        stage_name: ``engine`` or ``kernel``.
+        rules: Fields of `TcpConfig`, for both ends.
+        title: Of the story.
+        seed: Of what is left to chance.
+
+    Raises:
+        BadConfigError: A rule is none, or its value is outside its range.
+        LabError: The machine allows no namespaces, which ``kernel`` needs.
+    """
+    stage = _stage(stage_name, TcpConfig(**rules), rules, seed)
+    try:
+        play(stage)
+        return Run(stage.story(title), stage_name)
+    finally:
+        stage.close()
+
+
+def _stage(name: str, config: TcpConfig, rules: Mapping[str, Any], seed: int) -> Stage:
+    if name == "engine":
+        from xsocket_tools.teaching.engine_stage import EngineStage
+
+        return EngineStage(config, seed)
+    from xsocket_tools.teaching.kernel_stage import KernelStage
+
+    return KernelStage(rules)
+
+
+def digest(story: Story) -> str:
+    """Return what is the same in each run: what was sent and became of it, and where both ends stood.
+
+    Initial sequence numbers, ports, times, windows and whatever a run draws by chance do not count.
+    """
+    lines = []
+    for step in story.steps:
+        packet = step.packet
+        what = "" if packet is None else str(packet)
+        options = "" if packet is None else _BY_CHANCE.sub(r"\1\2", "  ".join(packet.options))
+        states = " ".join("-" if view.state is None else view.state.value for view in step.views)
+        lines.append(f"{step.kind.value} {step.end} {what} [{options}] {states}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -1,0 +1,144 @@
+"""The stage of a lesson: a client and a server on a link, which may lose segments and forge others.
+
+`engine_stage` has both ends as engines in virtual time, `kernel_stage` both as Linux in namespaces. A lesson
+says what happens in the words of this module, and so can be played on either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from xsocket.segment import ACK, FIN, PSH, RST, SYN
+from xsocket_tools.teaching.story import Story
+
+PORT: Final = 80
+"""Where the server serves."""
+FROM_PORT: Final = 40_000
+"""The client's port of the first connection; each other one has the next."""
+DELAY_S: Final = 0.01
+"""How long a segment takes from one end to the other."""
+ADDRESSES: Final = {"client": "10.0.0.1", "server": "10.0.0.2"}
+PREFIX: Final = 24
+
+FLAGS: Final = {"SYN": SYN, "ACK": ACK, "FIN": FIN, "RST": RST, "PSH": PSH}
+
+
+class Connection(Protocol):
+    """One end of a connection, in its user's hands. Calls that wait let time pass, five seconds at most."""
+
+    def wait_established(self) -> None:
+        """Wait until the handshake is complete.
+
+        Raises:
+            OSError: It failed, or takes too long.
+        """
+        ...
+
+    def send(self, text: bytes) -> None:
+        """Give *text* to be sent, all of it."""
+        ...
+
+    def read(self) -> bytes:
+        """Wait for text and return it; nothing at the end of the stream."""
+        ...
+
+    def close(self) -> None:
+        """Close it; nobody reads any more."""
+        ...
+
+    def abort(self) -> None:
+        """Reset it."""
+        ...
+
+
+class Actor(Protocol):
+    """One of the two hosts."""
+
+    def open(self, port: int = PORT, *, from_port: int | None = None) -> Connection:
+        """Send a SYN to the other host's *port*, and do not wait.
+
+        Args:
+            port: Of the other host.
+            from_port: Of this one; the next of its own without it.
+        """
+        ...
+
+    def accept(self) -> Connection:
+        """Wait for an established connection, claim or accept it, and return it."""
+        ...
+
+
+class Stage(Protocol):
+    """Where a lesson is played, once.
+
+    Attributes:
+        name: ``engine`` or ``kernel``.
+        client: The host on the left.
+        server: The host on the right. It serves `PORT` from the start, and refuses what is for other ports.
+    """
+
+    name: str
+
+    @property
+    def client(self) -> Actor:
+        """The host on the left."""
+        ...
+
+    @property
+    def server(self) -> Actor:
+        """The host on the right."""
+        ...
+
+    def lose(self, flags: str, *, first: int = 1, count: int = 1) -> None:
+        """Lose segments on their way from now on.
+
+        Args:
+            flags: Which, as tcpdump writes them: ``"S"`` a SYN, ``"S."`` a SYN+ACK, ``"."`` an ACK.
+            first: The first of those that is lost, counted from 1.
+            count: How many are lost.
+        """
+        ...
+
+    def forge(self, victim: str, flags: str, *, seq: int, ack: int = 0) -> None:
+        """Let a segment reach a host that the other one never sent, in the newest connection.
+
+        Args:
+            victim: ``client`` or ``server``.
+            flags: Its flags by name, joined with a plus: ``"RST"``, ``"SYN+ACK"``.
+            seq: Its sequence number, counted from RCV.NXT of the victim.
+            ack: Its acknowledgment number, counted from SND.NXT of the victim; without ACK it says nothing.
+        """
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        ...
+
+    def settle(self) -> None:
+        """Wait until nothing is under way any more, and no retransmission is near."""
+        ...
+
+    def story(self, title: str) -> Story:
+        """Return what happened so far."""
+        ...
+
+    def close(self) -> None:
+        """End everything."""
+        ...
+
+
+Play = Callable[[Stage], None]
+"""What happens in a lesson."""
+
+
+def bits(flags: str) -> int:
+    """Return the flags of a segment, by name and joined with a plus.
+
+    Raises:
+        KeyError: One is none of `FLAGS`.
+    """
+    total = 0
+    for name in flags.split("+"):
+        total |= FLAGS[name]
+    return total
