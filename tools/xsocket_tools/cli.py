@@ -37,6 +37,10 @@ SUBCOMMANDS = {
     "doctor": Subcommand(
         "xsocket_tools.doctor:doctor", "Say what this machine allows, and how to allow the rest."
     ),
+    "explain": Subcommand(
+        "xsocket_tools.teaching.explain_command:explain",
+        "Tell step by step what happens in a capture or a script.",
+    ),
     "exec": Subcommand(
         "xsocket_tools.sharing.exec_command:execute", "Give a program a connection that it claims."
     ),
@@ -54,6 +58,9 @@ SUBCOMMANDS = {
     "lab": Subcommand("xsocket_tools.lab_commands:lab", "Make, list, enter and remove labs."),
     "learn": Subcommand(
         "xsocket_tools.learning.command:learn", "Learn the state machine of a TCP, and compare two of them."
+    ),
+    "lesson": Subcommand(
+        "xsocket_tools.teaching.lesson_command:lesson", "Learn TCP by lessons that run and are checked."
     ),
     "mutants": Subcommand(
         "xsocket_tools.mutants.command:mutants", "Plant bugs in the engine, and see which the scenarios find."

@@ -53,6 +53,7 @@ class Arrow(NamedTuple):
         rule: What made us send it, such as ``RFC 9293 3.10.7.2 third``.
         lost: Whether it never reached the other end; only ever known from the peer's own trace.
         ecn: The codepoint in the IP header, where the trace was kept, such as ``ECT(0)``; empty for Not-ECT.
+        details: What else there is to say, a line each.
     """
 
     at_s: float
@@ -68,6 +69,7 @@ class Arrow(NamedTuple):
     rule: str | None = None
     lost: bool = False
     ecn: str = ""
+    details: tuple[str, ...] = ()
 
 
 class Note(NamedTuple):
@@ -78,12 +80,16 @@ class Note(NamedTuple):
         kind: TIMER, DROPPED, POOL, or MOVED for a call that sent nothing.
         text: What, in words.
         engine: Our states.
+        peer: The other end's, where it happened there, too.
+        details: What else there is to say, a line each.
     """
 
     at_s: float
     kind: EventKind
     text: str
     engine: States = UNKNOWN
+    peer: States = UNKNOWN
+    details: tuple[str, ...] = ()
 
 
 Row = Arrow | Note
@@ -96,11 +102,13 @@ class Ladder(NamedTuple):
         four_tuple: As the engine names it.
         rows: In the order in which the engine did it.
         inferred: Whether the peer's states are inferred from the segments (`xsocket_tools.inference`).
+        engine_inferred: Whether ours are, too: all there is is a capture.
     """
 
     four_tuple: FourTuple
     rows: list[Row]
     inferred: bool
+    engine_inferred: bool = False
 
 
 def ladder(

@@ -52,7 +52,8 @@ class LadderView:
         wide = options.max_width >= TIME_WIDTH + 2 * WIDE_STATES + LEAST_MIDDLE
         state_width = WIDE_STATES if wide else NARROW_STATES
         middle = max(options.max_width - TIME_WIDTH - 2 * state_width, 20)
-        drawing = _Drawing(glyphs, middle - 1, wide=wide, mark="~" if self._ladder.inferred else "")
+        marks = tuple("~" if each else "" for each in (self._ladder.inferred, self._ladder.engine_inferred))
+        drawing = _Drawing(glyphs, middle - 1, wide=wide, marks=(marks[0], marks[1]))
         table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
         table.add_column("ms", width=TIME_WIDTH - 1, justify="right")
         table.add_column(self._peer_name, width=state_width - 1)
@@ -101,24 +102,25 @@ def _wrapped(parts: Iterable[str], width: int) -> str:
 class _Drawing:
     """How rows become cells."""
 
-    def __init__(self, glyphs: Glyphs, middle: int, *, wide: bool, mark: str) -> None:
+    def __init__(self, glyphs: Glyphs, middle: int, *, wide: bool, marks: tuple[str, str]) -> None:
         self._glyphs = glyphs
         self._middle = middle
         self._wide = wide
-        self._mark = mark
+        self._marks = marks
 
-    def cells(self, row: Row) -> tuple[Text, Text, Group | Text, Text]:
+    def cells(self, row: Row) -> tuple[Text, Text, Group, Text]:
         at = Text(_milliseconds(row.at_s), style="dim")
+        peer, engine = self._states(row.peer, self._marks[0]), self._states(row.engine, self._marks[1])
+        further = [Text(line, style="dim cyan") for line in row.details]
         if isinstance(row, Note):
-            return at, Text(), Text(row.text, style=_NOTE_STYLES.get(row.kind, "")), self._states(row.engine)
+            return at, peer, Group(Text(row.text, style=_NOTE_STYLES.get(row.kind, "")), *further), engine
         details = Text(
             _wrapped(filter(None, [f"win {row.window}", row.ecn, *row.options]), self._middle), style="dim"
         )
         lines = [self._line(row), details]
         if row.rule is not None:
             lines.append(Text(f"by {row.rule}", style="dim magenta"))
-        peer = self._states(row.peer, self._mark)
-        return at, peer, Group(*lines), self._states(row.engine)
+        return at, peer, Group(*lines, *further), engine
 
     def _line(self, row: Arrow) -> Text:
         """Return the arrow, its head where it arrives or a cross where it was lost."""

@@ -27,3 +27,15 @@ class NotOnThisStageError(TeachingError):
     """A lesson asks for something that its stage cannot do."""
 
     remedy = "Run it with --on engine."
+
+
+class NothingToExplainError(TeachingError):
+    """A capture or a script has no segment."""
+
+    remedy = "Give a capture of TCP segments, or a script that sends some."
+
+
+class CannotWriteLessonError(TeachingError):
+    """A lesson or an answer to its exercise cannot be written."""
+
+    remedy = "Name a file that does not exist, in a directory that you may write to."

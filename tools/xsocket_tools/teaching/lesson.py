@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
+import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -12,8 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from xsocket import TcpConfig
-from xsocket_tools.teaching.errors import LessonBrokenError, NoSuchLessonError
+from xsocket import TcpConfig, XsocketError
+from xsocket_tools.teaching.errors import LessonBrokenError, NoSuchLessonError, TeachingError
 from xsocket_tools.teaching.stage import Play, Stage
 from xsocket_tools.teaching.story import Kind, Step, Story
 
@@ -22,6 +24,8 @@ SCENARIO: Final = "scenario.py"
 _FOLDER: Final = re.compile(r"(\d\d)-([a-z0-9-]+)")
 _HEADING: Final = re.compile(r"^# (?:\d+\. )?(.+)$", re.MULTILINE)
 _OBJECTIVE: Final = re.compile(r"^\*\*Objective\.\*\* (.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
+NOT_IN_RUN: Final = (LookupError, ValueError, StopIteration, ZeroDivisionError)
+"""What a function that asks about a run may raise where the run went otherwise than it supposes."""
 _BY_CHANCE: Final = re.compile(r"(TS val) \d+ ecr \d+|(fast open(?: \(exp\))?) [0-9a-f]{8,}")
 
 
@@ -32,10 +36,12 @@ class Run:
     Attributes:
         story: What happened.
         stage: ``engine`` or ``kernel``.
+        error: What ended it before its time, such as a handshake that failed; empty for nothing.
     """
 
     story: Story
     stage: str
+    error: str = ""
 
     def sent(self, end: int | None = None) -> list[Step]:
         """Return the steps in which a segment is sent, by one end (0 the client, 1 the server) or by both."""
@@ -86,6 +92,13 @@ class Question(NamedTuple):
     answer: Callable[[Run], str]
     why: str
 
+    def answered(self, run: Run) -> str | None:
+        """Return the answer; None where a run that went otherwise has nothing to answer it with."""
+        try:
+            return self.answer(run) or None
+        except NOT_IN_RUN:
+            return None
+
 
 class Exercise(NamedTuple):
     """Something to change, and how a run shows that it is done.
@@ -104,6 +117,13 @@ class Exercise(NamedTuple):
     solution: Mapping[str, Any] | Play
     rules: Mapping[str, Any] = {}
 
+    def wrong(self, run: Run) -> str | None:
+        """Return what is still wrong with a run; None if the exercise is done."""
+        try:
+            return self.judge(run)
+        except NOT_IN_RUN:
+            return "The run has nothing to judge by."
+
 
 class Expectation(NamedTuple):
     """Something that has to hold in each run.
@@ -117,6 +137,13 @@ class Expectation(NamedTuple):
     text: str
     holds: Callable[[Run], object]
     stages: tuple[str, ...] = ("engine", "kernel")
+
+    def met(self, run: Run) -> bool:
+        """Return whether it holds in a run."""
+        try:
+            return bool(self.holds(run))
+        except NOT_IN_RUN:
+            return False
 
 
 class Lesson(NamedTuple):
@@ -224,6 +251,7 @@ def load(path: Path) -> ModuleType:
     if specification is None or specification.loader is None:
         raise LessonBrokenError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module  # where `inspect` finds its source
     try:
         specification.loader.exec_module(module)
     except OSError as error:
@@ -237,7 +265,7 @@ def play(play: Play, stage_name: str, rules: Mapping[str, Any], *, title: str, s
     """Let something happen on a new stage, and return what did.
 
     Args:
-        play: What.
+        play: What. Where a call of its fails, as that of a socket may, it ends there.
         stage_name: ``engine`` or ``kernel``.
         rules: Fields of `TcpConfig`, for both ends.
         title: Of the story.
@@ -246,13 +274,31 @@ def play(play: Play, stage_name: str, rules: Mapping[str, Any], *, title: str, s
     Raises:
         BadConfigError: A rule is none, or its value is outside its range.
         LabError: The machine allows no namespaces, which ``kernel`` needs.
+        LessonBrokenError: It has a mistake.
     """
-    stage = _stage(stage_name, TcpConfig(**rules), rules, seed)
+    stage, error = _stage(stage_name, TcpConfig(**rules), rules, seed), ""
     try:
-        play(stage)
-        return Run(stage.story(title), stage_name)
+        try:
+            play(stage)
+        except OSError as failure:
+            error = f"{type(failure).__name__}: {failure}".rstrip(": ")
+        except (TeachingError, XsocketError):
+            raise
+        except Exception as mistake:
+            raise LessonBrokenError(_told(mistake)) from mistake
+        story = stage.story(title)
+        if error:
+            story = story._replace(notes=(*story.notes, f"It ended with {error}"))
+        return Run(story, stage_name, error)
     finally:
         stage.close()
+
+
+def _told(mistake: Exception) -> str:
+    """Return what went wrong in a scenario, and where."""
+    frames = traceback.extract_tb(mistake.__traceback__)
+    where = next((each for each in reversed(frames) if "xsocket_tools" not in each.filename), frames[-1])
+    return f"{where.filename}, line {where.lineno}: {type(mistake).__name__}: {mistake}"
 
 
 def _stage(name: str, config: TcpConfig, rules: Mapping[str, Any], seed: int) -> Stage:
@@ -270,11 +316,14 @@ def digest(story: Story) -> str:
 
     Initial sequence numbers, ports, times, windows and whatever a run draws by chance do not count.
     """
-    lines = []
-    for step in story.steps:
-        packet = step.packet
-        what = "" if packet is None else str(packet)
-        options = "" if packet is None else _BY_CHANCE.sub(r"\1\2", "  ".join(packet.options))
-        states = " ".join("-" if view.state is None else view.state.value for view in step.views)
-        lines.append(f"{step.kind.value} {step.end} {what} [{options}] {states}")
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+    lines = "\n".join(outline(step) for step in story.steps)
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def outline(step: Step) -> str:
+    """Return of a step what counts for a digest."""
+    packet = step.packet
+    what = "" if packet is None else str(packet)
+    options = "" if packet is None else _BY_CHANCE.sub(r"\1\2", "  ".join(packet.options))
+    states = " ".join("-" if view.state is None else view.state.value for view in step.views)
+    return f"{step.kind.value} {step.end} {what} [{options}] {states}"

@@ -1,0 +1,102 @@
+"""Lesson 2: the same connection twice, and another one, to compare where each of them begins to count."""
+
+from xsocket_tools.teaching.lesson import Exercise, Expectation, Question, Run
+from xsocket_tools.teaching.stage import Stage
+
+
+def play(stage: Stage) -> None:
+    """Connect three times: from one port, from another, and from the first one again."""
+    for port in (40_000, 40_001, 40_000):
+        client = stage.client.open(from_port=port)
+        client.wait_established()
+        server = stage.server.accept()
+        client.abort()
+        stage.settle()
+        server.close()
+        stage.settle()
+
+
+def beginnings(run: Run, end: int) -> list[tuple[int, int, float]]:
+    """Return connection, initial sequence number and instant of each SYN of an end."""
+    return [
+        (step.connection, step.packet.absolute_seq, step.at_s)
+        for step in run.sent(end)
+        if step.packet is not None and step.connection is not None and step.packet.flags.startswith("SYN")
+    ]
+
+
+def growth(run: Run) -> int:
+    """Return how far the client's number has moved between the two connections from the same port."""
+    first, _, again = beginnings(run, 0)
+    return (again[1] - first[1]) % 2**32
+
+
+def _seconds(run: Run) -> float:
+    first, _, again = beginnings(run, 0)
+    return again[2] - first[2]
+
+
+EXPECTATIONS = (
+    Expectation("there are three connections", lambda run: len(beginnings(run, 0)) == 3),
+    Expectation("the same ports begin further on the second time", lambda run: 0 < growth(run) < 2**31),
+    Expectation(
+        "other ports begin somewhere else",
+        lambda run: (
+            min(
+                abs(one[1] - other[1])
+                for one in beginnings(run, 0)[:1] + beginnings(run, 0)[2:]
+                for other in beginnings(run, 0)[1:2]
+            )
+            > 10_000
+        ),
+    ),
+    Expectation(
+        "no end begins where the other one does",
+        lambda run: not {each[1] for each in beginnings(run, 0)} & {each[1] for each in beginnings(run, 1)},
+    ),
+)
+
+QUESTIONS = (
+    Question(
+        "Where does the client begin to count in each of the three connections?",
+        lambda run: ", ".join(f"{each[1]:,}" for each in beginnings(run, 0)),
+        "Two of them have the same ports and addresses; their numbers are near each other. Nothing tells of "
+        "the third.",
+    ),
+    Question(
+        "How far has the number of the first port moved when it is used again?",
+        lambda run: f"{growth(run):,} in {_seconds(run):.2f} s: {growth(run) / _seconds(run):,.0f} a second",
+        "A clock that counts one every four microseconds is 250,000 a second, as RFC 9293 asks; Linux counts "
+        "one every 64 nanoseconds, about 15.6 million a second.",
+    ),
+)
+
+
+def _judge(run: Run) -> str | None:
+    found = beginnings(run, 0)
+    if len(found) < 2:
+        return "There are not two connections."
+    first, last = found[0], found[-1]
+    if first[0] != last[0]:
+        return "The first and the last connection have not the same ports."
+    moved = (last[1] - first[1]) % 2**32
+    return None if moved > 500_000 else f"The number has moved by {moved:,} only."
+
+
+def _solution(stage: Stage) -> None:
+    for _ in range(2):
+        client = stage.client.open(from_port=40_000)
+        client.wait_established()
+        server = stage.server.accept()
+        client.abort()
+        stage.settle()
+        server.close()
+        stage.wait(2.5)
+
+
+EXERCISE = Exercise(
+    "Let the number of the same port move by more than 500,000 between the first connection and the last.",
+    play,
+    _judge,
+    _solution,
+)

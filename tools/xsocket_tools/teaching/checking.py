@@ -1,0 +1,90 @@
+"""Checks: whether a lesson holds what it says, and whether an answer to its exercise is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from xsocket_tools.teaching.errors import LessonBrokenError
+from xsocket_tools.teaching.lesson import Lesson, Run, digest, load, play
+from xsocket_tools.teaching.stage import Play
+
+
+class Checked(NamedTuple):
+    """What became of a check.
+
+    Attributes:
+        number: Of the lesson.
+        stage: ``engine`` or ``kernel``.
+        digest: Of the run; see `xsocket_tools.teaching.lesson.digest`.
+        failures: What does not hold, a sentence each.
+    """
+
+    number: int
+    stage: str
+    digest: str
+    failures: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything holds."""
+        return not self.failures
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values that JSON can hold."""
+        return {
+            "lesson": self.number,
+            "on": self.stage,
+            "ok": self.ok,
+            "digest": self.digest,
+            "failures": list(self.failures),
+        }
+
+
+def check_lesson(lesson: Lesson, stage: str) -> Checked:
+    """Check that a lesson holds what it says, and that its exercise can be solved and is not solved yet."""
+    title = f"{lesson.number}. {lesson.title}"
+    run = play(lesson.play, stage, lesson.rules, title=title)
+    failures = [f"it ended with {run.error}"] if run.error else []
+    failures += [
+        f"it does not hold that {each.text}"
+        for each in lesson.expectations
+        if stage in each.stages and not each.met(run)
+    ]
+    failures += [f"no answer to: {each.text}" for each in lesson.questions if each.answered(run) is None]
+    exercise = lesson.exercise
+    if exercise.wrong(play(exercise.play, stage, exercise.rules, title=title)) is None:
+        failures.append("the exercise is solved before anything was changed")
+    still_wrong = exercise.wrong(_solution(lesson, stage, title))
+    if still_wrong is not None:
+        failures.append(f"the solution of the exercise is none: {still_wrong}")
+    return Checked(lesson.number, stage, digest(run.story), tuple(failures))
+
+
+def _solution(lesson: Lesson, stage: str, title: str) -> Run:
+    exercise, solution = lesson.exercise, lesson.exercise.solution
+    if callable(solution):
+        return play(solution, stage, exercise.rules, title=title)
+    return play(exercise.play, stage, {**exercise.rules, **solution}, title=title)
+
+
+def check_work(lesson: Lesson, stage: str, rules: Mapping[str, Any], work: Path | None) -> Checked:
+    """Judge an answer to the exercise of a lesson: other rules, another play, or both.
+
+    Raises:
+        LessonBrokenError: *work* cannot be run, or has no function ``play``.
+    """
+    exercise = lesson.exercise
+    what = exercise.play if work is None else _play_in(work)
+    run = play(what, stage, {**exercise.rules, **rules}, title=lesson.title)
+    wrong = exercise.wrong(run)
+    failures = [] if wrong is None else [wrong, *([f"It ended with {run.error}."] if run.error else [])]
+    return Checked(lesson.number, stage, digest(run.story), tuple(failures))
+
+
+def _play_in(work: Path) -> Play:
+    found = getattr(load(work), "play", None)
+    if not callable(found):
+        raise LessonBrokenError(f"{work} has no function play(stage)", remedy="xsocket lesson exercise N")
+    return cast(Play, found)

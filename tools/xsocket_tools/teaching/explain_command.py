@@ -1,0 +1,99 @@
+"""`xsocket explain`: what happened in a capture or a scenario script, step by step, with both ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+
+from xsocket.fourtuple import FourTuple
+from xsocket.segment import Segment
+from xsocket_tools.teaching.console import StoryView
+from xsocket_tools.teaching.errors import NothingToExplainError
+from xsocket_tools.teaching.story import End, Source, Story
+from xsocket_tools.teaching.telling import of_packets, of_trace
+
+SCRIPT: Final = ".pkt"
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--flow", type=click.IntRange(1), help="Only this connection, counted from 1.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="Write a page to step through, one HTML file."
+)
+@click.option("--absolute", is_flag=True, help="Show sequence numbers as they are on the wire.")
+@click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
+def explain(file: Path, flow: int | None, report: Path | None, absolute: bool, as_json: bool) -> None:
+    """Tell step by step what happens in FILE: a pcap or pcapng capture, or a scenario script (.pkt).
+
+    A script is run on the engine in virtual time; the engine's end is shown as it was. Of a capture only the
+    segments are known: where both ends stood is inferred from them by the transition table, and marked so.
+    """
+    story = of_script(file) if file.suffix == SCRIPT else of_capture(file)
+    if flow is not None and flow > len(story.connections):
+        count = len(story.connections)
+        raise click.UsageError(f"{file} has {count} connection{'s' * (count != 1)}; there is no flow {flow}.")
+    if report is not None:
+        from xsocket_tools.teaching.report import write_report
+
+        write_report(story, report)
+    if as_json:
+        click.echo(json.dumps(story.as_dict(), indent=2))
+    elif report is not None:
+        click.echo(f"wrote {report}: {len(story.steps)} steps; open it in a browser")
+    else:
+        number = None if flow is None else flow - 1
+        Console().print(StoryView(story, connection=number, absolute=absolute), crop=False)
+
+
+def of_capture(path: Path) -> Story:
+    """Return the story of a capture.
+
+    Raises:
+        RecordingError: It cannot be read, or its link type is unknown.
+        NothingToExplainError: There is no TCP segment in it.
+    """
+    story = of_packets(_segments(path), title=path.name)
+    if not story.steps:
+        raise NothingToExplainError(f"{path} has no TCP segment")
+    return story
+
+
+def _segments(path: Path) -> Iterator[tuple[float, FourTuple, Segment]]:
+    from xsocket_tools.scenarios.capture_files import captured_packets
+    from xsocket_tools.scenarios.report import events_of
+
+    for event in events_of(("<", each.at_us / 1e6, each.octets) for each in captured_packets(path)):
+        if event.four_tuple is not None and event.segment is not None:
+            yield event.at_ns / 1e9, event.four_tuple.reversed, event.segment
+
+
+def of_script(path: Path) -> Story:
+    """Run a scenario script on the engine, in virtual time, and return its story.
+
+    Raises:
+        ScriptError: It is no script.
+        NothingToExplainError: No segment was sent.
+    """
+    from xsocket_tools.scenarios.outcome import Status
+    from xsocket_tools.scenarios.reading import read
+    from xsocket_tools.scenarios.report import told
+    from xsocket_tools.scenarios.running import run
+    from xsocket_tools.scenarios.settings import Settings, ip_versions
+
+    script = read(path.read_text(encoding="utf-8"), path.name)
+    settings = Settings(ip_version=ip_versions(script)[0])
+    outcome = run(script, "sim", settings, directory=str(path.parent))
+    engine = End("engine", "in virtual time", Source.RECORDED)
+    story = of_trace(outcome.events, title=path.name, engine=engine, peer="script")
+    if not story.steps:
+        raise NothingToExplainError(f"{path}: no segment was sent: {told(outcome) or outcome.status.value}")
+    if outcome.status is Status.PASSED:
+        return story
+    where = f"line {outcome.failure.line}: " if outcome.failure is not None and outcome.failure.line else ""
+    return story._replace(notes=(f"The script {outcome.status.value}: {where}{told(outcome)}",))

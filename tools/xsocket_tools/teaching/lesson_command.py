@@ -1,0 +1,311 @@
+"""`xsocket lesson`: lessons that run, are checked, reported, compared and begun anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+from rich.text import Text
+
+from xsocket import TcpConfig
+from xsocket_tools.progress import progress_bar
+from xsocket_tools.teaching import comparison
+from xsocket_tools.teaching import lesson as teaching
+from xsocket_tools.teaching.checking import Checked, check_lesson, check_work
+from xsocket_tools.teaching.console import StoryView
+from xsocket_tools.teaching.errors import CannotWriteLessonError, NotOnThisStageError
+from xsocket_tools.teaching.template import answer_to, new_lesson
+
+if TYPE_CHECKING:
+    from xsocket_tools.teaching.lesson import Lesson, Run
+
+STAGES: Final = {"engine": ("engine",), "kernel": ("kernel",), "both": ("engine", "kernel")}
+_DEFAULTS: Final = {name: getattr(TcpConfig(), name) for name in TcpConfig.__dataclass_fields__}
+_KINDS: Final = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+_SWITCH: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def _rules(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict[str, Any]:
+    """Return the rules that ``RULE=VALUE`` set, each with a value of its type."""
+    rules = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if name not in _DEFAULTS or not equals:
+            raise click.BadParameter(f"{text} is no RULE=VALUE; the rules are those of xsocket.TcpConfig")
+        rules[name] = _value(name, value)
+    return rules
+
+
+def _value(name: str, text: str) -> Any:  # noqa: ANN401
+    kind = type(_DEFAULTS[name])
+    try:
+        return _SWITCH[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        raise click.BadParameter(f"{name} is {_KINDS[kind]}, not {text}") from None
+
+
+_seed = click.option(
+    "--seed", type=int, default=1, show_default=True, help="Of what is left to chance, on the engine."
+)
+_set = click.option(
+    "--set",
+    "rules",
+    multiple=True,
+    metavar="RULE=VALUE",
+    callback=_rules,
+    help="Play with another value of a rule, one of xsocket.TcpConfig; may be repeated.",
+)
+_on = click.option(
+    "--on",
+    "where",
+    type=click.Choice(list(STAGES)),
+    default="engine",
+    show_default=True,
+    help="Both ends are engines, in virtual time; or Linux, in namespaces; or first the one, then the other.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
+_number = click.argument("number", type=click.IntRange(1, 99))
+
+
+@click.group()
+def lesson() -> None:
+    """Learn how TCP opens a connection, by lessons that run."""
+
+
+@lesson.command("list")
+@_json
+def list_lessons(as_json: bool) -> None:
+    """List the lessons."""
+    found = teaching.lessons()
+    if as_json:
+        plain = [
+            {"number": each.number, "title": each.title, "objective": each.objective, "on": list(each.stages)}
+            for each in found
+        ]
+        click.echo(json.dumps({"lessons": plain}, indent=2))
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("", justify="right")
+    table.add_column("lesson")
+    table.add_column("objective", overflow="fold")
+    for each in found:
+        table.add_row(str(each.number), Text(each.title), Text(each.objective))
+    Console().print(table)
+    click.echo("\nBegin with: xsocket lesson show 1")
+
+
+@lesson.command()
+@_number
+def show(number: int) -> None:
+    """Show the text of a lesson."""
+    Console().print(Markdown(teaching.lesson(number).text))
+
+
+@lesson.command()
+@_number
+@_on
+@_set
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Of what is left to chance, on the engine."
+)
+@click.option("--absolute", is_flag=True, help="Show sequence numbers as they are on the wire.")
+@_json
+def run(number: int, where: str, rules: dict[str, Any], seed: int, absolute: bool, as_json: bool) -> None:
+    """Play a lesson and show what happened, with the answers to its questions."""
+    found = teaching.lesson(number)
+    runs = [_played(found, stage, rules, seed) for stage in _stages(found, where)]
+    if as_json:
+        click.echo(
+            json.dumps({"lesson": number, "runs": [_run_as_dict(found, each) for each in runs]}, indent=2)
+        )
+        return
+    console = Console()
+    for each in runs:
+        console.rule(f"{found.number}. {found.title}: {each.stage}")
+        console.print(StoryView(each.story, absolute=absolute), crop=False)
+        for number_of, question in enumerate(found.questions, 1):
+            console.print(Text(f"\nQuestion {number_of}: {question.text}", style="bold"))
+            answer = question.answered(each)
+            console.print(
+                Text(f"  {answer or 'This run has no answer.'}", style="green" if answer else "yellow")
+            )
+            console.print(Text(f"  {question.why}"))
+    console.print(Text(f"\nExercise: {found.exercise.text}", style="bold"))
+    click.echo(f"  xsocket lesson check {number} --set RULE=VALUE, or --play FILE")
+
+
+@lesson.command()
+@_number
+@_on
+@_set
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; lesson-N.html if not given.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Of what is left to chance, on the engine."
+)
+def report(number: int, where: str, rules: dict[str, Any], output: Path | None, seed: int) -> None:
+    """Play a lesson and write a page to step through: one HTML file for each stage."""
+    from xsocket_tools.teaching.report import write_report
+
+    found = teaching.lesson(number)
+    stages = _stages(found, where)
+    for stage in stages:
+        path = output or Path(f"lesson-{number}.html")
+        if len(stages) > 1:
+            path = path.with_stem(f"{path.stem}-{stage}")
+        played = _played(found, stage, rules, seed)
+        write_report(played.story, path)
+        click.echo(f"wrote {path}: {len(played.story.steps)} steps; open it in a browser")
+
+
+@lesson.command()
+@click.argument("number", type=click.IntRange(1, 99), required=False)
+@click.option("--all", "everything", is_flag=True, help="Check every lesson.")
+@_on
+@_set
+@click.option(
+    "--play",
+    "work",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Judge this file, whose function play(stage) says what happens, as an answer to the exercise.",
+)
+@_json
+@click.pass_context
+def check(
+    ctx: click.Context,
+    number: int | None,
+    everything: bool,
+    where: str,
+    rules: dict[str, Any],
+    work: Path | None,
+    as_json: bool,
+) -> None:
+    """Judge an answer to a lesson's exercise, or check that a lesson holds what it says.
+
+    With --set or --play it is an answer that is judged. Without, the lesson itself: what it says of each run,
+    that its exercise is not done to begin with, and that its solution solves it.
+    """
+    if (number is None) != everything:
+        raise click.UsageError("Name a lesson, or --all.")
+    if everything and (rules or work):
+        raise click.UsageError("--set and --play are an answer to the exercise of one lesson.")
+    found = teaching.lessons() if number is None else [teaching.lesson(number)]
+    jobs = [(each, stage) for each in found for stage in _stages(each, where, strict=not everything)]
+    checked = []
+    with progress_bar("checking", len(jobs)) as bar:
+        for each, stage in jobs:
+            bar.describe(f"lesson {each.number} on {stage}")
+            is_answer = bool(rules or work)
+            checked.append(check_work(each, stage, rules, work) if is_answer else check_lesson(each, stage))
+            bar.advance()
+    good = all(each.ok for each in checked)
+    if as_json:
+        click.echo(json.dumps({"ok": good, "checked": [each.as_dict() for each in checked]}, indent=2))
+    else:
+        _print_checked(checked)
+    if not good:
+        ctx.exit(1)
+
+
+@lesson.command()
+@_number
+@_on
+@_set
+@_json
+def compare(number: int, where: str, rules: dict[str, Any], as_json: bool) -> None:
+    """Play a lesson as it is and with other rules, and show where the two part."""
+    if not rules:
+        raise click.UsageError("Say with --set which rule is to be another one.")
+    found = teaching.lesson(number)
+    results = []
+    for stage in _stages(found, where):
+        results.append(comparison.compare(_played(found, stage, {}, 1), _played(found, stage, rules, 1)))
+    if as_json:
+        click.echo(json.dumps({"lesson": number, "compared": [each.as_dict() for each in results]}, indent=2))
+        return
+    given = ", ".join(f"{name}={value}" for name, value in rules.items())
+    for each in results:
+        Console().print(comparison.ComparisonView(each, given))
+    for name in rules:
+        rule = TcpConfig.__dataclass_fields__[name].metadata["rule"]
+        source = f" (RFC {rule.rfc})" if rule.rfc else ""
+        Console().print(Text(f"  {name}: {rule.what}{source}"))
+
+
+@lesson.command()
+@_number
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="The file; standard output if not given."
+)
+def exercise(number: int, output: Path | None) -> None:
+    """Write the beginning of an answer to a lesson's exercise."""
+    found = teaching.lesson(number)
+    text = answer_to(found)
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    if output.exists():
+        raise CannotWriteLessonError(f"{output} exists")
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CannotWriteLessonError(f"cannot write {output}: {error.strerror}") from error
+    click.echo(f"wrote {output}. {found.exercise.text}")
+    click.echo(f"xsocket lesson check {number} --play {output}")
+
+
+@lesson.command()
+@click.argument("name")
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("docs/lessons"),
+    show_default=True,
+    help="The directory of lessons.",
+)
+def new(name: str, into: Path) -> None:
+    """Begin a lesson called NAME, such as the-third-segment: a folder with a text and a scenario that run."""
+    path = new_lesson(name, into)
+    click.echo(f"wrote {path / teaching.TEXT} and {path / teaching.SCENARIO}")
+
+
+def _stages(found: Lesson, where: str, *, strict: bool = True) -> list[str]:
+    """Return where to play a lesson.
+
+    Raises:
+        NotOnThisStageError: It can be played nowhere there.
+    """
+    stages = [stage for stage in STAGES[where] if stage in found.stages]
+    if not stages and strict:
+        raise NotOnThisStageError(f"lesson {found.number} cannot be played on {where}")
+    return stages
+
+
+def _played(found: Lesson, stage: str, rules: Mapping[str, Any], seed: int) -> Run:
+    title = f"{found.number}. {found.title}"
+    return teaching.play(found.play, stage, {**found.rules, **rules}, title=title, seed=seed)
+
+
+def _run_as_dict(found: Lesson, run: Run) -> dict[str, Any]:
+    return {
+        "on": run.stage,
+        "digest": teaching.digest(run.story),
+        "story": run.story.as_dict(),
+        "questions": [
+            {"question": each.text, "answer": each.answered(run), "why": each.why} for each in found.questions
+        ],
+    }
+
+
+def _print_checked(checked: Sequence[Checked]) -> None:
+    console = Console()
+    for each in checked:
+        style, word = ("green", "ok") if each.ok else ("bold red", "FAIL")
+        console.print(Text.assemble((word, style), f" lesson {each.number} on {each.stage}  {each.digest}"))
+        for failure in each.failures:
+            console.print(Text(f"   {failure}"))

@@ -1,0 +1,144 @@
+"""Beginnings: of a lesson, a folder with a text and a scenario that run, and of an answer to an exercise."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from textwrap import fill
+from types import ModuleType
+from typing import Final
+
+from xsocket_tools.teaching.errors import CannotWriteLessonError
+from xsocket_tools.teaching.lesson import SCENARIO, TEXT, Lesson
+
+_NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+_SCENARIO: Final = '''\
+"""Lesson {number}: say in one line what happens."""
+
+from xsocket_tools.teaching.lesson import Exercise, Expectation, Question, Run
+from xsocket_tools.teaching.stage import Stage
+
+
+def play(stage: Stage) -> None:
+    """Say what happens; `xsocket_tools.teaching.stage.Stage` has what can."""
+    client = stage.client.open()
+    client.wait_established()
+    server = stage.server.accept()
+    client.close()
+    stage.settle()
+    server.close()
+    stage.settle()
+
+
+EXPECTATIONS = (
+    Expectation("the client sends one SYN", lambda run: run.flags(0).count("SYN") == 1),
+)
+
+QUESTIONS = (
+    Question(
+        "How many segments are sent in all?",
+        lambda run: str(len(run.sent())),
+        "Say what the answer shows.",
+    ),
+)
+
+
+def _judge(run: Run) -> str | None:
+    """Return what is still wrong; None if the exercise is done."""
+    return None if run.flags(0).count("SYN") == 2 else "The client has not sent two SYNs."
+
+
+def _solution(stage: Stage) -> None:
+    stage.lose("S")
+    play(stage)
+
+
+EXERCISE = Exercise("Let the client send two SYNs.", play, _judge, _solution)
+'''
+
+_TEXT: Final = """\
+# {number}. {title}
+
+**Objective.** Say in one sentence what somebody can do, or explain, who has been through this lesson.
+
+## Before you run it
+
+What one has to know.
+
+## Run it
+
+```console
+$ xsocket lesson run {number}
+```
+
+## What to look for
+
+- Where to look, and what is to be seen there.
+
+## Exercise
+
+Let the client send two SYNs.
+
+## Further reading
+
+- The RFC's section, and `xsocket rules` with it.
+"""
+
+
+def new_lesson(name: str, directory: Path) -> Path:
+    """Write a lesson with the next free number, and return its folder.
+
+    Args:
+        name: Of the folder, behind the number: words in small letters with hyphens between them.
+        directory: Where lessons are.
+
+    Raises:
+        CannotWriteLessonError: The name is none, or the folder cannot be made.
+    """
+    if not _NAME.fullmatch(name):
+        raise CannotWriteLessonError(
+            f"{name} is no name of a lesson", remedy="Name it like this: the-third-segment."
+        )
+    numbers = [int(path.name[:2]) for path in directory.glob("[0-9][0-9]-*")]
+    number = max(numbers, default=0) + 1
+    path = directory / f"{number:02}-{name}"
+    title = name.replace("-", " ").capitalize()
+    try:
+        path.mkdir(parents=True)
+        (path / TEXT).write_text(_TEXT.format(number=number, title=title), encoding="utf-8")
+        (path / SCENARIO).write_text(_SCENARIO.format(number=number), encoding="utf-8")
+    except OSError as error:
+        raise CannotWriteLessonError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+def answer_to(lesson: Lesson) -> str:
+    """Return a Python file to answer the exercise of *lesson* with: what happens in it to begin with."""
+    play = lesson.exercise.play
+    module = inspect.getmodule(play)
+    assert module is not None
+    source = inspect.getsource(play).replace(f"def {play.__name__}(", "def play(", 1)
+    asked = fill(lesson.exercise.text, 100)
+    parts = [
+        f'"""An answer to the exercise of lesson {lesson.number}.\n\n{asked}\n"""\n',
+        "from xsocket_tools.teaching.stage import Stage\n",
+        *_constants(module, source),
+        *(f"\n{text}" for text in (source, *_helpers(module, source))),
+    ]
+    return "\n".join(parts)
+
+
+def _constants(module: ModuleType, source: str) -> list[str]:
+    """Return the constants of *module* that *source* mentions."""
+    named = [(name, value) for name, value in vars(module).items() if name.isupper() and name in source]
+    return [f"{name} = {value!r}\n" for name, value in named if isinstance(value, int | float | str | bytes)]
+
+
+def _helpers(module: ModuleType, source: str) -> list[str]:
+    """Return the functions of *module* that *source* calls."""
+    body = source.partition(":\n")[2]
+    own = (each for each in vars(module).values() if inspect.isfunction(each))
+    called = (each for each in own if each.__module__ == module.__name__ and f" {each.__name__}(" in body)
+    return [inspect.getsource(each) for each in called]
