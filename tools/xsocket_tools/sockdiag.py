@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xsocket.state import State
+from xsocket_tools.scenarios import tcpinfo
 
 if TYPE_CHECKING:
     from xsocket import FourTuple
@@ -25,6 +26,11 @@ _HEADER: Final = struct.Struct("=IHHII")
 _REQUEST: Final = struct.Struct("=BBBBI")
 _SOCKET_ID_OCTETS: Final = 48
 _ENTRY: Final = struct.Struct(f"=BBBB{_SOCKET_ID_OCTETS}sII")
+_MESSAGE_OCTETS: Final = 72
+"""All of struct inet_diag_msg; attributes follow."""
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_INFO: Final = 2
+"""INET_DIAG_INFO: the attribute that holds struct tcp_info; asked for by bit number one less."""
 _ANY_SOCKET: Final = bytes(_SOCKET_ID_OCTETS)
 _NO_COOKIE: Final = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
 _EVERY_STATE: Final = 0xFFFFFFFF
@@ -55,6 +61,22 @@ class _Entry(NamedTuple):
     socket_id: bytes
     expires_ms: int
     receive_queue: int
+    attributes: bytes
+
+
+class Told(NamedTuple):
+    """What the kernel says of a connection.
+
+    Attributes:
+        state: Where it stands; LISTEN where there is no connection, and a listener would get its SYN.
+        retransmissions: How often what is due now was sent again.
+        tcp_info: The fields of struct tcp_info by name; empty for what has no socket (half-open, TIME-WAIT)
+            and for a listener.
+    """
+
+    state: State
+    retransmissions: int = 0
+    tcp_info: Mapping[str, int] = {}
 
 
 class SockDiag:
@@ -74,6 +96,16 @@ class SockDiag:
         """
         found = next(iter(self._ask(_SOCK_DIAG_BY_FAMILY, 0, _request_for(four_tuple))), None)
         return None if found is None else _STATES.get(found.state)
+
+    def told(self, four_tuple: FourTuple) -> Told | None:
+        """Return what there is to know of a connection, local end first; None where there is nothing."""
+        found = next(iter(self._ask(_SOCK_DIAG_BY_FAMILY, 0, _request_for(four_tuple, info=True))), None)
+        if found is None:
+            return None
+        if found.state == _LISTEN:
+            return Told(State.LISTEN)
+        state = _STATES.get(found.state)
+        return None if state is None else Told(state, found.retransmits, _tcp_info(found.attributes))
 
     def abort(self, four_tuples: Iterable[FourTuple], cookie: int | None = None) -> None:
         """Abort connections, local end first, in whatever state, as far as the kernel can; see `destroy`.
@@ -116,13 +148,24 @@ class SockDiag:
                 length, message, *_ = _HEADER.unpack_from(answer, at)
                 if message in (_NLMSG_DONE, _NLMSG_ERROR):
                     return
-                yield _Entry._make(_ENTRY.unpack_from(answer, at + _HEADER.size))
+                attributes = answer[at + _HEADER.size + _MESSAGE_OCTETS : at + length]
+                yield _Entry._make((*_ENTRY.unpack_from(answer, at + _HEADER.size), attributes))
                 at += length + 3 & ~3
             if not flags & _NLM_F_DUMP:
                 return
 
 
-def _request_for(four_tuple: FourTuple, cookie: int | None = None) -> bytes:
+def _tcp_info(attributes: bytes) -> dict[str, int]:
+    at = 0
+    while at + _ATTRIBUTE.size <= len(attributes):
+        length, kind = _ATTRIBUTE.unpack_from(attributes, at)
+        if kind == _INFO:
+            return tcpinfo.parsed(attributes[at + _ATTRIBUTE.size : at + length])
+        at += max(length, _ATTRIBUTE.size) + 3 & ~3
+    return {}
+
+
+def _request_for(four_tuple: FourTuple, cookie: int | None = None, *, info: bool = False) -> bytes:
     family = socket.AF_INET if four_tuple.family == 4 else socket.AF_INET6
     local, remote = (
         socket.inet_pton(family, address).ljust(16, b"\0")
@@ -130,9 +173,9 @@ def _request_for(four_tuple: FourTuple, cookie: int | None = None) -> bytes:
     )
     ports = struct.pack("!HH", four_tuple.local_port, four_tuple.remote_port)
     ending = _NO_COOKIE if cookie is None else struct.pack("=III", 0, cookie & 0xFFFFFFFF, cookie >> 32)
-    return _request(family, ports + local + remote + ending)
+    return _request(family, ports + local + remote + ending, extensions=1 << _INFO - 1 if info else 0)
 
 
-def _request(family: int, socket_id: bytes, states: int = _EVERY_STATE) -> bytes:
+def _request(family: int, socket_id: bytes, states: int = _EVERY_STATE, extensions: int = 0) -> bytes:
     """Return struct inet_diag_req_v2 (linux/inet_diag.h)."""
-    return _REQUEST.pack(family, socket.IPPROTO_TCP, 0, 0, states) + socket_id
+    return _REQUEST.pack(family, socket.IPPROTO_TCP, extensions, 0, states) + socket_id

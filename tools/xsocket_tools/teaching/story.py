@@ -16,6 +16,8 @@ class Source(Enum):
 
     RECORDED = "recorded"
     """The end itself kept a trace."""
+    ASKED = "asked"
+    """Asked of the kernel after each segment, by sock_diag."""
     INFERRED = "inferred"
     """From the segments, by the transition table: a guess, and marked as one."""
 

@@ -1,4 +1,7 @@
-"""Makes a `Story` of what was recorded: by both ends of a simulation, by one engine, or on the wire alone."""
+"""Makes a `Story` of what was recorded: by both ends of a simulation, by one engine, or on the wire alone.
+
+Or of what two kernels said when they were asked.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Final, NamedTuple
 
 from xsocket.fourtuple import FourTuple
 from xsocket.segment import NOT_ECT, Segment
-from xsocket.state import State
+from xsocket.state import SYNCHRONIZED, State
 from xsocket.trace import Event, EventKind
 from xsocket_tools.inference import Inference
 from xsocket_tools.ladder import CODEPOINTS, Numbering, flag_names, options_in_words
@@ -94,12 +97,49 @@ def of_packets(packets: Iterable[tuple[float, FourTuple, Segment]], *, title: st
     return _Teller(title, ends, moments).story()
 
 
+class Record(NamedTuple):
+    """What happened at one of two kernels, and what it said when it was asked afterwards.
+
+    Attributes:
+        end: 0 for the left one, 1 for the right one.
+        event: SENT or RECEIVED: a segment. MOVED: a call, if it has a trigger, or else a timer. POOL: a
+            connection was ``accepted``. Always with its 4-tuple, the end's own part first, and but for POOL
+            with the states before and after it.
+        variables: What its TCB holds.
+        lost: Whether the segment will not arrive.
+        forged: Whether nobody sent it.
+    """
+
+    end: int
+    event: Event
+    variables: tuple[Variable, ...] = ()
+    lost: bool = False
+    forged: bool = False
+
+
+def of_kernels(records: Iterable[Record], *, title: str) -> Story:
+    """Return the story of two kernels that were asked all the time.
+
+    Args:
+        records: What happened, in order.
+        title: Of the story.
+    """
+    moments = []
+    for order, record in enumerate(records):
+        event = record.event
+        moves = [event] if event.trigger is not None else []
+        moments.append(_Moment(record.end, Recorded(event, event.before, event.after, moves), order, record))
+    ends = (End("client", "Linux", Source.ASKED), End("server", "Linux", Source.ASKED))
+    return _Teller(title, ends, moments).story()
+
+
 class _Moment(NamedTuple):
-    """Something that was recorded at one end."""
+    """Something that was recorded at one end; with its record, if that is a kernel."""
 
     end: int
     step: Recorded
     order: int
+    record: Record | None = None
 
 
 class _Seen:
@@ -137,6 +177,22 @@ class _Held:
         return Tables(half_open, pool, self.claimed)
 
 
+class _Queues(_Held):
+    """What a kernel's listener holds: its two queues."""
+
+    def follow(self, step: Recorded, name: FourTuple) -> None:
+        if step.event.pool_event is not None:
+            self.pool.pop(name, None)
+            self.claimed += 1
+        elif step.after is State.SYN_RECEIVED:
+            if step.before is State.LISTEN:
+                self.half_open[name] = None
+        elif name in self.half_open or step.before is State.LISTEN:  # the latter with a SYN cookie
+            self.half_open.pop(name, None)
+            if step.after in SYNCHRONIZED:
+                self.pool[name] = None
+
+
 class _Teller:
     """Goes through what was recorded, in order, and keeps in mind how both ends of each connection stand."""
 
@@ -147,11 +203,12 @@ class _Teller:
         first = next((each for each in moments if each.step.is_arrow), moments[0] if moments else None)
         self._began_ns = 0 if first is None else first.step.event.at_ns
         self._clock_s = self._began_ns / 1e9 if virtual else None
-        self._arrivals, self._unasked = _matched(moments) if virtual else ({}, set[int]())
+        guessed = any(each.source is Source.INFERRED for each in ends)
+        self._arrivals, self._unasked = ({}, set[int]()) if guessed else _matched(moments)
         self._connections: dict[FourTuple, int] = {}
         self._numberings: defaultdict[FourTuple, Numbering] = defaultdict(lambda: Numbering(absolute=False))
         self._seen: defaultdict[tuple[int, FourTuple], _Seen] = defaultdict(_Seen)
-        self._held = (_Held(), _Held())
+        self._held = tuple(_Queues() if end.source is Source.ASKED else _Held() for end in ends)
         self._numbers = count(1)
         self._steps: list[Step] = []
 
@@ -185,7 +242,7 @@ class _Teller:
     # Segments
 
     def _tell_segment(self, moment: _Moment, kind: Kind, arrival: _Moment | None = None) -> None:
-        """Tell of a segment between two ends that both kept a trace."""
+        """Tell of a segment between two ends of which both are known."""
         event = moment.step.event
         sender = moment.end if event.kind is EventKind.SENT else 1 - moment.end
         key = self._key(moment)
@@ -281,6 +338,9 @@ class _Teller:
             notes = (_why_dropped(event),)
         elif event.pool_event is not None:
             kind, title = Kind.POOL, f"{who}: {_POOL.get(event.pool_event, event.pool_event)}"
+        elif not step.moves:
+            assert step.before is not None
+            kind, title = Kind.TIMER, f"{who}: a timer ends {step.before.value}"
         else:
             by = ", ".join(move.trigger.value for move in step.moves if move.trigger is not None)
             kind, title = Kind.CALL, f"{who}: {by}"
@@ -316,13 +376,15 @@ class _Teller:
                 continue
             info = step.event.info
             variables: tuple[Variable, ...] = ()
-            if info is not None and info.state is not State.CLOSED:
+            if moment.record is not None:
+                variables = with_changes(list(moment.record.variables), seen.view.variables)
+            elif info is not None and info.state is not State.CLOSED:
                 variables = with_changes(recorded(info, self._clock_s), seen.view.variables)
             before = step.before if step.before is not None else seen.view.state
             after = step.after if step.after is not None else seen.view.state
             seen.view = View(after, before, variables)
         for end in (LEFT, RIGHT):
-            if end not in touched and self._ends[end].source is Source.RECORDED:
+            if end not in touched and self._ends[end].source is not Source.INFERRED:
                 self._seen[end, key].view = _at_rest(self._seen[end, key].view)
         return self._seen[LEFT, key].view, self._seen[RIGHT, key].view
 
@@ -341,7 +403,7 @@ class _Teller:
         because: tuple[Because, ...] = (),
         notes: tuple[str, ...] = (),
     ) -> None:
-        kept = [each.source is Source.RECORDED for each in self._ends]
+        kept = [each.source is not Source.INFERRED for each in self._ends]
         left, right = (held.tables() if there else None for held, there in zip(self._held, kept, strict=True))
         at_s = (at_ns - self._began_ns) / 1e9
         self._steps.append(
@@ -366,6 +428,7 @@ class _Teller:
 _POOL: Final = {
     "put": "the connection goes to the pool",
     "claimed": "the connection is claimed from the pool",
+    "accepted": "the connection is accepted",
     "given_back": "the connection comes back to the pool",
     "died": "the connection died in the pool",
     "evicted": "the pool is full, its oldest connection makes room",
@@ -387,10 +450,12 @@ def _matched(moments: Sequence[_Moment]) -> tuple[dict[int, _Moment], set[int]]:
     for moment in moments:
         if not moment.step.is_arrow:
             continue
+        record = moment.record
         if moment.step.event.kind is EventKind.SENT:
-            under_way.append(moment)
+            if record is None or not record.lost:
+                under_way.append(moment)
             continue
-        sent = _sent_as(moment, under_way)
+        sent = None if record is not None and record.forged else _sent_as(moment, under_way)
         if sent is None:
             unasked.add(id(moment.step))
         else:

@@ -1,8 +1,8 @@
-"""The variables of a TCB in the RFCs' spelling, as recorded in a trace or as an onlooker would know them."""
+"""The variables of a TCB in the RFCs' spelling: as recorded in a trace, told by a kernel, or only seen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Final
 
@@ -11,6 +11,7 @@ from xsocket.segment import Segment
 from xsocket.seqnum import add, distance, precedes
 from xsocket.state import SYNCHRONIZED, State
 from xsocket.tcp import options as tcp_options
+from xsocket_tools.sockdiag import Told
 from xsocket_tools.teaching.story import Variable
 
 MAX_SHIFT: Final = 14
@@ -86,6 +87,56 @@ def _of_queues(info: Info) -> Iterator[Variable]:
             yield _octets(name, octets)
 
 
+_KERNELS_NO_THRESHOLD: Final = 0x7FFF_FFFF
+"""The same in Linux, segments (TCP_INFINITE_SSTHRESH)."""
+_WINDOW_SCALE: Final = 4
+"""TCPI_OPT_WSCALE of linux/tcp.h."""
+
+
+def asked(told: Told, onlooker: Onlooker) -> list[Variable]:
+    """Return what a kernel tells of a connection, and of its sequence numbers what the segments told.
+
+    Args:
+        told: The kernel's answer.
+        onlooker: Has followed this end so far.
+    """
+    seen, info = onlooker.variables(), told.tcp_info
+    if told.state in (State.CLOSED, State.LISTEN):
+        return []
+    if not info:
+        return [*seen, *_retransmissions(told)]
+    windows = {"SND.WND": info.get("tcpi_snd_wnd"), "RCV.WND": info.get("tcpi_rcv_wnd")}
+    found = []
+    for variable in seen:
+        octets = windows.get(variable.name)
+        found.append(variable if octets is None else _octets(variable.name, octets))
+    return [*found, *_of_kernels_sender(told.state, info), *_of_kernels_time(info), *_retransmissions(told)]
+
+
+def _of_kernels_sender(state: State, info: Mapping[str, int]) -> Iterator[Variable]:
+    mss = info["tcpi_snd_mss"]
+    if state is not State.SYN_SENT:
+        yield _octets("SendMSS", mss)
+        if info["tcpi_options"] & _WINDOW_SCALE:
+            yield Variable("Snd.Wind.Shift", str(info["tcpi_snd_wscale"]))
+            yield Variable("Rcv.Wind.Shift", str(info["tcpi_rcv_wscale"]))
+    yield _octets("cwnd", info["tcpi_snd_cwnd"] * mss)
+    threshold = info["tcpi_snd_ssthresh"]
+    never = threshold >= _KERNELS_NO_THRESHOLD
+    yield Variable("ssthresh", "none yet") if never else _octets("ssthresh", threshold * mss)
+
+
+def _of_kernels_time(info: Mapping[str, int]) -> Iterator[Variable]:
+    measured = ("SRTT", "tcpi_rtt"), ("RTTVAR", "tcpi_rttvar")
+    for name, field in (*(measured if info["tcpi_rtt"] else ()), ("RTO", "tcpi_rto")):
+        yield Variable(name, f"{info[field] / 1e6:.6g} s")
+
+
+def _retransmissions(told: Told) -> Iterator[Variable]:
+    if told.retransmissions:
+        yield Variable("retransmissions", str(told.retransmissions))
+
+
 def _number(name: str, number: int, start: int) -> Variable:
     return Variable(name, str(distance(start, number)), str(number))
 
@@ -146,6 +197,16 @@ class Onlooker:
         """Return a window in octets: scaled if both SYNs offered to, and never that of a SYN itself."""
         agreed = self._own_shift is not None and self._peers_shift is not None
         return segment.window << (min(shift or 0, MAX_SHIFT) if agreed and not segment.syn else 0)
+
+    @property
+    def snd_nxt(self) -> int:
+        """SND.NXT; 0 before the end has sent anything."""
+        return self._snd_nxt
+
+    @property
+    def rcv_nxt(self) -> int:
+        """RCV.NXT; 0 before the end has heard anything."""
+        return self._rcv_nxt
 
     def variables(self) -> list[Variable]:
         """Return what is known by now."""

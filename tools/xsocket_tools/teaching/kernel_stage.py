@@ -1,0 +1,261 @@
+"""The stage whose both ends are the Linux kernel, in namespaces of their own, in real time.
+
+Where a host stands after each segment is not inferred: its kernel is asked; see `watched_path`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import fields
+from errno import EINPROGRESS
+from pathlib import Path
+from struct import pack
+from typing import Any, Final, TypeVar
+
+from xsocket import FourTuple, TcpConfig
+from xsocket.segment import Segment
+from xsocket.seqnum import add
+from xsocket.state import Trigger
+from xsocket_netns import Host, Lab
+from xsocket_tools.fuzzing.targets.kernel_rules import Sysctls, kernel_rules, sysctl_text
+from xsocket_tools.path import Lose
+from xsocket_tools.teaching.errors import NotOnThisStageError
+from xsocket_tools.teaching.stage import ADDRESSES, FROM_PORT, PORT, bits
+from xsocket_tools.teaching.story import Story
+from xsocket_tools.teaching.telling import LEFT, RIGHT, of_kernels
+from xsocket_tools.teaching.variables import Onlooker
+from xsocket_tools.teaching.watched_path import Order, WatchedPath
+
+QUIET_S: Final = 0.15
+"""So long nothing happens when nothing is under way: less than the least retransmission timeout."""
+BACKLOG: Final = 128
+_MOST: Final = 65_536
+_WITHOUT_IPV6: Final = ("net/ipv6/conf/all/disable_ipv6", "net/ipv6/conf/default/disable_ipv6")
+_RESET: Final = pack("ii", 1, 0)
+"""SO_LINGER: close with a reset."""
+
+T = TypeVar("T")
+
+
+class KernelStage:
+    """A stage; see `xsocket_tools.teaching.stage.Stage`.
+
+    Args:
+        rules: Fields of `TcpConfig` that Linux has as sysctls, for both ends.
+
+    Raises:
+        NotOnThisStageError: Linux has no sysctl for a rule, or none with that value.
+        BadConfigError: A value is outside its range.
+        LabError: The machine allows no namespaces.
+    """
+
+    name = "kernel"
+
+    def __init__(self, rules: Mapping[str, Any]) -> None:
+        _refuse_what_linux_has_not(rules)
+        with ExitStack() as stack:
+            lab = stack.enter_context(Lab())
+            hosts = lab.host("client"), lab.host("server")
+            for host in hosts:
+                _silence_ipv6(host)
+            path = WatchedPath(lab, hosts)
+            stack.callback(path.close)
+            for end, host in enumerate(hosts):
+                _prepare(host, hosts[1 - end], rules)
+            client, server = (
+                KernelActor(host, path, end, stack.enter_context(ExitStack()))
+                for end, host in enumerate(hosts)
+            )
+            server.serve(min(BACKLOG, kernel_rules(tuple(rules.items())).backlog))
+            path.start()
+            self._stack = stack.pop_all()
+        self.client: Final = client
+        self.server: Final = server
+        self._path = path
+
+    def lose(self, flags: str, *, first: int = 1, count: int = 1) -> None:
+        """See `Stage.lose`."""
+        self._path.lose(Lose(flags, range(first, first + count)))
+
+    def forge(self, victim: str, flags: str, *, seq: int, ack: int = 0) -> None:
+        """See `Stage.forge`."""
+
+        def segment(known: Onlooker) -> Segment:
+            return Segment(add(known.rcv_nxt, seq), add(known.snd_nxt, ack), bits(flags), 65_535 >> 3)
+
+        self._path.forge(RIGHT if victim == "server" else LEFT, segment)
+
+    def wait(self, seconds: float) -> None:
+        """See `Stage.wait`."""
+        self._path.wait(seconds)
+
+    def settle(self) -> None:
+        """See `Stage.settle`."""
+        self._path.settle(QUIET_S)
+
+    def story(self, title: str) -> Story:
+        """See `Stage.story`."""
+        return of_kernels(self._path.records(), title=title)
+
+    def close(self) -> None:
+        """See `Stage.close`."""
+        self._stack.close()
+
+
+class KernelActor:
+    """A host whose TCP is its kernel's.
+
+    Args:
+        host: It.
+        path: Does everything.
+        end: Which end of the path it is.
+        stack: Closes its sockets.
+    """
+
+    def __init__(self, host: Host, path: WatchedPath, end: int, stack: ExitStack) -> None:
+        self.host: Final = host
+        self._path, self._end, self._stack = path, end, stack
+        self._own, self._other = list(ADDRESSES.values())[:: -1 if end == RIGHT else 1]
+        self._listener: socket.socket | None = None
+        self._opened = 0
+
+    def serve(self, backlog: int) -> None:
+        """Listen on `PORT`."""
+        self._listener = self._socket()
+        self._listener.bind((self._own, PORT))
+        self._listener.listen(backlog)
+
+    def open(self, port: int = PORT, *, from_port: int | None = None) -> KernelConnection:
+        """See `Actor.open`."""
+        if from_port is None:
+            from_port = FROM_PORT + self._opened
+            self._opened += 1
+        opener = self._socket()
+        opener.bind((self._own, from_port))
+        four_tuple = FourTuple(self._own, from_port, self._other, port)
+
+        def attempt() -> KernelConnection:
+            error = opener.connect_ex((self._other, port))
+            if error not in (0, EINPROGRESS):
+                raise OSError(error, os.strerror(error))
+            return self._connection(opener, four_tuple)
+
+        return self._path.do(Order(attempt, self._end))
+
+    def accept(self) -> KernelConnection:
+        """See `Actor.accept`."""
+        listener = self._listener
+        if listener is None:
+            raise NotOnThisStageError(f"the host {self.host.name} accepts no connections")
+
+        def attempt() -> KernelConnection:
+            accepted, (address, port) = listener.accept()
+            self._stack.callback(accepted.close)
+            accepted.setblocking(False)
+            four_tuple = FourTuple(self._own, PORT, address, port)
+            self._path.accepted(self._end, four_tuple)
+            return self._connection(accepted, four_tuple)
+
+        return self._path.do(Order(attempt, self._end, descriptor=listener.fileno()))
+
+    def _connection(self, connected: socket.socket, four_tuple: FourTuple) -> KernelConnection:
+        return KernelConnection(self._path, self._end, connected, four_tuple)
+
+    def _socket(self) -> socket.socket:
+        made = self.host.run(socket.socket, socket.AF_INET, socket.SOCK_STREAM)
+        self._stack.callback(made.close)
+        made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return made
+
+
+class KernelConnection:
+    """A connection of a kernel's, by its socket."""
+
+    def __init__(self, path: WatchedPath, end: int, connected: socket.socket, four_tuple: FourTuple) -> None:
+        self._path, self._end = path, end
+        self._socket, self._four_tuple = connected, four_tuple
+
+    def wait_established(self) -> None:
+        """See `Connection.wait_established`."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
+
+        def attempt() -> None:
+            if not poll.poll(0):
+                raise BlockingIOError
+            error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                raise OSError(error, os.strerror(error))
+
+        self._do(attempt)
+
+    def send(self, text: bytes) -> None:
+        """See `Connection.send`."""
+        left = memoryview(text)
+
+        def attempt() -> None:
+            nonlocal left
+            while left:
+                left = left[self._socket.send(left) :]
+
+        self._do(attempt)
+
+    def read(self) -> bytes:
+        """See `Connection.read`."""
+        return self._do(lambda: self._socket.recv(_MOST))
+
+    def close(self) -> None:
+        """See `Connection.close`."""
+        self._do(self._socket.close, Trigger.CLOSE)
+
+    def abort(self) -> None:
+        """See `Connection.abort`."""
+
+        def attempt() -> None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._socket.close()
+
+        self._do(attempt, Trigger.ABORT)
+
+    def _do(self, attempt: Callable[[], T], trigger: Trigger | None = None) -> T:
+        descriptor = self._socket.fileno() if trigger is None else None
+        return self._path.do(
+            Order(attempt, self._end, descriptor=descriptor, four_tuple=self._four_tuple, trigger=trigger)
+        )
+
+
+def _refuse_what_linux_has_not(rules: Mapping[str, Any]) -> None:
+    TcpConfig(**rules)  # says what is wrong with a name or a value
+    known = {each.name: each.metadata["rule"].sysctl for each in fields(TcpConfig)}
+    for name, value in rules.items():
+        if known[name] is None:
+            raise NotOnThisStageError(f"Linux has no sysctl for the rule {name}")
+        if sysctl_text(known[name], value) is None:
+            raise NotOnThisStageError(f"Linux cannot be told {name} = {value!r} by {known[name].path}")
+
+
+def _silence_ipv6(host: Host) -> None:
+    for name in _WITHOUT_IPV6:
+        if host.run(Path("/proc/sys", name).exists):
+            host.sysctl(name, 1)
+
+
+def _prepare(host: Host, other: Host, rules: Mapping[str, Any]) -> None:
+    """Let *host* play by *rules*, acknowledge at once, and ask nobody for the other's station address."""
+    sysctls = Sysctls(host)
+    try:
+        for name, value in rules.items():
+            if sysctls.lack(name, value):
+                raise NotOnThisStageError(f"this kernel does not take {name} = {value!r}")
+        sysctls.set(kernel_rules(tuple(rules.items())).sysctls)
+    finally:
+        sysctls.close()
+    end = other.interface("eth0")
+    (address,) = (each.partition("/")[0] for each in end.addresses)
+    host.route(f"{address}/32", interface="eth0", quickack=True)
+    host.neighbour("eth0", address, end.mac)

@@ -1,0 +1,468 @@
+"""The path between the two kernels of a stage: one thread does everything, and asks after each thing it did.
+
+It calls what the play calls, hands frames over one at a time, and waits until the host is through with each:
+behind each goes a marker, a frame of a type of our own, which the host's kernel gets to when it has answered
+what came before. So the order of what happens, and what the kernels say when asked, hangs on no race.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from itertools import count
+from math import ceil, inf
+from typing import Any, Final, Generic, TypeVar
+
+from xsocket.bell import Bell
+from xsocket.fourtuple import FourTuple
+from xsocket.segment import Segment
+from xsocket.state import State, Trigger
+from xsocket.trace import Event, EventKind
+from xsocket.wire.codec import TcpPacket
+from xsocket.wire.ethernet import Ethernet
+from xsocket.wire.ip import Ipv4
+from xsocket.wire.link import Frame
+from xsocket.wire.packet_link import PacketLink
+from xsocket_netns import Host, Lab
+from xsocket_tools.capture import finished
+from xsocket_tools.path import Impair, Lose, Parcel, Towards
+from xsocket_tools.path.errors import PathBrokenError
+from xsocket_tools.sockdiag import SockDiag, Told
+from xsocket_tools.teaching.stage import ADDRESSES, DELAY_S, PREFIX
+from xsocket_tools.teaching.telling import LEFT, RIGHT, Record
+from xsocket_tools.teaching.variables import Onlooker, asked
+
+GRACE_S: Final = 0.2
+"""So long nothing arrives after a call has returned, unless the play waits for something: what it does next
+comes before what is under way, however slow the machine is."""
+_MARKER: Final = 0x88B5
+"""IEEE 802 gives this EtherType to experiments; no host answers it."""
+_PATIENCE_S: Final = 5.0
+_LONGEST_WAIT_S: Final = 3600.0
+_INTERFACE: Final = "eth0"
+
+T = TypeVar("T")
+
+
+class Order(Generic[T]):
+    """Something that the path's thread is to do, as soon as it can be done.
+
+    Args:
+        attempt: Does it, or raises BlockingIOError; it is tried again then whenever something has happened.
+        end: Whose kernel it may have send something.
+        patience_s: How long to try.
+        descriptor: Of the socket it is about: when there is something to be read or room to write, it is
+            tried again, too.
+        look_at: Says at which instant it is to be tried again in any case.
+        four_tuple: The connection that it may move.
+        trigger: As what it moves it.
+    """
+
+    def __init__(
+        self,
+        attempt: Callable[[], T],
+        end: int | None = None,
+        *,
+        patience_s: float = _PATIENCE_S,
+        descriptor: int | None = None,
+        look_at: Callable[[], float] = lambda: inf,
+        four_tuple: FourTuple | None = None,
+        trigger: Trigger | None = None,
+    ) -> None:
+        self.attempt, self.end, self.look_at = attempt, end, look_at
+        self.deadline = time.monotonic() + patience_s
+        self.descriptor, self.four_tuple, self.trigger = descriptor, four_tuple, trigger
+        self.is_done = threading.Event()
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    def finish(self, result: T | None = None, error: BaseException | None = None) -> None:
+        """Give whoever waits for it what came of it."""
+        self._result, self._error = result, error
+        self.is_done.set()
+
+    def outcome(self) -> T:
+        """Wait for it; return or raise what it returned or raised."""
+        self.is_done.wait()
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]  # None only where T has it
+
+
+class _Side:
+    """One of the two hosts, seen from the path.
+
+    Args:
+        stack: Closes what is opened here.
+        middle: Where the path is.
+        port: The interface of the middle that leads to the host.
+        host: The host; its interface is ``eth0``.
+    """
+
+    def __init__(self, stack: ExitStack, middle: Host, port: str, host: Host) -> None:
+        self.mac = bytes.fromhex(host.interface(_INTERFACE).mac.replace(":", ""))
+        self._link = middle.run(PacketLink, port, None)
+        stack.callback(self._link.close)
+        self._diag = SockDiag(host.namespace)
+        stack.callback(self._diag.close)
+        self._echo = host.run(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_MARKER))
+        stack.callback(self._echo.close)
+        self._echo.bind((_INTERFACE, _MARKER))
+        self._echo.settimeout(_PATIENCE_S)
+        self._numbers = count()
+        self._poll = select.poll()
+        self._poll.register(self._link.fileno(), select.POLLIN)
+        stack.callback(self._diag.destroy)  # or what is still to be acknowledged keeps the namespace
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable while frames are waiting."""
+        return self._link.fileno()
+
+    def ask(self, four_tuple: FourTuple) -> Told | None:
+        """Ask the host's kernel."""
+        return self._diag.told(four_tuple)
+
+    def take(self) -> list[Frame]:
+        """Return the frames that are waiting."""
+        return self._link.receive()
+
+    def hand_over(self, frame: bytes) -> None:
+        """Give the host a frame, and return when its kernel is through with it."""
+        marker = self._marker()
+        self._link.send([frame, marker])
+        try:
+            while self._echo.recv(2048) != marker:
+                pass
+        except TimeoutError:
+            raise PathBrokenError("a host's kernel takes no frames any more") from None
+
+    def all_sent(self) -> list[Frame]:
+        """Return all frames that the host has sent by now."""
+        marker, frames = self._marker(), list[Frame]()
+        self._echo.send(marker)
+        while True:
+            for frame in (found := self._link.receive()):
+                if frame.data == marker:
+                    return frames + [each for each in found[found.index(frame) :] if each is not frame]
+                frames.append(frame)
+            if not self._poll.poll(_PATIENCE_S * 1000):
+                raise PathBrokenError("a host's kernel sends no frames any more")
+
+    def _marker(self) -> bytes:
+        ethernet = self.mac + self.mac + _MARKER.to_bytes(2)
+        return ethernet + next(self._numbers).to_bytes(46)
+
+
+class WatchedPath:
+    """Joins two hosts of *lab* and keeps a record of what passes, and of what their kernels say of it.
+
+    Any thread may give it orders. It is at work from `start` until `close`.
+
+    Args:
+        lab: Of both hosts.
+        hosts: The left one and the right one, without interfaces so far.
+    """
+
+    def __init__(self, lab: Lab, hosts: tuple[Host, Host]) -> None:
+        self._stack = ExitStack()
+        addresses = [f"{address}/{PREFIX}" for address in ADDRESSES.values()]
+        detour = lab.detour("path", *hosts, addresses=(addresses[:1], addresses[1:]))
+        self._sides: list[_Side] = []
+        self._impair = Impair(delay_s=DELAY_S)
+        self._losses: list[Lose] = []
+        self._due: deque[Parcel] = deque()
+        self._orders: list[Order[Any]] = []
+        self._given: queue.SimpleQueue[Order[Any] | None] = queue.SimpleQueue()
+        self._bell = Bell()
+        self._held_until = time.monotonic() + GRACE_S
+        self._last_at = time.monotonic()
+        self._records: list[Record] = []
+        self._states: dict[tuple[int, FourTuple], State] = {}
+        self._onlookers: dict[tuple[int, FourTuple], Onlooker] = {}
+        self._newest: FourTuple | None = None
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        with ExitStack() as stack:
+            for host, port in zip(hosts, (detour.left_port, detour.right_port), strict=True):
+                self._sides.append(_Side(stack, detour.middle, port.name, host))
+            self._stack = stack.pop_all()
+
+    def start(self) -> None:
+        """Begin to carry frames."""
+        self._thread = threading.Thread(target=self._work, name="xsocket-watched-path", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it, and every connection of both hosts."""
+        if self._thread is not None:
+            self._given.put(None)
+            self._bell.ring()
+            self._thread.join()
+            self._thread = None
+        self._stack.close()
+
+    # What any thread may call
+
+    def do(self, order: Order[T]) -> T:
+        """Have *order* done; return or raise what it returns or raises.
+
+        Raises:
+            TimeoutError: It could not be done in time.
+            PathBrokenError: Frames are no longer carried.
+        """
+        if self._thread is None:
+            raise PathBrokenError("this path is closed")
+        self._given.put(order)
+        self._bell.ring()
+        return order.outcome()
+
+    def lose(self, element: Lose) -> None:
+        """Lose what *element* chooses, from now on."""
+        self.do(Order(lambda: self._losses.append(element)))
+
+    def forge(self, end: int, segment: Callable[[Onlooker], Segment]) -> None:
+        """Hand a segment to the host at *end*, as if the other one had sent it in the newest connection.
+
+        Args:
+            end: Of the victim.
+            segment: Makes it, given what is known of the victim.
+
+        Raises:
+            LookupError: There was no connection so far.
+        """
+        self.do(Order(lambda: self._forge(end, segment), end))
+
+    def settle(self, quiet_s: float) -> None:
+        """Wait until nothing is under way, and nothing was for *quiet_s* seconds."""
+
+        def attempt() -> None:
+            if self._due or self._impair.deadline < inf or time.monotonic() < self._last_at + quiet_s:
+                raise BlockingIOError
+
+        self.do(Order(attempt, patience_s=inf, look_at=lambda: self._last_at + quiet_s))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        until = time.monotonic() + seconds
+
+        def attempt() -> None:
+            if time.monotonic() < until:
+                raise BlockingIOError
+
+        self.do(Order(attempt, patience_s=inf, look_at=lambda: until))
+
+    def accepted(self, end: int, four_tuple: FourTuple) -> None:
+        """Note that a connection was accepted; for the attempts of orders."""
+        event = Event(EventKind.POOL, time.time_ns(), four_tuple=four_tuple, pool_event="accepted")
+        self._records.append(Record(end, event))
+
+    def records(self) -> list[Record]:
+        """Return what happened so far."""
+        return self.do(Order(lambda: list(self._records)))
+
+    # The thread
+
+    def _work(self) -> None:
+        try:
+            _stay_on_one_processor()
+            while self._turn():
+                pass
+        except BaseException as error:
+            self._error = error
+            while True:  # whoever still comes is told
+                self._fail(error)
+                order = self._given.get()
+                if order is None:
+                    return
+                self._orders.append(order)
+
+    def _fail(self, error: BaseException) -> None:
+        for order in self._orders:
+            broken = PathBrokenError(f"frames are no longer carried: {error}")
+            broken.__cause__ = error
+            order.finish(error=broken)
+        self._orders.clear()
+
+    def _turn(self) -> bool:
+        """Wait for something to do, and do it; return whether there may be more."""
+        self._sleep()
+        self._bell.hush()
+        frames = [(frame, end) for end, side in enumerate(self._sides) for frame in side.take()]
+        for frame, end in sorted(frames, key=lambda each: each[0].at_ns):
+            self._take(end, [frame])
+        with suppress(queue.Empty):
+            while True:
+                order = self._given.get_nowait()
+                if order is None:
+                    return False
+                self._held_until = time.monotonic() + GRACE_S
+                self._orders.append(order)
+                self._try(order)
+        self._try_all()
+        self._due += self._impair.wake(time.monotonic())
+        while self._due and not self._is_held():
+            parcel = self._due.popleft()
+            end = LEFT if parcel.towards is Towards.LEFT else RIGHT
+            self._deliver(end, parcel)
+            self._try_all()
+        return True
+
+    def _sleep(self) -> None:
+        poll = select.poll()
+        for number in (self._bell.fileno(), *(side.fileno() for side in self._sides)):
+            poll.register(number, select.POLLIN)
+        for order in self._orders:
+            if order.descriptor is not None:
+                poll.register(order.descriptor, select.POLLIN | select.POLLOUT)
+        now = time.monotonic()
+        instants = [min(order.deadline, order.look_at()) for order in self._orders]
+        arrival = now if self._due else self._impair.deadline
+        instants.append(max(arrival, self._held_until) if self._is_held() else arrival)
+        poll.poll(ceil(1000 * max(0.0, min(min(instants) - now, _LONGEST_WAIT_S))))
+
+    def _is_held(self) -> bool:
+        """Whether the play is about to say what happens next."""
+        return not self._orders and time.monotonic() < self._held_until
+
+    # Orders
+
+    def _try_all(self) -> None:
+        for order in tuple(self._orders):
+            self._try(order)
+
+    def _try(self, order: Order[Any]) -> None:
+        result: Any = None
+        error: Exception | None = None
+        try:
+            result = order.attempt()
+        except BlockingIOError:
+            if time.monotonic() < order.deadline:
+                return
+            error = TimeoutError("it takes too long")
+        except (OSError, LookupError) as raised:
+            error = raised
+        self._orders.remove(order)
+        if order.end is not None:
+            self._take(order.end, self._sides[order.end].all_sent())
+        for end, four_tuple in self._states:
+            concerned = end == order.end and four_tuple == order.four_tuple
+            self._notice(end, four_tuple, order.trigger if concerned else None)
+        self._held_until = time.monotonic() + GRACE_S
+        order.finish(result, error)
+
+    def _forge(self, end: int, segment: Callable[[Onlooker], Segment]) -> None:
+        if self._newest is None:
+            raise LookupError("there is no connection yet")
+        four_tuple = self._newest if end == LEFT else self._newest.reversed
+        victim, other = self._sides[end], self._sides[1 - end]
+        packet = TcpPacket(
+            four_tuple,
+            segment(self._onlooker(end, four_tuple)),
+            Ethernet(victim.mac, other.mac),
+            Ipv4(four_tuple.remote_address, four_tuple.local_address),
+        )
+        self._deliver(end, Parcel(Towards.LEFT if end == LEFT else Towards.RIGHT, packet), forged=True)
+
+    # Frames
+
+    def _take(self, end: int, frames: list[Frame]) -> None:
+        """Let frames in that the host at *end* has sent."""
+        towards = Towards.RIGHT if end == LEFT else Towards.LEFT
+        for frame in frames:
+            parcel = Parcel(towards, finished(frame.data, frame.checksum_ready))
+            lost = False
+            if parcel.tcp is not None:
+                lost = self._is_lost(parcel)
+                self._note_sent(end, frame.at_ns, parcel.tcp, lost=lost)
+            if not lost:
+                self._due += self._impair.take(time.monotonic(), parcel)
+
+    def _is_lost(self, parcel: Parcel) -> bool:
+        # Each counts all that comes, what another one loses, too.
+        left = [element.take(time.monotonic(), parcel) for element in self._losses]
+        return () in left
+
+    def _note_sent(self, end: int, at_ns: int, packet: TcpPacket, *, lost: bool) -> None:
+        four_tuple, segment = packet.four_tuple.reversed, packet.segment
+        if segment.syn and segment.ack is None:
+            self._newest = four_tuple if end == LEFT else four_tuple.reversed
+        before = self._states.get((end, four_tuple), State.CLOSED)
+        onlooker = self._onlooker(end, four_tuple)
+        onlooker.sent(segment)
+        told = self._ask(end, four_tuple)
+        self._last_at = time.monotonic()
+        event = Event(
+            EventKind.SENT, at_ns, four_tuple=four_tuple, segment=segment, before=before, after=told.state
+        )
+        self._records.append(Record(end, event, tuple(asked(told, onlooker)), lost=lost))
+
+    def _deliver(self, end: int, parcel: Parcel, *, forged: bool = False) -> None:
+        """Hand a frame to the host at *end*, and take what it answers."""
+        side, packet = self._sides[end], parcel.tcp
+        if packet is None:
+            side.hand_over(parcel.frame)
+            self._take(end, side.all_sent())
+            return
+        four_tuple, segment = packet.four_tuple, packet.segment
+        if (end, four_tuple) in self._states:
+            self._notice(end, four_tuple)
+        before = self._ask(end, four_tuple).state
+        at_ns = time.time_ns()
+        side.hand_over(parcel.frame)
+        onlooker = self._onlooker(end, four_tuple)
+        if not forged:  # what it does is seen from what the host sends next
+            onlooker.received(segment)
+        told = self._ask(end, four_tuple)
+        self._last_at = time.monotonic()
+        event = Event(
+            EventKind.RECEIVED, at_ns, four_tuple=four_tuple, segment=segment, before=before, after=told.state
+        )
+        self._records.append(Record(end, event, tuple(asked(told, onlooker)), forged=forged))
+        self._take(end, side.all_sent())
+
+    # Asking
+
+    def _ask(self, end: int, four_tuple: FourTuple) -> Told:
+        """Return what the kernel at *end* says of a connection; that it is CLOSED if it knows none."""
+        told = self._sides[end].ask(four_tuple) or Told(State.CLOSED)
+        known = self._states.get((end, four_tuple), State.LISTEN)
+        if told.state is State.LISTEN and known is not State.LISTEN:
+            told = Told(State.CLOSED)  # the listener is there as before; this connection is over
+        self._states[end, four_tuple] = told.state
+        return told
+
+    def _notice(self, end: int, four_tuple: FourTuple, trigger: Trigger | None = None) -> None:
+        """Make a record if a connection has moved by no segment."""
+        before = self._states[end, four_tuple]
+        if before in (State.CLOSED, State.LISTEN):
+            return
+        told = self._ask(end, four_tuple)
+        if told.state is before:
+            return
+        event = Event(
+            EventKind.MOVED,
+            time.time_ns(),
+            four_tuple=four_tuple,
+            before=before,
+            after=told.state,
+            trigger=trigger,
+        )
+        variables = asked(told, self._onlooker(end, four_tuple))
+        self._records.append(Record(end, event, tuple(variables)))
+
+    def _onlooker(self, end: int, four_tuple: FourTuple) -> Onlooker:
+        return self._onlookers.setdefault((end, four_tuple), Onlooker())
+
+
+def _stay_on_one_processor() -> None:
+    """Keep the calling thread where it is: the kernel keeps frames in order that one processor sends."""
+    with suppress(OSError):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {allowed[threading.get_native_id() % len(allowed)]})
