@@ -81,12 +81,12 @@ def of_script(path: Path) -> Story:
         NothingToExplainError: No segment was sent.
     """
     from xsocket_tools.scenarios.outcome import Status
-    from xsocket_tools.scenarios.reading import read
+    from xsocket_tools.scenarios.plan import read_file
     from xsocket_tools.scenarios.report import told
     from xsocket_tools.scenarios.running import run
     from xsocket_tools.scenarios.settings import Settings, ip_versions
 
-    script = read(path.read_text(encoding="utf-8"), path.name)
+    script = read_file(path)
     settings = Settings(ip_version=ip_versions(script)[0])
     outcome = run(script, "sim", settings, directory=str(path.parent))
     engine = End("engine", "in virtual time", Source.RECORDED)

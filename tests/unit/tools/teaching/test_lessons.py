@@ -1,0 +1,246 @@
+"""The lessons of the repository hold on the engine; what is wrong with a lesson or an answer is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from xsocket_tools.cli import main
+from xsocket_tools.teaching.checking import check_lesson, check_work
+from xsocket_tools.teaching.comparison import compare
+from xsocket_tools.teaching.errors import LessonBrokenError, NoSuchLessonError
+from xsocket_tools.teaching.lesson import Lesson, Run, digest, folder, lesson, lessons, play, read
+from xsocket_tools.teaching.lesson_command import lesson as command
+from xsocket_tools.teaching.stage import Stage
+from xsocket_tools.teaching.template import answer_to, new_lesson
+
+LESSONS = lessons()
+AS_IT_BEGINS = "The server never was in TIME-WAIT."
+
+
+def ran(*words: str) -> Result:
+    """Run `xsocket lesson` with *words*."""
+    return CliRunner().invoke(command, words, catch_exceptions=False)
+
+
+def on_engine(which: Lesson, seed: int = 1, **rules: object) -> Run:
+    """Play a lesson on the engine."""
+    return play(which.play, "engine", {**which.rules, **rules}, title=which.title, seed=seed)
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """Return a lesson to be broken."""
+    return new_lesson("a-thing", tmp_path)
+
+
+def test_there_are_lessons_with_numbers_from_one_upwards() -> None:
+    assert [each.number for each in LESSONS] == [*range(1, len(LESSONS) + 1)]
+    assert len(LESSONS) >= 4
+
+
+@pytest.mark.parametrize("which", LESSONS, ids=lambda each: each.name)
+def test_a_lesson_holds_what_it_says_on_the_engine(which: Lesson) -> None:
+    if "engine" not in which.stages:
+        pytest.skip("it is for another stage")
+    assert check_lesson(which, "engine").failures == ()
+
+
+@pytest.mark.parametrize("which", LESSONS, ids=lambda each: each.name)
+def test_two_runs_have_the_same_digest_whatever_the_seed(which: Lesson) -> None:
+    if "engine" not in which.stages:
+        pytest.skip("it is for another stage")
+    assert digest(on_engine(which).story) == digest(on_engine(which, seed=2).story)
+
+
+@pytest.mark.parametrize("which", LESSONS, ids=lambda each: each.name)
+def test_a_text_names_its_lesson_by_its_own_number(which: Lesson) -> None:
+    for line in which.text.splitlines():
+        words = line.split()
+        if words[:3] == ["$", "xsocket", "lesson"]:
+            assert words[4] == str(which.number), line
+    assert which.text.startswith(f"# {which.number}. {which.title}\n")
+    for part in ("## Run it", "## What to look for", "## Exercise", "## Further reading"):
+        assert part in which.text
+
+
+def test_a_digest_tells_runs_apart_that_went_otherwise() -> None:
+    first = LESSONS[0]
+    assert digest(on_engine(first).story) != digest(on_engine(first, timestamps=False).story)
+
+
+def test_runs_part_where_a_rule_first_shows() -> None:
+    handshake = LESSONS[0]
+    assert compare(on_engine(handshake), on_engine(handshake)).parting is None
+    found = compare(on_engine(handshake), on_engine(handshake, sack=False))
+    assert found.parting == 0, "the SYN offers it"
+    assert found.as_dict()["parting"] == 1
+
+
+def test_a_play_that_fails_is_a_run_that_ended_early() -> None:
+    lost = lesson(4)
+    run = on_engine(lost, syn_retries=0, syn_linear_timeouts=0)
+    assert run.error == "TimeoutError"
+    assert run.story.notes == ("It ended with TimeoutError",)
+    assert lost.questions[2].answered(run) is None
+    assert not lost.expectations[0].met(run)
+
+
+def test_a_mistake_in_a_play_is_told_with_its_line() -> None:
+    def mistaken(stage: Stage) -> None:
+        stage.client.open().shout()  # type: ignore[attr-defined]
+
+    with pytest.raises(LessonBrokenError, match=r"test_lessons\.py, line \d+: AttributeError: .*shout"):
+        play(mistaken, "engine", {}, title="t")
+
+
+def test_an_answer_to_an_exercise_is_judged_by_running_it(tmp_path: Path) -> None:
+    handshake = LESSONS[0]
+    work = tmp_path / "mine.py"
+    work.write_text(answer_to(handshake))
+    assert check_work(handshake, "engine", {}, work).failures == (AS_IT_BEGINS,)
+    lines = work.read_text().splitlines()
+    swapped = [
+        line.replace("client.close()", "X")
+        .replace("server.close()", "client.close()")
+        .replace("X", "server.close()")
+        for line in lines
+    ]
+    work.write_text("\n".join(swapped))
+    assert check_work(handshake, "engine", {}, work).ok
+
+
+@pytest.mark.parametrize("which", LESSONS, ids=lambda each: each.name)
+def test_every_exercise_has_a_beginning_that_runs_and_does_not_solve_it(
+    which: Lesson, tmp_path: Path
+) -> None:
+    if "engine" not in which.stages:
+        pytest.skip("it is for another stage")
+    work = tmp_path / "mine.py"
+    work.write_text(answer_to(which))
+    checked = check_work(which, "engine", {}, work)
+    assert checked.digest
+    assert not checked.ok
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("def play(stage: ", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("X = 1", "has no function play"),
+    ],
+)
+def test_an_answer_that_is_no_program_is_told(text: str, error: str, tmp_path: Path) -> None:
+    work = tmp_path / "mine.py"
+    work.write_text(text)
+    with pytest.raises(LessonBrokenError, match=error):
+        check_work(LESSONS[0], "engine", {}, work)
+
+
+def test_a_new_lesson_holds_as_it_is(tmp_path: Path) -> None:
+    first, second = (new_lesson(name, tmp_path) for name in ("one-thing", "another"))
+    assert (first.name, second.name) == ("01-one-thing", "02-another")
+    for path in (first, second):
+        assert check_lesson(read(path), "engine").failures == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "why"),
+    [
+        ("lesson.md", "no heading", "no heading"),
+        ("lesson.md", None, "No such file"),
+        ("scenario.py", None, "No such file"),
+        ("scenario.py", "def play(stage): ...", "has no EXPECTATIONS"),
+        ("scenario.py", "import nothing_of_that_name", "ModuleNotFoundError"),
+    ],
+)
+def test_what_a_lesson_lacks_is_told(broken: Path, file: str, text: str | None, why: str) -> None:
+    (broken / file).unlink()
+    if text is not None:
+        (broken / file).write_text(text)
+    with pytest.raises(LessonBrokenError, match=why):
+        read(broken)
+
+
+def test_a_lesson_that_does_not_hold_is_told(broken: Path) -> None:
+    scenario = broken / "scenario.py"
+    scenario.write_text(scenario.read_text().replace('count("SYN") == 1', 'count("SYN") == 7'))
+    assert check_lesson(read(broken), "engine").failures == (
+        "it does not hold that the client sends one SYN",
+    )
+
+
+def test_a_number_without_a_lesson_is_told() -> None:
+    with pytest.raises(NoSuchLessonError, match="no lesson 99"):
+        lesson(99, folder())
+
+
+def test_the_commands_list_show_run_and_check() -> None:
+    listed = json.loads(ran("list", "--json").output)
+    assert [each["number"] for each in listed["lessons"]] == [each.number for each in LESSONS]
+    assert "The handshake" in ran("show", "1").output
+    shown = ran("run", "1").output
+    assert "SYN+ACK seq 0 ack 1" in shown
+    assert "3: SYN, SYN+ACK, ACK" in shown
+    plain = json.loads(ran("run", "1", "--json").output)
+    assert plain["runs"][0]["questions"][0]["answer"] == "3: SYN, SYN+ACK, ACK"
+    checked = json.loads(ran("check", "1", "--json").output)
+    assert checked == {
+        "ok": True,
+        "checked": [
+            {
+                "lesson": 1,
+                "on": "engine",
+                "ok": True,
+                "digest": checked["checked"][0]["digest"],
+                "failures": [],
+            }
+        ],
+    }
+
+
+def test_an_answer_by_rules_is_judged_and_the_status_says_so() -> None:
+    wrong, right = (ran("check", "4", "--set", f"synack_retries={count}") for count in (1, 2))
+    assert (wrong.exit_code, right.exit_code) == (1, 0)
+    assert "never was established" in wrong.output
+
+
+def test_the_beginning_of_an_answer_is_written_once(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    assert ran("exercise", "1", "--output", str(path)).exit_code == 0
+    assert path.read_text() == ran("exercise", "1").output
+    with pytest.raises(SystemExit) as left:
+        main(["lesson", "exercise", "1", "--output", str(path)])
+    assert left.value.code == 2
+
+
+def test_compare_says_where_and_by_which_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = ran("compare", "1", "--set", "timestamps=false").output
+    assert "the paths part at step 1" in shown
+    assert "Offer and accept timestamps (RFC 7323 section 3)" in shown
+    same = ran("compare", "1", "--set", "synack_retries=9").output
+    assert "changes nothing in this lesson" in same
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["run", "1", "--set", "no_rule=1"], "no_rule=1 is no RULE=VALUE"),
+        (["run", "1", "--set", "sack"], "sack is no RULE=VALUE"),
+        (["run", "1", "--set", "sack=perhaps"], "sack is true or false, not perhaps"),
+        (["run", "1", "--set", "syn_retries=few"], "syn_retries is a whole number, not few"),
+        (["check"], "Name a lesson, or --all"),
+        (["check", "1", "--all"], "Name a lesson, or --all"),
+        (["check", "--all", "--set", "sack=false"], "an answer to the exercise of one lesson"),
+        (["compare", "1"], "Say with --set"),
+    ],
+)
+def test_wrong_usage_is_told(words: list[str], why: str) -> None:
+    result = ran(*words)
+    assert result.exit_code == 2
+    assert why in result.output
