@@ -18,7 +18,15 @@ release = importlib.metadata.version("xsocket")
 
 extensions = [
     *("myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"),
-    *("from_code", "rules_from_code", "fuzz_cases_from_code", "linux_from_code", "conformance", "pkt"),
+    *(
+        "from_code",
+        "rules_from_code",
+        "fuzz_cases_from_code",
+        "linux_from_code",
+        "lessons_from_code",
+        "conformance",
+        "pkt",
+    ),
 ]
 exclude_patterns = ["_build", "extensions", "conformance"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 STAGES: Final = {"engine": ("engine",), "kernel": ("kernel",), "both": ("engine", "kernel")}
 _DEFAULTS: Final = {name: getattr(TcpConfig(), name) for name in TcpConfig.__dataclass_fields__}
+_QUESTIONS: Final = re.compile(r"```\{lesson-questions\} \d+\n```\n")
 _KINDS: Final = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 _SWITCH: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -104,7 +106,9 @@ def list_lessons(as_json: bool) -> None:
 @_number
 def show(number: int) -> None:
     """Show the text of a lesson."""
-    Console().print(Markdown(teaching.lesson(number).text))
+    found = teaching.lesson(number)
+    questions = "".join(f"{place}. {each.text}\n" for place, each in enumerate(found.questions, 1))
+    Console().print(Markdown(_QUESTIONS.sub(lambda _: questions, found.text)))
 
 
 @lesson.command()

@@ -77,6 +77,11 @@ $ xsocket lesson run {number}
 
 - Where to look, and what is to be seen there.
 
+## Questions
+
+```{{lesson-questions}} {number}
+```
+
 ## Exercise
 
 Let the client send two SYNs.

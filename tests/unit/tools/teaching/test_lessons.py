@@ -63,7 +63,7 @@ def test_a_text_names_its_lesson_by_its_own_number(which: Lesson) -> None:
         if words[:3] == ["$", "xsocket", "lesson"]:
             assert words[4] == str(which.number), line
     assert which.text.startswith(f"# {which.number}. {which.title}\n")
-    for part in ("## Run it", "## What to look for", "## Exercise", "## Further reading"):
+    for part in ("## Run it", "## What to look for", "## Questions", "## Exercise", "## Further reading"):
         assert part in which.text
 
 
