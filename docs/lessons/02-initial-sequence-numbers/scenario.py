@@ -1,5 +1,7 @@
 """Lesson 2: the same connection twice, and another one, to compare where each of them begins to count."""
 
+from itertools import pairwise
+
 from xsocket_tools.teaching.lesson import Exercise, Expectation, Question, Run
 from xsocket_tools.teaching.stage import Stage
 
@@ -74,28 +76,27 @@ QUESTIONS = (
 
 def _judge(run: Run) -> str | None:
     found = beginnings(run, 0)
-    if len(found) < 2:
-        return "There are not two connections."
-    first, last = found[0], found[-1]
-    if first[0] != last[0]:
-        return "The first and the last connection have not the same ports."
-    moved = (last[1] - first[1]) % 2**32
-    return None if moved > 500_000 else f"The number has moved by {moved:,} only."
+    if len(found) != 3:
+        return f"There are {len(found)} connections, not three."
+    if len({each[0] for each in found}) > 1:
+        return "They do not all have the same ports."
+    steps = [(later[1] - one[1]) % 2**32 for one, later in pairwise(found)]
+    return None if all(0 < step < 2**31 for step in steps) else "One begins before the one before it."
 
 
 def _solution(stage: Stage) -> None:
-    for _ in range(2):
+    for _ in range(3):
         client = stage.client.open(from_port=40_000)
         client.wait_established()
         server = stage.server.accept()
         client.abort()
         stage.settle()
         server.close()
-        stage.wait(2.5)
+        stage.settle()
 
 
 EXERCISE = Exercise(
-    "Let the number of the same port move by more than 500,000 between the first connection and the last.",
+    "Let all three connections come from the same port, and each begin further on than the one before.",
     play,
     _judge,
     _solution,

@@ -16,8 +16,9 @@ PORT: Final = 80
 """Where the server serves."""
 FROM_PORT: Final = 40_000
 """The client's port of the first connection; each other one has the next."""
-DELAY_S: Final = 0.01
-"""How long a segment takes from one end to the other."""
+DELAY_S: Final = 0.05
+"""How long a segment takes from one end to the other. Linux rounds timers of a second to 32 ms: of two that
+one segment has set, at its departure and at its arrival, the first has to run out first."""
 ADDRESSES: Final = {"client": "10.0.0.1", "server": "10.0.0.2"}
 PREFIX: Final = 24
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.support.markdown import ROOT
 
+from support.markdown import ROOT
 from xsocket import Simulation
 from xsocket_tools.capture import write_capture
 from xsocket_tools.cli import main

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from support.markdown import ROOT, steps
 from xsocket_tools.cli import main
 from xsocket_tools.teaching.checking import check_lesson, check_work
 from xsocket_tools.teaching.comparison import compare
@@ -35,6 +37,26 @@ def on_engine(which: Lesson, seed: int = 1, **rules: object) -> Run:
 def broken(tmp_path: Path) -> Path:
     """Return a lesson to be broken."""
     return new_lesson("a-thing", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [*sorted((ROOT / "docs" / "lessons").rglob("*.md")), ROOT / "docs" / "how-to" / "explain.md"],
+    ids=lambda page: page.parent.name,
+)
+def test_the_commands_of_a_page_do_what_it_says(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those for Linux are left to the tests in namespaces."""
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    monkeypatch.chdir(tmp_path)
+    for step in steps(page):
+        words = shlex.split(step.command)[1:]
+        if words[0] not in ("lesson", "explain") or {"kernel", "both"} & {*words}:
+            continue
+        result = CliRunner().invoke(main, words, catch_exceptions=False)
+        is_answer = words[:2] == ["lesson", "check"] and {"--play", "--set"} & {*words}
+        assert result.exit_code == (1 if is_answer else 0), f"{step.command}\n{result.output}"
 
 
 def test_there_are_lessons_with_numbers_from_one_upwards() -> None:
