@@ -1,0 +1,23 @@
+"""What can go wrong with the page of a story."""
+
+from __future__ import annotations
+
+from xsocket_tools.errors import ToolError
+
+
+class ReportError(ToolError):
+    """Base of the errors about pages of stories."""
+
+    exit_status = 3
+
+
+class ReportUnavailableError(ReportError):
+    """What the page is made with is not installed."""
+
+    remedy = 'pip install "xsocket[report]"'
+
+
+class CannotWriteError(ReportError):
+    """The page's file cannot be written."""
+
+    remedy = "Name a file in a directory that exists and that you may write to."
