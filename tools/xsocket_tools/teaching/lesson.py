@@ -15,9 +15,10 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from xsocket import TcpConfig, XsocketError
+from xsocket.seqnum import HALF
 from xsocket_tools.teaching.errors import LessonBrokenError, NoSuchLessonError, TeachingError
 from xsocket_tools.teaching.stage import Play, Stage
-from xsocket_tools.teaching.story import Kind, Step, Story
+from xsocket_tools.teaching.story import Kind, Packet, Step, Story
 
 TEXT: Final = "lesson.md"
 SCENARIO: Final = "scenario.py"
@@ -66,6 +67,16 @@ class Run:
             if state is not None and (not found or found[-1] != state.value):
                 found.append(state.value)
         return found
+
+    def forged(self) -> list[Step]:
+        """Return the steps in which a segment arrives that neither end has sent."""
+        return [step for step in self.story.steps if step.kind is Kind.FORGED]
+
+    def answer(self, forged: Step) -> Packet | None:
+        """Return what the end that got a forged segment sent at once; None if it was silent."""
+        following = self.story.steps[forged.number : forged.number + 1]
+        sent = [step for step in following if step in self.sent(1 - forged.end)]
+        return sent[0].packet if sent else None
 
     def variable(self, end: int, name: str, *, step: int = -1, absolute: bool = False) -> int:
         """Return a variable of an end after a step, the last one if none is named.
@@ -323,7 +334,13 @@ def digest(story: Story) -> str:
 def outline(step: Step) -> str:
     """Return of a step what counts for a digest."""
     packet = step.packet
-    what = "" if packet is None else str(packet)
+    what = "" if packet is None else str(_without_chance(packet))
     options = "" if packet is None else _BY_CHANCE.sub(r"\1\2", "  ".join(packet.options))
     states = " ".join("-" if view.state is None else view.state.value for view in step.views)
     return f"{step.kind.value} {step.end} {what} [{options}] {states}"
+
+
+def _without_chance(packet: Packet) -> Packet:
+    """Return it without numbers from before the SYN: how far back they are is a matter of the clock."""
+    seq, ack = packet.seq, packet.ack
+    return packet._replace(seq=-1 if seq >= HALF else seq, ack=-1 if ack is not None and ack >= HALF else ack)
