@@ -16,6 +16,7 @@ from xsocket_tools.teaching.console import StoryView
 from xsocket_tools.teaching.errors import NothingToExplainError
 from xsocket_tools.teaching.story import End, Source, Story
 from xsocket_tools.teaching.telling import of_packets, of_trace
+from xsocket_tools.teaching.tui import check_terminal, step_through
 
 SCRIPT: Final = ".pkt"
 
@@ -26,18 +27,29 @@ SCRIPT: Final = ".pkt"
 @click.option(
     "--report", type=click.Path(path_type=Path), help="Write a page to step through, one HTML file."
 )
+@click.option("--step", "in_steps", is_flag=True, help="Step through it here in the terminal.")
 @click.option("--absolute", is_flag=True, help="Show sequence numbers as they are on the wire.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
-def explain(file: Path, flow: int | None, report: Path | None, absolute: bool, as_json: bool) -> None:
+def explain(
+    file: Path, flow: int | None, report: Path | None, in_steps: bool, absolute: bool, as_json: bool
+) -> None:
     """Tell step by step what happens in FILE: a pcap or pcapng capture, or a scenario script (.pkt).
 
     A script is run on the engine in virtual time; the engine's end is shown as it was. Of a capture only the
     segments are known: where both ends stood is inferred from them by the transition table, and marked so.
     """
+    if in_steps:
+        if report is not None or as_json:
+            raise click.UsageError("--step shows it here; it goes with neither --report nor --json.")
+        check_terminal(otherwise="xsocket explain without --step")
     story = of_script(file) if file.suffix == SCRIPT else of_capture(file)
     if flow is not None and flow > len(story.connections):
         count = len(story.connections)
         raise click.UsageError(f"{file} has {count} connection{'s' * (count != 1)}; there is no flow {flow}.")
+    number = None if flow is None else flow - 1
+    if in_steps:
+        step_through(story, connection=number, absolute=absolute)
+        return
     if report is not None:
         from xsocket_tools.teaching.report import write_report
 
@@ -47,7 +59,6 @@ def explain(file: Path, flow: int | None, report: Path | None, absolute: bool, a
     elif report is not None:
         click.echo(f"wrote {report}: {len(story.steps)} steps; open it in a browser")
     else:
-        number = None if flow is None else flow - 1
         Console().print(StoryView(story, connection=number, absolute=absolute), crop=False)
 
 

@@ -22,6 +22,7 @@ from xsocket_tools.teaching.checking import Checked, check_lesson, check_work
 from xsocket_tools.teaching.console import StoryView
 from xsocket_tools.teaching.errors import CannotWriteLessonError, NotOnThisStageError
 from xsocket_tools.teaching.template import answer_to, new_lesson
+from xsocket_tools.teaching.tui import check_terminal, step_through
 
 if TYPE_CHECKING:
     from xsocket_tools.teaching.lesson import Lesson, Run
@@ -165,6 +166,20 @@ def report(number: int, where: str, rules: dict[str, Any], output: Path | None, 
         played = _played(found, stage, rules, seed)
         write_report(played.story, path)
         click.echo(f"wrote {path}: {len(played.story.steps)} steps; open it in a browser")
+
+
+@lesson.command()
+@_number
+@_on
+@_set
+@_seed
+@click.option("--absolute", is_flag=True, help="Begin with sequence numbers as they are on the wire.")
+def step(number: int, where: str, rules: dict[str, Any], seed: int, absolute: bool) -> None:
+    """Play a lesson and step through it here in the terminal, with both ends' variables beside each step."""
+    found = teaching.lesson(number)
+    check_terminal()
+    for stage in _stages(found, where):
+        step_through(_played(found, stage, rules, seed).story, absolute=absolute)
 
 
 @lesson.command()

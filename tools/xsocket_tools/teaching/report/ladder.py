@@ -242,7 +242,9 @@ class _Drawer:
         else:
             point = x + _INWARD[step.end] * 9
             yield Path("mark", f"M{x - (point - x)} {y - 9}L{point} {y}L{x - (point - x)} {y + 9}z")
-        yield from self._label(step, step.end, Said(_without(self._story.ends[step.end].name, step)), y + 5)
+        yield from self._label(
+            step, step.end, Said(words.without(self._story.ends[step.end].name, step)), y + 5
+        )
 
     def _label(self, step: Step, end: int, said: Said, y: float, look: str = "label") -> Iterator[Shape]:
         """Write beside the lifeline of *end*, and before that of which connection it is."""
@@ -310,8 +312,3 @@ def _remark(step: Step) -> str:
     """Return what to say where a segment ends, such as ``dropped, SYN_CHALLENGED``: the head of a note."""
     changed = [] if step.changed_on_the_way is None else ["changed on the way"]
     return "; ".join([*changed, *(words.cut(note.partition(":")[0], 40) for note in step.notes[:1])])
-
-
-def _without(name: str, step: Step) -> str:
-    """Return the title of a step without whom it is about, whose lifeline it is on."""
-    return step.title.removeprefix(name).removeprefix(":").strip()

@@ -64,6 +64,11 @@ def title(step: Step) -> Said:
     return Said(step.title, step.title.replace(said.relative, said.absolute, 1))
 
 
+def without(name: str, step: Step) -> str:
+    """Return the title of a step without whom it is about, whose side it is on."""
+    return step.title.removeprefix(name).removeprefix(":").strip()
+
+
 def value(variable: Variable) -> Said:
     """Return the value of a variable."""
     return Said(variable.value, variable.absolute)

@@ -1,0 +1,23 @@
+"""What can go wrong before a story can be stepped through."""
+
+from __future__ import annotations
+
+from xsocket_tools.errors import ToolError
+
+
+class TuiError(ToolError):
+    """Base of the errors about stepping through a story in the terminal."""
+
+    exit_status = 3
+
+
+class TuiUnavailableError(TuiError):
+    """What it is made with is not installed."""
+
+    remedy = 'pip install "xsocket[tui]"'
+
+
+class NoTerminalError(TuiError):
+    """Input or output is no terminal, so there are no keys to step with."""
+
+    remedy = "Run it in a terminal; without one, use xsocket lesson run."
