@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xsocket.state import State
@@ -35,6 +36,8 @@ _ANY_SOCKET: Final = bytes(_SOCKET_ID_OCTETS)
 _NO_COOKIE: Final = struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
 _EVERY_STATE: Final = 0xFFFFFFFF
 _LISTEN: Final = 10
+_RETRANSMISSION: Final = 1
+"""The timer, as struct inet_diag_msg numbers it."""
 _STATES: Final = {
     1: State.ESTABLISHED,
     2: State.SYN_SENT,
@@ -70,12 +73,15 @@ class Told(NamedTuple):
     Attributes:
         state: Where it stands; LISTEN where there is no connection, and a listener would get its SYN.
         retransmissions: How often what is due now was sent again.
+        timer_s: When it is due again, seconds from now; infinite if nothing is. The kernel may be later by an
+            eighth of the time that it waited.
         tcp_info: The fields of struct tcp_info by name; empty for what has no socket (half-open, TIME-WAIT)
             and for a listener.
     """
 
     state: State
     retransmissions: int = 0
+    timer_s: float = inf
     tcp_info: Mapping[str, int] = {}
 
 
@@ -105,7 +111,10 @@ class SockDiag:
         if found.state == _LISTEN:
             return Told(State.LISTEN)
         state = _STATES.get(found.state)
-        return None if state is None else Told(state, found.retransmits, _tcp_info(found.attributes))
+        if state is None:
+            return None
+        timer_s = found.expires_ms / 1000 if found.timer == _RETRANSMISSION else inf
+        return Told(state, found.retransmits, timer_s, _tcp_info(found.attributes))
 
     def abort(self, four_tuples: Iterable[FourTuple], cookie: int | None = None) -> None:
         """Abort connections, local end first, in whatever state, as far as the kernel can; see `destroy`.

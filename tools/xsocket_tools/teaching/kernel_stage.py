@@ -72,6 +72,7 @@ class KernelStage:
             )
             server.serve(min(BACKLOG, kernel_rules(tuple(rules.items())).backlog))
             path.start()
+            stack.callback(path.stop)
             self._stack = stack.pop_all()
         self.client: Final = client
         self.server: Final = server

@@ -42,11 +42,19 @@ from xsocket_tools.teaching.variables import Onlooker, asked
 GRACE_S: Final = 0.2
 """So long nothing arrives after a call has returned, unless the play waits for something: what it does next
 comes before what is under way, however slow the machine is."""
+TIE_S: Final = 0.05
+"""Nothing arrives while a handshake's timer is due within this time. Linux lets one of a second run out up to
+32 ms late, so by itself chance would say what is first: that it runs out, or what would have stopped it."""
+_OVERDUE_S: Final = 0.005
+"""A timer that is due within this time may be about to run out, or have been meant to before another one."""
+_LATEST_S: Final = 3 * TIE_S
+"""So long such a timer is waited for."""
 _MARKER: Final = 0x88B5
 """IEEE 802 gives this EtherType to experiments; no host answers it."""
 _PATIENCE_S: Final = 5.0
 _LONGEST_WAIT_S: Final = 3600.0
 _INTERFACE: Final = "eth0"
+_HANDSHAKE: Final = (State.SYN_SENT, State.SYN_RECEIVED)
 
 T = TypeVar("T")
 
@@ -119,7 +127,6 @@ class _Side:
         self._numbers = count()
         self._poll = select.poll()
         self._poll.register(self._link.fileno(), select.POLLIN)
-        stack.callback(self._diag.destroy)  # or what is still to be acknowledged keeps the namespace
 
     def fileno(self) -> int:
         """Return a descriptor that is readable while frames are waiting."""
@@ -128,6 +135,10 @@ class _Side:
     def ask(self, four_tuple: FourTuple) -> Told | None:
         """Ask the host's kernel."""
         return self._diag.told(four_tuple)
+
+    def end_connections(self) -> None:
+        """End those of the host: one that waits for an acknowledgment would keep the namespace."""
+        self._diag.destroy()
 
     def take(self) -> list[Frame]:
         """Return the frames that are waiting."""
@@ -163,7 +174,7 @@ class _Side:
 class WatchedPath:
     """Joins two hosts of *lab* and keeps a record of what passes, and of what their kernels say of it.
 
-    Any thread may give it orders. It is at work from `start` until `close`.
+    Any thread may give it orders. It is at work from `start` until `stop`.
 
     Args:
         lab: Of both hosts.
@@ -178,6 +189,8 @@ class WatchedPath:
         self._impair = Impair(delay_s=DELAY_S)
         self._losses: list[Lose] = []
         self._due: deque[Parcel] = deque()
+        self._unasked: list[tuple[int, Frame]] = []
+        self._tied_since: float | None = None
         self._orders: list[Order[Any]] = []
         self._given: queue.SimpleQueue[Order[Any] | None] = queue.SimpleQueue()
         self._bell = Bell()
@@ -187,7 +200,6 @@ class WatchedPath:
         self._states: dict[tuple[int, FourTuple], State] = {}
         self._onlookers: dict[tuple[int, FourTuple], Onlooker] = {}
         self._newest: FourTuple | None = None
-        self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
         with ExitStack() as stack:
             for host, port in zip(hosts, (detour.left_port, detour.right_port), strict=True):
@@ -199,13 +211,19 @@ class WatchedPath:
         self._thread = threading.Thread(target=self._work, name="xsocket-watched-path", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """End it, and every connection of both hosts."""
+    def stop(self) -> None:
+        """End that, and every connection of both hosts."""
         if self._thread is not None:
             self._given.put(None)
             self._bell.ring()
             self._thread.join()
             self._thread = None
+            for side in self._sides:
+                side.end_connections()
+
+    def close(self) -> None:
+        """Stop, and let go of both hosts; whoever has sockets there closes them before."""
+        self.stop()
         self._stack.close()
 
     # What any thread may call
@@ -243,7 +261,8 @@ class WatchedPath:
         """Wait until nothing is under way, and nothing was for *quiet_s* seconds."""
 
         def attempt() -> None:
-            if self._due or self._impair.deadline < inf or time.monotonic() < self._last_at + quiet_s:
+            under_way = self._due or self._unasked or self._impair.deadline < inf
+            if under_way or time.monotonic() < self._last_at + quiet_s:
                 raise BlockingIOError
 
         self.do(Order(attempt, patience_s=inf, look_at=lambda: self._last_at + quiet_s))
@@ -261,7 +280,7 @@ class WatchedPath:
     def accepted(self, end: int, four_tuple: FourTuple) -> None:
         """Note that a connection was accepted; for the attempts of orders."""
         event = Event(EventKind.POOL, time.time_ns(), four_tuple=four_tuple, pool_event="accepted")
-        self._records.append(Record(end, event))
+        self._add(Record(end, event))
 
     def records(self) -> list[Record]:
         """Return what happened so far."""
@@ -275,13 +294,10 @@ class WatchedPath:
             while self._turn():
                 pass
         except BaseException as error:
-            self._error = error
-            while True:  # whoever still comes is told
-                self._fail(error)
-                order = self._given.get()
-                if order is None:
-                    return
+            self._fail(error)
+            while (order := self._given.get()) is not None:  # whoever still comes is told
                 self._orders.append(order)
+                self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         for order in self._orders:
@@ -294,9 +310,7 @@ class WatchedPath:
         """Wait for something to do, and do it; return whether there may be more."""
         self._sleep()
         self._bell.hush()
-        frames = [(frame, end) for end, side in enumerate(self._sides) for frame in side.take()]
-        for frame, end in sorted(frames, key=lambda each: each[0].at_ns):
-            self._take(end, [frame])
+        self._take_unasked()
         with suppress(queue.Empty):
             while True:
                 order = self._given.get_nowait()
@@ -307,12 +321,50 @@ class WatchedPath:
                 self._try(order)
         self._try_all()
         self._due += self._impair.wake(time.monotonic())
-        while self._due and not self._is_held():
+        while self._due and not self._is_held() and not self._is_tied(TIE_S):
             parcel = self._due.popleft()
             end = LEFT if parcel.towards is Towards.LEFT else RIGHT
             self._deliver(end, parcel)
             self._try_all()
         return True
+
+    def _take_unasked(self) -> None:
+        """Take what the hosts have sent by themselves, for timers: in the order in which these were set."""
+        self._unasked += [(end, frame) for end, side in enumerate(self._sides) for frame in side.take()]
+        if self._unasked and not self._is_tied(_OVERDUE_S):
+            unasked, self._unasked = self._unasked, []
+            for end, frame in sorted(unasked, key=self._last_sent):
+                self._take(end, [frame])
+
+    def _last_sent(self, unasked: tuple[int, Frame]) -> int:
+        end, frame = unasked
+        packet = Parcel(Towards.RIGHT, frame.data).tcp
+        if packet is not None:
+            for record in reversed(self._records):
+                event = record.event
+                if (
+                    event.kind is EventKind.SENT
+                    and record.end == end
+                    and event.four_tuple == packet.four_tuple.reversed
+                    and event.segment is not None
+                    and event.segment.seq == packet.segment.seq
+                ):
+                    return event.at_ns
+        return frame.at_ns
+
+    def _is_tied(self, within_s: float) -> bool:
+        """Whether a handshake's timer will run out *within_s* seconds, or should have."""
+        now = time.monotonic()
+        told = (
+            self._sides[end].ask(four_tuple)
+            for (end, four_tuple), state in self._states.items()
+            if state in _HANDSHAKE
+        )
+        if not any(each is not None and each.timer_s <= within_s for each in told):
+            self._tied_since = None
+            return False
+        self._tied_since = self._tied_since or now
+        return now < self._tied_since + _LATEST_S
 
     def _sleep(self) -> None:
         poll = select.poll()
@@ -324,6 +376,8 @@ class WatchedPath:
         now = time.monotonic()
         instants = [min(order.deadline, order.look_at()) for order in self._orders]
         arrival = now if self._due else self._impair.deadline
+        if self._tied_since is not None:
+            arrival = max(arrival, self._tied_since + _LATEST_S)
         instants.append(max(arrival, self._held_until) if self._is_held() else arrival)
         poll.poll(ceil(1000 * max(0.0, min(min(instants) - now, _LONGEST_WAIT_S))))
 
@@ -345,15 +399,17 @@ class WatchedPath:
         except BlockingIOError:
             if time.monotonic() < order.deadline:
                 return
-            error = TimeoutError("it takes too long")
-        except (OSError, LookupError) as raised:
+            error = TimeoutError(f"nothing came of it in {_PATIENCE_S:g} s")
+        except Exception as raised:
             error = raised
         self._orders.remove(order)
         if order.end is not None:
             self._take(order.end, self._sides[order.end].all_sent())
         for end, four_tuple in self._states:
-            concerned = end == order.end and four_tuple == order.four_tuple
-            self._notice(end, four_tuple, order.trigger if concerned else None)
+            if order.end is None:
+                self._notice(end, four_tuple)
+            elif (end, four_tuple) == (order.end, order.four_tuple):
+                self._notice(end, four_tuple, order.trigger)
         self._held_until = time.monotonic() + GRACE_S
         order.finish(result, error)
 
@@ -385,15 +441,15 @@ class WatchedPath:
                 self._due += self._impair.take(time.monotonic(), parcel)
 
     def _is_lost(self, parcel: Parcel) -> bool:
-        # Each counts all that comes, what another one loses, too.
-        left = [element.take(time.monotonic(), parcel) for element in self._losses]
-        return () in left
+        now = time.monotonic()
+        return any(not element.take(now, parcel) for element in self._losses)
 
     def _note_sent(self, end: int, at_ns: int, packet: TcpPacket, *, lost: bool) -> None:
         four_tuple, segment = packet.four_tuple.reversed, packet.segment
-        if segment.syn and segment.ack is None:
-            self._newest = four_tuple if end == LEFT else four_tuple.reversed
         before = self._states.get((end, four_tuple), State.CLOSED)
+        if segment.syn and segment.ack is None and before is State.CLOSED:
+            self._newest = four_tuple if end == LEFT else four_tuple.reversed
+            self._onlookers[end, four_tuple] = Onlooker()
         onlooker = self._onlooker(end, four_tuple)
         onlooker.sent(segment)
         told = self._ask(end, four_tuple)
@@ -401,7 +457,7 @@ class WatchedPath:
         event = Event(
             EventKind.SENT, at_ns, four_tuple=four_tuple, segment=segment, before=before, after=told.state
         )
-        self._records.append(Record(end, event, tuple(asked(told, onlooker)), lost=lost))
+        self._add(Record(end, event, tuple(asked(told, onlooker)), lost=lost))
 
     def _deliver(self, end: int, parcel: Parcel, *, forged: bool = False) -> None:
         """Hand a frame to the host at *end*, and take what it answers."""
@@ -416,16 +472,25 @@ class WatchedPath:
         before = self._ask(end, four_tuple).state
         at_ns = time.time_ns()
         side.hand_over(parcel.frame)
-        onlooker = self._onlooker(end, four_tuple)
-        if not forged:  # what it does is seen from what the host sends next
-            onlooker.received(segment)
         told = self._ask(end, four_tuple)
+        if segment.syn and before in (State.CLOSED, State.LISTEN):
+            self._onlookers[end, four_tuple] = Onlooker()
+        onlooker = self._onlooker(end, four_tuple)
+        # What a forged one does is seen from what the host sends next; in SYN-SENT it has heard nothing yet.
+        if not forged and told.state is not State.SYN_SENT:
+            onlooker.received(segment)
         self._last_at = time.monotonic()
         event = Event(
             EventKind.RECEIVED, at_ns, four_tuple=four_tuple, segment=segment, before=before, after=told.state
         )
-        self._records.append(Record(end, event, tuple(asked(told, onlooker)), forged=forged))
+        self._add(Record(end, event, tuple(asked(told, onlooker)), forged=forged))
         self._take(end, side.all_sent())
+
+    def _add(self, record: Record) -> None:
+        """Make *record* the last one, and no earlier than the one before."""
+        if self._records and record.event.at_ns < (at_ns := self._records[-1].event.at_ns):
+            record = record._replace(event=record.event._replace(at_ns=at_ns))
+        self._records.append(record)
 
     # Asking
 
@@ -455,7 +520,7 @@ class WatchedPath:
             trigger=trigger,
         )
         variables = asked(told, self._onlooker(end, four_tuple))
-        self._records.append(Record(end, event, tuple(variables)))
+        self._add(Record(end, event, tuple(variables)))
 
     def _onlooker(self, end: int, four_tuple: FourTuple) -> Onlooker:
         return self._onlookers.setdefault((end, four_tuple), Onlooker())
