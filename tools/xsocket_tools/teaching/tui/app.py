@@ -6,6 +6,7 @@ from typing import ClassVar, Final
 
 from rich.console import Group, RenderableType
 from rich.segment import Segment
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 from textual.app import App, ComposeResult
@@ -123,9 +124,14 @@ class Ladder(ScrollView):
             style += self.get_component_rich_style("row--current", partial=True)
         segments = []
         for piece in pieces:
-            look = self.get_component_rich_style(f"row--{piece.look}", partial=True) if piece.look else None
-            segments.append(Segment(piece.text, style if look is None else style + look))
+            look = self._look(piece.look, is_here=is_here) if piece.look else Style()
+            segments.append(Segment(piece.text, style + look))
         return Strip(segments).adjust_cell_length(width, style)
+
+    def _look(self, look: str, *, is_here: bool) -> Style:
+        """Return how a piece looks; in the chosen row without a colour, which would be hard to read there."""
+        found = self.get_component_rich_style(f"row--{look}")
+        return Style(color=None if is_here else found.color, bold=found.bold)
 
     @property
     def row_width(self) -> int:
@@ -191,9 +197,9 @@ class Stepper(App[None]):
     #details { height: 1fr; border-top: solid $primary; padding: 0 1; scrollbar-size-vertical: 1; }
     #parts { layout: vertical; height: auto; }
     #parts > Vertical { height: auto; width: 1fr; }
-    #parts > #ends { width: 1fr; height: auto; }
+    #parts > #ends { width: 1fr; height: auto; margin-bottom: 1; }
     .halves #parts { layout: horizontal; }
-    .halves #parts > #ends { width: 48; margin-right: 2; }
+    .halves #parts > #ends { width: 49; margin-right: 2; }
     .wide #body { layout: horizontal; }
     .wide #ladder { width: 4fr; }
     .wide #details { width: 3fr; border-top: none; border-left: solid $primary; }
@@ -312,7 +318,7 @@ class Stepper(App[None]):
         heading = screen.query_one("#heading", Static)
         names = Text(no_wrap=True, end="")
         for piece in self._rows.heading(ladder.row_width, absolute=self.absolute):
-            names.append(piece.text, "bold" if piece.look else "")
+            names.append(piece.text, "bold" if piece.look == "name" else "")
         heading.update(names)
         numbers = "absolute" if self.absolute else "relative"
         if not self._details:

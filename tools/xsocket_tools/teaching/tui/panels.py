@@ -113,7 +113,7 @@ def _table(heads: Sequence[str], rows: Sequence[Row], *, absolute: bool) -> Tabl
         table.add_column(Text(head), overflow="fold", ratio=1)
     for row in rows:
         cells = (part for cell in row.cells for part in _cell(cell, absolute=absolute))
-        table.add_row(Text(row.name), *cells)
+        table.add_row(Text(printable(row.name)), *cells)
     return table
 
 
