@@ -142,7 +142,8 @@ class Ladder(ScrollView):
         self.virtual_size = Size(self.row_width, len(self._rows))
 
     def _keep_in_view(self) -> None:
-        region = Region(0, self.current, self.row_width, 1)
+        # With the row before it and the one after it.
+        region = Region(0, max(self.current - 1, 0), self.row_width, 3)
         self.scroll_to_region(region, animate=False, force=True)
 
 
@@ -201,8 +202,8 @@ class Stepper(App[None]):
     .halves #parts { layout: horizontal; }
     .halves #parts > #ends { width: 49; margin-right: 2; }
     .wide #body { layout: horizontal; }
-    .wide #ladder { width: 4fr; }
-    .wide #details { width: 3fr; border-top: none; border-left: solid $primary; }
+    .wide #ladder { width: 3fr; }
+    .wide #details { width: 2fr; border-top: none; border-left: solid $primary; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,right,j,n", "step(1)", "next", key_display="↓"),
