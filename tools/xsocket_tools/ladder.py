@@ -292,6 +292,11 @@ class Numbering:
         self._absolute = absolute
         self._starts: dict[bool, int] = {}
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it knows where both directions start."""
+        return len(self._starts) == 2
+
     def learn(self, segment: Segment, *, to_engine: bool) -> None:
         """Take the start of a direction from *segment*, where it is still needed."""
         if segment.syn and self._starts.get(to_engine) != segment.seq:

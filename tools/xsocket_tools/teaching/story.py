@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, NamedTuple
 
+from xsocket.fourtuple import FourTuple
 from xsocket.state import State
 
 
@@ -137,7 +138,7 @@ class Kind(Enum):
     """What a step is."""
 
     CARRIED = "carried"
-    """A segment is sent, and arrives before anything else happens."""
+    """A segment is sent while none is under way, and arrives before anything else happens."""
     SENT = "sent"
     """A segment is sent; it arrives in a later step."""
     ARRIVED = "arrived"
@@ -200,6 +201,7 @@ class Story(NamedTuple):
         connections: Both endpoints of each, the left one first, such as ``10.0.0.1:40000 - 10.0.0.2:80``.
         steps: In the order in which they happened.
         notes: What is to be said of the whole, such as how a script failed.
+        four_tuples: The connections as values, as the left end names them.
     """
 
     title: str
@@ -207,6 +209,13 @@ class Story(NamedTuple):
     connections: tuple[str, ...]
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
+    four_tuples: tuple[FourTuple, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """Return it for a notebook; see `xsocket_tools.teaching.report.fragment`."""
+        from xsocket_tools.teaching.report import fragment
+
+        return fragment(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values that JSON can hold."""

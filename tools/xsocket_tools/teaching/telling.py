@@ -6,7 +6,7 @@ Or of what two kernels said when they were asked.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from itertools import count
 from typing import Final, NamedTuple
@@ -210,6 +210,7 @@ class _Teller:
         self._seen: defaultdict[tuple[int, FourTuple], _Seen] = defaultdict(_Seen)
         self._held = tuple(_Queues() if end.source is Source.ASKED else _Held() for end in ends)
         self._numbers = count(1)
+        self._under_way = 0
         self._steps: list[Step] = []
 
     def story(self) -> Story:
@@ -224,19 +225,22 @@ class _Teller:
                 self._tell_seen_from_one_end(moment)
             elif moment.step.event.kind is EventKind.SENT:
                 arrival = self._arrivals.get(id(moment.step))
-                if arrival is not None and arrival is following:
+                if arrival is not None and arrival is following and not self._under_way:
                     next(waiting)
                     self._tell_segment(moment, Kind.CARRIED, arrival)
                 else:
+                    self._under_way += arrival is not None
                     self._tell_segment(moment, Kind.LOST if arrival is None else Kind.SENT)
             else:
                 forged = id(moment.step) in self._unasked
+                self._under_way -= not forged
                 self._tell_segment(moment, Kind.FORGED if forged else Kind.ARRIVED)
         return Story(
             self._title,
             self._ends,
             tuple(f"{_endpoint(*key[:2])} - {_endpoint(*key[2:])}" for key in self._connections),
             tuple(self._steps),
+            four_tuples=tuple(self._connections),
         )
 
     # Segments
@@ -246,7 +250,7 @@ class _Teller:
         event = moment.step.event
         sender = moment.end if event.kind is EventKind.SENT else 1 - moment.end
         key = self._key(moment)
-        packet = self._packet(key, sender, event)
+        packet = self._packet(key, sender, event, forged=kind is Kind.FORGED)
         touched = [moment] if arrival is None else [moment, arrival]
         changed = None
         if arrival is not None and _differs(event.segment, arrival.step.event.segment):
@@ -273,10 +277,10 @@ class _Teller:
         packet = self._packet(key, sender, event)
         touched = {moment.end: moment} if self._ends[moment.end].source is Source.RECORDED else {}
         assert event.segment is not None
-        for end in (LEFT, RIGHT):
-            if end not in touched:
-                self._infer(self._seen[end, key], event.segment, sent=end == sender)
-        views = self._after(touched, key)
+        inferred = [end for end in (LEFT, RIGHT) if end not in touched]
+        for end in inferred:
+            self._infer(self._seen[end, key], event.segment, sent=end == sender)
+        views = self._after(touched, key, inferred)
         self._add(
             Kind.CARRIED,
             self._segment_title(Kind.CARRIED, sender, packet),
@@ -297,11 +301,12 @@ class _Teller:
         variables = with_changes(onlooker.variables(), seen.view.variables) if alive else ()
         seen.view = View(after, before, variables)
 
-    def _packet(self, key: FourTuple, sender: int, event: Event) -> Packet:
+    def _packet(self, key: FourTuple, sender: int, event: Event, *, forged: bool = False) -> Packet:
         segment = event.segment
         assert segment is not None
         numbering, from_left = self._numberings[key], sender == LEFT
-        numbering.learn(segment, to_engine=from_left)
+        if not forged or not numbering.has_begun:  # a forged SYN begins nothing
+            numbering.learn(segment, to_engine=from_left)
         return Packet(
             flags=flag_names(segment),
             seq=numbering.seq(segment.seq, to_engine=from_left),
@@ -366,8 +371,10 @@ class _Teller:
         self._connections.setdefault(key, len(self._connections))
         return key
 
-    def _after(self, touched: dict[int, _Moment], key: FourTuple) -> tuple[View, View]:
-        """Return both ends after what happened to those that it *touched*."""
+    def _after(
+        self, touched: dict[int, _Moment], key: FourTuple, inferred: Collection[int] = ()
+    ) -> tuple[View, View]:
+        """Return both ends after what happened to those it *touched*, and to those *inferred* already."""
         for end, moment in touched.items():
             self._held[end].follow(moment.step, _named(key, end))
             seen, step = self._seen[end, key], moment.step
@@ -384,7 +391,7 @@ class _Teller:
             after = step.after if step.after is not None else seen.view.state
             seen.view = View(after, before, variables)
         for end in (LEFT, RIGHT):
-            if end not in touched and self._ends[end].source is not Source.INFERRED:
+            if end not in touched and end not in inferred:
                 self._seen[end, key].view = _at_rest(self._seen[end, key].view)
         return self._seen[LEFT, key].view, self._seen[RIGHT, key].view
 

@@ -149,6 +149,10 @@ class Onlooker:
     """What the segments tell of one end's variables, if what is sent arrives, at once and in order."""
 
     def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        """Know nothing, as where a SYN opens the 4-tuple anew."""
         self._iss: int | None = None
         self._irs: int | None = None
         self._snd_una = self._snd_nxt = self._rcv_nxt = 0
@@ -163,6 +167,8 @@ class Onlooker:
             return
         if segment.syn:
             if self._iss != segment.seq:
+                if segment.ack is None and self._iss is not None:
+                    self._forget()
                 self._iss = self._snd_una = self._snd_nxt = segment.seq
             self._own_shift = tcp_options.parse(segment.options).window_scale
         elif self._iss is None:

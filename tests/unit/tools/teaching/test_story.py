@@ -129,6 +129,36 @@ def test_what_nobody_sent_is_forged(scene: Scene) -> None:
     assert [view.state for view in forged.views] == [State.ESTABLISHED, State.CLOSED]
 
 
+def test_a_forged_syn_is_counted_from_the_syns_of_the_connection(scene: Scene) -> None:
+    connection = scene.client.connect(SERVER, 80)
+    scene.server.pool.claim()
+    number = connection.info.snd_nxt + 1000
+    scene.link.inject(connection.four_tuple, Segment(number, 0, SYN))
+    connection.send(b"genuine")
+    scene.sim.run(for_s=0.1)
+    titles = [step.title for step in scene.story().steps]
+    assert "server gets SYN seq 1001, which client never sent" in titles
+    assert any("PSH+ACK seq 1 ack 1 len 7" in title for title in titles)
+
+
+def test_an_onlooker_forgets_a_connection_that_is_opened_anew() -> None:
+    back = CLIENT_SIDE.reversed
+    packets = [
+        (0.0, CLIENT_SIDE, Segment(100, 0, SYN, 1000)),
+        (0.1, back, Segment(900, 101, SYN | ACK, 2000)),
+        (0.2, CLIENT_SIDE, Segment(5000, 0, SYN, 1000)),
+    ]
+    last = of_packets(packets, title="t").steps[-1]
+    assert [each.name for each in last.views[0].variables] == ["ISS", "SND.UNA", "SND.NXT"]
+
+
+def test_a_notebook_shows_a_story(scene: Scene) -> None:
+    scene.client.connect(SERVER, 80)
+    shown = scene.story()._repr_html_()
+    assert "SYN-RECEIVED" in shown
+    assert "<script" not in shown
+
+
 def test_what_the_path_changed_is_shown_as_it_arrived(scene: Scene) -> None:
     scene.link.alter(lambda sent: sent.segment.syn, with_=lambda segment: segment._replace(options=b""))
     scene.client.connect(SERVER, 80)
