@@ -64,6 +64,9 @@ class Ladder(ScrollView):
             super().__init__()
             self.at = at
 
+    class Resized(Message):
+        """There is another width for rows."""
+
     can_focus = False
     ALLOW_SELECT = False
     LOOKS: ClassVar[tuple[str, ...]] = (
@@ -98,6 +101,7 @@ class Ladder(ScrollView):
         """Keep the chosen row in view."""
         self._make_room()
         self._keep_in_view()
+        self.post_message(self.Resized())
 
     def watch_current(self) -> None:
         """Keep the chosen row in view."""
@@ -260,11 +264,14 @@ class Stepper(App[None]):
         # Below each other, the ladder has its share of the height, and no more than it takes.
         share = max(event.size.height * 2 // 5, 4)
         screen.query_one("#ladder").styles.height = "1fr" if is_wide else min(share, len(self._rows) + 1)
-        self.call_after_refresh(self._show)
 
     def on_ladder_chosen(self, message: Ladder.Chosen) -> None:
         """Show the step of a row that was clicked."""
         self.current = message.at
+
+    def on_ladder_resized(self) -> None:
+        """Fit the heading to the ladder, and the panels to the room there is now."""
+        self._show()
 
     # Keys
 
