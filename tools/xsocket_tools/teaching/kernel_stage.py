@@ -32,9 +32,15 @@ from xsocket_tools.teaching.watched_path import Order, WatchedPath
 
 QUIET_S: Final = 0.15
 """So long nothing happens when nothing is under way: less than the least retransmission timeout."""
+LATE_S: Final = 0.08
+"""If two segments in a row are as late, timers run out: they leave a round trip 0.2 s more than it takes."""
 BACKLOG: Final = 128
 _MOST: Final = 65_536
 _WITHOUT_IPV6: Final = ("net/ipv6/conf/all/disable_ipv6", "net/ipv6/conf/default/disable_ipv6")
+_BUSY: Final = (
+    "Segments came up to {:.2f} s late, as the machine or the play was busy. "
+    "Timers may have run out for that alone."
+)
 _RESET: Final = pack("ii", 1, 0)
 """SO_LINGER: close with a reset."""
 
@@ -99,8 +105,9 @@ class KernelStage:
         self._path.settle(QUIET_S)
 
     def story(self, title: str) -> Story:
-        """See `Stage.story`."""
-        return of_kernels(self._path.records(), title=title)
+        """See `Stage.story`; a note says so if the machine was too busy for real time."""
+        story, late_s = of_kernels(self._path.records(), title=title), self._path.late_s
+        return story if late_s < LATE_S else story._replace(notes=(*story.notes, _BUSY.format(late_s)))
 
     def close(self) -> None:
         """See `Stage.close`."""

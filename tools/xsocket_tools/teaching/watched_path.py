@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from itertools import count
 from math import ceil, inf
@@ -179,6 +179,9 @@ class WatchedPath:
     Args:
         lab: Of both hosts.
         hosts: The left one and the right one, without interfaces so far.
+
+    Attributes:
+        late_s: How much later than it was due something was done, at most, so far; the machine was busy then.
     """
 
     def __init__(self, lab: Lab, hosts: tuple[Host, Host]) -> None:
@@ -188,9 +191,11 @@ class WatchedPath:
         self._sides: list[_Side] = []
         self._impair = Impair(delay_s=DELAY_S)
         self._losses: list[Lose] = []
-        self._due: deque[Parcel] = deque()
+        self._due: deque[tuple[float, Parcel]] = deque()
         self._unasked: list[tuple[int, Frame]] = []
         self._tied_since: float | None = None
+        self._tied_at = -inf
+        self.late_s = 0.0
         self._orders: list[Order[Any]] = []
         self._given: queue.SimpleQueue[Order[Any] | None] = queue.SimpleQueue()
         self._bell = Bell()
@@ -320,9 +325,10 @@ class WatchedPath:
                 self._orders.append(order)
                 self._try(order)
         self._try_all()
-        self._due += self._impair.wake(time.monotonic())
+        self._collect(self._impair.deadline, self._impair.wake(time.monotonic()))
         while self._due and not self._is_held() and not self._is_tied(TIE_S):
-            parcel = self._due.popleft()
+            due_at, parcel = self._due.popleft()
+            self._note_late(time.monotonic() - max(due_at, self._tied_at))
             end = LEFT if parcel.towards is Towards.LEFT else RIGHT
             self._deliver(end, parcel)
             self._try_all()
@@ -363,7 +369,7 @@ class WatchedPath:
         if not any(each is not None and each.timer_s <= within_s for each in told):
             self._tied_since = None
             return False
-        self._tied_since = self._tied_since or now
+        self._tied_since, self._tied_at = self._tied_since or now, now
         return now < self._tied_since + _LATEST_S
 
     def _sleep(self) -> None:
@@ -437,8 +443,15 @@ class WatchedPath:
             if parcel.tcp is not None:
                 lost = self._is_lost(parcel)
                 self._note_sent(end, frame.at_ns, parcel.tcp, lost=lost)
+            self._note_late((time.time_ns() - frame.at_ns) / 1e9)
             if not lost:
-                self._due += self._impair.take(time.monotonic(), parcel)
+                self._collect(self._impair.deadline, self._impair.take(time.monotonic(), parcel))
+
+    def _collect(self, due_at: float, parcels: Sequence[Parcel]) -> None:
+        self._due += ((due_at, parcel) for parcel in parcels)
+
+    def _note_late(self, seconds: float) -> None:
+        self.late_s = max(self.late_s, seconds)
 
     def _is_lost(self, parcel: Parcel) -> bool:
         now = time.monotonic()
