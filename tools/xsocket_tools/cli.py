@@ -62,6 +62,9 @@ SUBCOMMANDS = {
     "lesson": Subcommand(
         "xsocket_tools.teaching.lesson_command:lesson", "Learn TCP by lessons that run and are checked."
     ),
+    "live": Subcommand(
+        "xsocket_tools.live.command:live", "Watch an engine at work in a web page of your own."
+    ),
     "mutants": Subcommand(
         "xsocket_tools.mutants.command:mutants", "Plant bugs in the engine, and see which the scenarios find."
     ),
