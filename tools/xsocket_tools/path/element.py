@@ -102,6 +102,10 @@ class Chain:
     def __init__(self, elements: Iterable[Element] = ()) -> None:
         self.elements: tuple[Element, ...] = tuple(elements)
 
+    def append(self, element: Element) -> None:
+        """Put one more at the right end; whoever drives the chain may be another thread."""
+        self.elements = (*self.elements, element)
+
     @property
     def deadline(self) -> float:
         """See `Element.deadline`."""

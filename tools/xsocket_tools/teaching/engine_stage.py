@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 import xsocket
-from xsocket import Admission, Simulation, State, TcpConfig
+from xsocket import Admission, FourTuple, Simulation, State, TcpConfig
+from xsocket.info import Info
 from xsocket.segment import Segment
 from xsocket.seqnum import add
 from xsocket.simulation import SimulatedHost
+from xsocket_tools.path import Chain, Element, Lose
 from xsocket_tools.teaching.stage import ADDRESSES, DELAY_S, FROM_PORT, PORT, PREFIX, bits
 from xsocket_tools.teaching.story import Story
 from xsocket_tools.teaching.telling import of_simulation
@@ -34,6 +37,8 @@ class EngineStage:
         self._simulation = Simulation(seed)
         client, server = (self._host(name, config) for name in ADDRESSES)
         self._link = self._simulation.link(client.host, server.host, delay_s=DELAY_S)
+        self._way = Chain()
+        self._link.insert(self._way.boxed())
         client.other, server.other = server, client
         self.client: Final = client
         self.server: Final = server
@@ -47,18 +52,33 @@ class EngineStage:
 
     def lose(self, flags: str, *, first: int = 1, count: int = 1) -> None:
         """See `Stage.lose`."""
-        wanted = frozenset(flags)
-        self._link.drop(
-            lambda sent: frozenset(sent.segment.letters) == wanted, nth=range(first, first + count)
-        )
+        self.insert(Lose(flags, range(first, first + count)))
+
+    def insert(self, element: Element) -> None:
+        """See `Stage.insert`."""
+        self._way.append(element)
 
     def forge(self, victim: str, flags: str, *, seq: int, ack: int = 0) -> None:
         """See `Stage.forge`."""
-        actor = self.server if victim == "server" else self.client
-        connection = actor.newest
-        info = connection.info
+        four_tuple = self._newest(victim)
+        info = self._last_info(victim, four_tuple)
         segment = Segment(add(info.rcv_nxt, seq), add(info.snd_nxt, ack), bits(flags), 65_535 >> 3)
-        self._link.inject(connection.four_tuple.reversed, segment)
+        self._link.inject(four_tuple.reversed, segment)
+
+    def _newest(self, victim: str) -> FourTuple:
+        """Return the connection that was opened last, as the victim names it."""
+        opened = max((self.client, self.server), key=lambda each: each.opened_at)
+        if opened.newest is None:
+            raise LookupError("there is no connection yet")
+        return opened.newest if opened.host.name == victim else opened.newest.reversed
+
+    def _last_info(self, victim: str, four_tuple: FourTuple) -> Info:
+        """Return what the trace has last of the victim's end."""
+        own = (event for event in self._simulation.trace if event.host == victim)
+        known = [event.info for event in own if event.four_tuple == four_tuple and event.info is not None]
+        if not known:
+            raise LookupError(f"the {victim} knows nothing of the connection yet")
+        return known[-1]
 
     def wait(self, seconds: float) -> None:
         """See `Stage.wait`."""
@@ -80,19 +100,22 @@ class EngineStage:
 
 
 class EngineActor:
-    """A host of the simulation."""
+    """A host of the simulation.
+
+    Attributes:
+        host: It.
+        other: The other one.
+        newest: The connection that it opened last; None before.
+        opened_at: When that was.
+    """
 
     def __init__(self, host: SimulatedHost, simulation: Simulation) -> None:
         self.host: Final = host
         self._simulation = simulation
         self.other: EngineActor = self
         self._opened = 0
-        self._connections: list[xsocket.Connection] = []
-
-    @property
-    def newest(self) -> xsocket.Connection:
-        """The connection that was opened or claimed last."""
-        return self._connections[-1]
+        self.newest: FourTuple | None = None
+        self.opened_at = -inf
 
     def open(self, port: int = PORT, *, from_port: int | None = None) -> EngineConnection:
         """See `Actor.open`."""
@@ -100,7 +123,9 @@ class EngineActor:
             from_port = FROM_PORT + self._opened
             self._opened += 1
         address = self.other.host.addresses[0].partition("/")[0]
-        return self._kept(self.host.open(address, port, local_port=from_port))
+        opened = self.host.open(address, port, local_port=from_port)
+        self.newest, self.opened_at = opened.four_tuple, self._simulation.now
+        return self._kept(opened)
 
     def accept(self) -> EngineConnection:
         """See `Actor.accept`: here, the connection is claimed."""
@@ -108,7 +133,6 @@ class EngineActor:
 
     def _kept(self, connection: xsocket.Connection) -> EngineConnection:
         connection.settimeout(PATIENCE_S)
-        self._connections.append(connection)
         return EngineConnection(connection, self._simulation)
 
 

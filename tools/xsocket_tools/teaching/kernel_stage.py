@@ -22,7 +22,7 @@ from xsocket.seqnum import add
 from xsocket.state import Trigger
 from xsocket_netns import Host, Lab
 from xsocket_tools.fuzzing.targets.kernel_rules import Sysctls, kernel_rules, sysctl_text
-from xsocket_tools.path import Lose
+from xsocket_tools.path import Element, Lose
 from xsocket_tools.teaching.errors import NotOnThisStageError
 from xsocket_tools.teaching.stage import ADDRESSES, FROM_PORT, PORT, bits
 from xsocket_tools.teaching.story import Story
@@ -86,7 +86,11 @@ class KernelStage:
 
     def lose(self, flags: str, *, first: int = 1, count: int = 1) -> None:
         """See `Stage.lose`."""
-        self._path.lose(Lose(flags, range(first, first + count)))
+        self.insert(Lose(flags, range(first, first + count)))
+
+    def insert(self, element: Element) -> None:
+        """See `Stage.insert`."""
+        self._path.insert(element)
 
     def forge(self, victim: str, flags: str, *, seq: int, ack: int = 0) -> None:
         """See `Stage.forge`."""

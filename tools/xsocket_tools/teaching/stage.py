@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from xsocket.segment import ACK, FIN, PSH, RST, SYN
+from xsocket_tools.path import Element
 from xsocket_tools.teaching.story import Story
 
 PORT: Final = 80
@@ -98,6 +99,14 @@ class Stage(Protocol):
             flags: Which, as tcpdump writes them: ``"S"`` a SYN, ``"S."`` a SYN+ACK, ``"."`` an ACK.
             first: The first of those that is lost, counted from 1.
             count: How many are lost.
+        """
+        ...
+
+    def insert(self, element: Element) -> None:
+        """Let every segment pass a middlebox or another element of a path from now on.
+
+        Args:
+            element: Such as ``StripOptions(["sack"])`` of `xsocket_tools.path`; the client is at its left.
         """
         ...
 

@@ -6,7 +6,7 @@ Or of what two kernels said when they were asked.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import count
 from typing import Final, NamedTuple
@@ -453,6 +453,7 @@ def _matched(moments: Sequence[_Moment]) -> tuple[dict[int, _Moment], set[int]]:
     """Return the arrival of each segment that was sent, and which arrivals nobody sent; by id of the step."""
     arrivals: dict[int, _Moment] = {}
     under_way: list[_Moment] = []
+    delays: dict[int, int] = {}
     unasked = set()
     for moment in moments:
         if not moment.step.is_arrow:
@@ -462,17 +463,22 @@ def _matched(moments: Sequence[_Moment]) -> tuple[dict[int, _Moment], set[int]]:
             if record is None or not record.lost:
                 under_way.append(moment)
             continue
-        sent = None if record is not None and record.forged else _sent_as(moment, under_way)
+        sent = None if record is not None and record.forged else _sent_as(moment, under_way, delays)
         if sent is None:
             unasked.add(id(moment.step))
         else:
             under_way.remove(sent)
             arrivals[id(sent.step)] = moment
+            delays[moment.end] = moment.step.event.at_ns - sent.step.event.at_ns
     return arrivals, unasked
 
 
-def _sent_as(arrived: _Moment, under_way: Iterable[_Moment]) -> _Moment | None:
-    """Return what *arrived* was when it was sent: the same, or else what the path may have made it of."""
+def _sent_as(arrived: _Moment, under_way: Iterable[_Moment], delays: Mapping[int, int]) -> _Moment | None:
+    """Return what *arrived* was when it was sent: the same, or else what the path may have made it of.
+
+    Of several that are the same, one was lost and sent again. It is the one that was under way for about as
+    long as the last segment that came this way (*delays*, by end); before any has come, the latest.
+    """
     got = arrived.step.event
     candidates = [
         each
@@ -481,6 +487,8 @@ def _sent_as(arrived: _Moment, under_way: Iterable[_Moment]) -> _Moment | None:
         and each.step.event.four_tuple is not None
         and each.step.event.four_tuple.reversed == got.four_tuple
     ]
+    expected = got.at_ns - delays.get(arrived.end, 0)
+    candidates.sort(key=lambda each: abs(each.step.event.at_ns - expected))
     same = (each for each in candidates if not _differs(each.step.event.segment, got.segment))
     alike = (each for each in candidates if _outline(each.step.event.segment) == _outline(got.segment))
     return next(same, None) or next(alike, None)

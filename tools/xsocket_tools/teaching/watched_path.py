@@ -32,7 +32,7 @@ from xsocket.wire.link import Frame
 from xsocket.wire.packet_link import PacketLink
 from xsocket_netns import Host, Lab
 from xsocket_tools.capture import finished
-from xsocket_tools.path import Impair, Lose, Parcel, Towards
+from xsocket_tools.path import Chain, Element, Impair, Parcel, Towards
 from xsocket_tools.path.errors import PathBrokenError
 from xsocket_tools.sockdiag import SockDiag, Told
 from xsocket_tools.teaching.stage import ADDRESSES, DELAY_S, PREFIX
@@ -190,7 +190,7 @@ class WatchedPath:
         detour = lab.detour("path", *hosts, addresses=(addresses[:1], addresses[1:]))
         self._sides: list[_Side] = []
         self._impair = Impair(delay_s=DELAY_S)
-        self._losses: list[Lose] = []
+        self._way = Chain()
         self._due: deque[tuple[float, Parcel]] = deque()
         self._unasked: list[tuple[int, Frame]] = []
         self._tied_since: float | None = None
@@ -246,9 +246,9 @@ class WatchedPath:
         self._bell.ring()
         return order.outcome()
 
-    def lose(self, element: Lose) -> None:
-        """Lose what *element* chooses, from now on."""
-        self.do(Order(lambda: self._losses.append(element)))
+    def insert(self, element: Element) -> None:
+        """Let every frame pass *element* from now on, before the way takes its time."""
+        self.do(Order(lambda: self._way.append(element)))
 
     def forge(self, end: int, segment: Callable[[Onlooker], Segment]) -> None:
         """Hand a segment to the host at *end*, as if the other one had sent it in the newest connection.
@@ -439,23 +439,19 @@ class WatchedPath:
         towards = Towards.RIGHT if end == LEFT else Towards.LEFT
         for frame in frames:
             parcel = Parcel(towards, finished(frame.data, frame.checksum_ready))
-            lost = False
+            passed = self._way.take(time.monotonic(), parcel)
             if parcel.tcp is not None:
-                lost = self._is_lost(parcel)
+                lost = not any(each.towards is towards for each in passed)
                 self._note_sent(end, frame.at_ns, parcel.tcp, lost=lost)
             self._note_late((time.time_ns() - frame.at_ns) / 1e9)
-            if not lost:
-                self._collect(self._impair.deadline, self._impair.take(time.monotonic(), parcel))
+            for each in passed:
+                self._collect(self._impair.deadline, self._impair.take(time.monotonic(), each))
 
     def _collect(self, due_at: float, parcels: Sequence[Parcel]) -> None:
         self._due += ((due_at, parcel) for parcel in parcels)
 
     def _note_late(self, seconds: float) -> None:
         self.late_s = max(self.late_s, seconds)
-
-    def _is_lost(self, parcel: Parcel) -> bool:
-        now = time.monotonic()
-        return any(not element.take(now, parcel) for element in self._losses)
 
     def _note_sent(self, end: int, at_ns: int, packet: TcpPacket, *, lost: bool) -> None:
         four_tuple, segment = packet.four_tuple.reversed, packet.segment

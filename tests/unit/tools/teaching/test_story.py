@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from xsocket import Event, EventKind, FourTuple, Simulation, State
+from xsocket import Event, EventKind, FourTuple, Simulation, State, TcpConfig
 from xsocket.segment import ACK, SYN, Segment
 from xsocket.simulation import SimulatedHost, SimulatedLink
 from xsocket_tools.teaching.story import End, Kind, Source, Step, Story
@@ -105,6 +105,28 @@ def test_what_is_lost_never_arrives_and_the_timer_has_a_step_of_its_own(scene: S
     assert (timer.kind, timer.at_s) == (Kind.TIMER, pytest.approx(1.0))
     assert value(timer, 0, "retransmissions") == "1"
     assert (again.kind, again.title) == (Kind.CARRIED, lost.title.removesuffix(", which is lost"))
+
+
+def test_what_is_sent_again_just_as_it_was_is_not_taken_for_what_was_lost() -> None:
+    plain = TcpConfig(timestamps=False)
+    sim = Simulation(seed=1)
+    client, server = (
+        sim.host(f"10.0.0.{number}/24", name=name, config=plain)
+        for number, name in ((1, "client"), (2, "server"))
+    )
+    link = sim.link(client, server, delay_s=0.01)
+    link.drop(lambda sent: sent.segment.letters == "S", nth=1)
+    link.drop(lambda sent: sent.segment.payload, nth=1)
+    connection = client.connect(SERVER, 80)
+    connection.send(b"text")
+    sim.run(for_s=5.0)
+    steps = of_simulation(sim.trace, "client", "server", title="t").steps
+    sent = [
+        step
+        for step in steps
+        if step.packet is not None and (step.packet.flags == "SYN" or step.packet.length)
+    ]
+    assert [step.kind for step in sent] == [Kind.LOST, Kind.CARRIED] * 2
 
 
 def test_segments_that_cross_are_sent_in_one_step_and_arrive_in_another(scene: Scene) -> None:
