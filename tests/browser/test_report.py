@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from support import stories
+from support.accessibility import violations
 from xsocket_tools.teaching.report import fragment, write_report
 from xsocket_tools.teaching.story import Story
 
@@ -201,8 +202,7 @@ def test_the_page_does_not_scroll_sideways(visit: Visit, tmp_path: Path, shown: 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (1280, "dark")])
 @pytest.mark.parametrize("shown", STORIES)
 def test_axe_finds_nothing(visit: Visit, tmp_path: Path, shown: Story, width: int, scheme: str) -> None:
     path = tmp_path / "story.html"
@@ -221,10 +221,3 @@ def test_axe_finds_nothing_in_the_piece_for_a_notebook(visit: Visit, tmp_path: P
     )
     page = visit(path)
     assert violations(page) == []
-
-
-def violations(page: Page) -> list[dict[str, Any]]:
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    return [{"id": each["id"], "nodes": [node["html"][:200] for node in each["nodes"]]} for each in found]
