@@ -84,8 +84,7 @@ def write_capture(path: str | PathLike[str], events: Iterable[Event]) -> int:
     Raises:
         OSError: The file cannot be written.
     """
-    frames = captured_frames(events)
-    return _write(path, frames, _ETHERNET)
+    return write_frames(path, captured_frames(events))
 
 
 def write_packets(path: str | PathLike[str], packets: Iterable[tuple[str, float, bytes]]) -> int:
@@ -102,10 +101,15 @@ def write_packets(path: str | PathLike[str], packets: Iterable[tuple[str, float,
         CapturedFrame(round(at * 10**9), octets, OUTBOUND if direction == ">" else INBOUND, "")
         for direction, at, octets in packets
     ]
-    return _write(path, frames, _RAW)
+    return write_frames(path, frames, _RAW)
 
 
-def _write(path: str | PathLike[str], frames: list[CapturedFrame], linktype: int) -> int:
+def write_frames(path: str | PathLike[str], frames: list[CapturedFrame], linktype: int = _ETHERNET) -> int:
+    """Write *frames* to the pcapng file *path*; return how many they are.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     with CaptureFile(path, linktype) as file:
         for captured in frames:
             file.write(captured)

@@ -116,9 +116,7 @@ def show(number: int) -> None:
 @_number
 @_on
 @_set
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="Of what is left to chance, on the engine."
-)
+@_seed
 @click.option("--absolute", is_flag=True, help="Show sequence numbers as they are on the wire.")
 @_json
 def run(number: int, where: str, rules: dict[str, Any], seed: int, absolute: bool, as_json: bool) -> None:
@@ -150,10 +148,11 @@ def run(number: int, where: str, rules: dict[str, Any], seed: int, absolute: boo
 @_on
 @_set
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; lesson-N.html if not given.")
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="Of what is left to chance, on the engine."
-)
-def report(number: int, where: str, rules: dict[str, Any], output: Path | None, seed: int) -> None:
+@click.option("--capture", is_flag=True, help="Write a pcapng file beside it, with the same as comments.")
+@_seed
+def report(
+    number: int, where: str, rules: dict[str, Any], output: Path | None, capture: bool, seed: int
+) -> None:
     """Play a lesson and write a page to step through: one HTML file for each stage."""
     from xsocket_tools.teaching.report import write_report
 
@@ -166,6 +165,18 @@ def report(number: int, where: str, rules: dict[str, Any], output: Path | None, 
         played = _played(found, stage, rules, seed)
         write_report(played.story, path)
         click.echo(f"wrote {path}: {len(played.story.steps)} steps; open it in a browser")
+        if capture:
+            _write_capture(path.with_suffix(".pcapng"), played)
+
+
+def _write_capture(path: Path, played: Run) -> None:
+    from xsocket_tools.teaching.capturing import write_capture_of
+
+    try:
+        count = write_capture_of(path, played.story)
+    except OSError as error:
+        raise CannotWriteLessonError(f"cannot write {path}: {error.strerror}") from error
+    click.echo(f"wrote {path}: {count} frames; open it in Wireshark")
 
 
 @lesson.command()

@@ -175,6 +175,7 @@ class Step(NamedTuple):
         because: The rules that had their say.
         notes: What else there is to say, such as why a segment was dropped.
         tables: Of both ends; None for one that keeps no trace.
+        frame: Of the segment, octets; None where it was not kept.
     """
 
     number: int
@@ -190,6 +191,7 @@ class Step(NamedTuple):
     because: tuple[Because, ...] = ()
     notes: tuple[str, ...] = ()
     tables: tuple[Tables | None, Tables | None] = (None, None)
+    frame: bytes | None = None
 
 
 class Story(NamedTuple):
@@ -230,6 +232,7 @@ class Story(NamedTuple):
 
 def _step_as_dict(step: Step) -> dict[str, Any]:
     plain = step._asdict()
+    del plain["frame"]
     plain["kind"] = step.kind.value
     plain["views"] = [_view_as_dict(view) for view in step.views]
     for name in ("packet", "changed_on_the_way"):

@@ -15,6 +15,7 @@ from xsocket.fourtuple import FourTuple
 from xsocket.segment import NOT_ECT, Segment
 from xsocket.state import SYNCHRONIZED, State
 from xsocket.trace import Event, EventKind
+from xsocket_tools.capture import finished
 from xsocket_tools.inference import Inference
 from xsocket_tools.ladder import CODEPOINTS, Numbering, flag_names, options_in_words
 from xsocket_tools.rules.catalogue import catalogue
@@ -265,6 +266,7 @@ class _Teller:
             until_ns=touched[-1].step.event.at_ns,
             views=views,
             packet=packet,
+            frame=_frame_of(event),
             changed_on_the_way=changed,
             because=tuple(each for one in touched for each in _because(one)),
             notes=tuple(each for one in touched for each in _drops(one.step)),
@@ -289,6 +291,7 @@ class _Teller:
             at_ns=event.at_ns,
             views=views,
             packet=packet,
+            frame=_frame_of(event),
             because=tuple(_because(moment)),
             notes=tuple(_drops(moment.step)),
         )
@@ -409,6 +412,7 @@ class _Teller:
         changed_on_the_way: Packet | None = None,
         because: tuple[Because, ...] = (),
         notes: tuple[str, ...] = (),
+        frame: bytes | None = None,
     ) -> None:
         kept = [each.source is not Source.INFERRED for each in self._ends]
         left, right = (held.tables() if there else None for held, there in zip(self._held, kept, strict=True))
@@ -428,6 +432,7 @@ class _Teller:
                 because=because,
                 notes=notes,
                 tables=(left, right),
+                frame=frame,
             )
         )
 
@@ -492,6 +497,10 @@ def _sent_as(arrived: _Moment, under_way: Iterable[_Moment], delays: Mapping[int
     same = (each for each in candidates if not _differs(each.step.event.segment, got.segment))
     alike = (each for each in candidates if _outline(each.step.event.segment) == _outline(got.segment))
     return next(same, None) or next(alike, None)
+
+
+def _frame_of(event: Event) -> bytes | None:
+    return None if event.frame is None else finished(event.frame, event.checksum_ready)
 
 
 def _outline(segment: Segment | None) -> tuple[int, int, int]:

@@ -442,7 +442,7 @@ class WatchedPath:
             passed = self._way.take(time.monotonic(), parcel)
             if parcel.tcp is not None:
                 lost = not any(each.towards is towards for each in passed)
-                self._note_sent(end, frame.at_ns, parcel.tcp, lost=lost)
+                self._note_sent(end, frame.at_ns, parcel.tcp, parcel.frame, lost=lost)
             self._note_late((time.time_ns() - frame.at_ns) / 1e9)
             for each in passed:
                 self._collect(self._impair.deadline, self._impair.take(time.monotonic(), each))
@@ -453,7 +453,7 @@ class WatchedPath:
     def _note_late(self, seconds: float) -> None:
         self.late_s = max(self.late_s, seconds)
 
-    def _note_sent(self, end: int, at_ns: int, packet: TcpPacket, *, lost: bool) -> None:
+    def _note_sent(self, end: int, at_ns: int, packet: TcpPacket, frame: bytes, *, lost: bool) -> None:
         four_tuple, segment = packet.four_tuple.reversed, packet.segment
         before = self._states.get((end, four_tuple), State.CLOSED)
         if segment.syn and segment.ack is None and before is State.CLOSED:
@@ -463,9 +463,7 @@ class WatchedPath:
         onlooker.sent(segment)
         told = self._ask(end, four_tuple)
         self._last_at = time.monotonic()
-        event = Event(
-            EventKind.SENT, at_ns, four_tuple=four_tuple, segment=segment, before=before, after=told.state
-        )
+        event = Event(EventKind.SENT, at_ns, four_tuple, segment, frame, before=before, after=told.state)
         self._add(Record(end, event, tuple(asked(told, onlooker)), lost=lost))
 
     def _deliver(self, end: int, parcel: Parcel, *, forged: bool = False) -> None:
@@ -490,7 +488,7 @@ class WatchedPath:
             onlooker.received(segment)
         self._last_at = time.monotonic()
         event = Event(
-            EventKind.RECEIVED, at_ns, four_tuple=four_tuple, segment=segment, before=before, after=told.state
+            EventKind.RECEIVED, at_ns, four_tuple, segment, parcel.frame, before=before, after=told.state
         )
         self._add(Record(end, event, tuple(asked(told, onlooker)), forged=forged))
         self._take(end, side.all_sent())
