@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -126,24 +127,46 @@ def answer_to(lesson: Lesson) -> str:
     assert module is not None
     source = inspect.getsource(play).replace(f"def {play.__name__}(", "def play(", 1)
     asked = fill(lesson.exercise.text, 100)
+    texts = _with_helpers(module, source)
     parts = [
         f'"""An answer to the exercise of lesson {lesson.number}.\n\n{asked}\n"""\n',
-        "from xsocket_tools.teaching.stage import Stage\n",
-        *_constants(module, source),
-        *(f"\n{text}" for text in (source, *_helpers(module, source))),
+        "".join(_imports(module, texts)),
+        *_constants(module, texts),
+        *(f"\n{text}" for text in texts),
     ]
     return "\n".join(parts)
 
 
-def _constants(module: ModuleType, source: str) -> list[str]:
-    """Return the constants of *module* that *source* mentions."""
-    named = [(name, value) for name, value in vars(module).items() if name.isupper() and name in source]
+def _with_helpers(module: ModuleType, source: str) -> list[str]:
+    """Return *source*, and the functions of *module* that it calls, and those that they call."""
+    own = [
+        each
+        for each in vars(module).values()
+        if inspect.isfunction(each) and each.__module__ == module.__name__
+    ]
+    texts = [source]
+    for text in texts:  # which grows meanwhile
+        body = text.partition(":\n")[2]
+        called = (inspect.getsource(each) for each in own if re.search(rf"(?<![\w.]){each.__name__}\(", body))
+        texts += [each for each in called if each not in texts]
+    return texts
+
+
+def _imports(module: ModuleType, texts: list[str]) -> list[str]:
+    """Return the imports of *module*, of each what *texts* mention."""
+    found = []
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.ImportFrom):
+            names = [each.name for each in node.names if _is_in(each.name, texts)]
+            found += [f"from {node.module} import {', '.join(names)}\n"] if names else []
+    return found
+
+
+def _constants(module: ModuleType, texts: list[str]) -> list[str]:
+    """Return the constants of *module* that *texts* mention."""
+    named = [(name, value) for name, value in vars(module).items() if name.isupper() and _is_in(name, texts)]
     return [f"{name} = {value!r}\n" for name, value in named if isinstance(value, int | float | str | bytes)]
 
 
-def _helpers(module: ModuleType, source: str) -> list[str]:
-    """Return the functions of *module* that *source* calls."""
-    body = source.partition(":\n")[2]
-    own = (each for each in vars(module).values() if inspect.isfunction(each))
-    called = (each for each in own if each.__module__ == module.__name__ and f" {each.__name__}(" in body)
-    return [inspect.getsource(each) for each in called]
+def _is_in(name: str, texts: list[str]) -> bool:
+    return any(re.search(rf"\b{name}\b", text) for text in texts)

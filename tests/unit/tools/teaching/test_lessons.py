@@ -148,6 +148,29 @@ def test_every_exercise_has_a_beginning_that_runs_and_does_not_solve_it(
     assert not checked.ok
 
 
+def test_an_answer_begins_with_all_that_its_play_mentions(broken: Path) -> None:
+    scenario = broken / "scenario.py"
+    scenario.write_text(
+        "from xsocket_tools.path import LimitMtu, StripOptions\n"
+        + scenario.read_text()
+        + """
+OWN_PORT = 40_000
+def connect(stage):
+    return opened(stage)
+def opened(stage):
+    return stage.client.open(from_port=OWN_PORT)
+def _asked(stage):
+    stage.insert(StripOptions("sack"))
+    connect(stage)
+EXERCISE = EXERCISE._replace(play=_asked)
+"""
+    )
+    answer = answer_to(read(broken))
+    for text in ("import StripOptions\n", "OWN_PORT = 40000\n", "def connect(", "def opened(", "def play("):
+        assert text in answer
+    assert "LimitMtu" not in answer
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
