@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.netns
 
 PATIENCE_MS: Final = 10_000
-DELAY_S: Final = 0.15
+DELAY_S: Final = 0.25
 ENDPOINT: Final = re.compile(r"10\.0\.0\.1:\d+")
 # Notes each column in which the card of a client is seen, in order.
 NOTE_MOVES: Final = """() => {
@@ -239,6 +239,20 @@ def test_a_page_that_is_opened_later_sees_the_same(look: Open) -> None:
     card(second, "pool", remote).wait_for()
     last = first.locator("#rows .text").first.inner_text()
     second.locator("#rows .text", has_text=last).first.wait_for()
+
+
+def test_when_the_engine_has_gone_the_page_says_so(browser: Browser) -> None:
+    watching = Watching()
+    with browser.new_context() as context, watching.world:
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        with socket.create_server(("127.0.0.1", 0)) as at, Serving(watching, at) as serving:
+            page.goto(serving.url)
+            page.wait_for_selector("#counters dt")
+            assert not page.locator("#gone").is_visible()
+        page.get_by_role("alert").filter(has_text="The engine has gone.").wait_for()
+        page.get_by_role("button", name="Client connects").click()
+        page.get_by_role("status").filter(has_text="The engine does not answer.").wait_for()
 
 
 @pytest.mark.parametrize("width", [400, 800, 1280])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -221,13 +222,24 @@ def test_the_clients_sockets_are_bounded(watching: Watching) -> None:
         watching.connect(MOST_AT_ONCE)
     with pytest.raises(CannotDoError, match="close some first"):
         watching.connect(MOST_AT_ONCE)
-    until(lambda: watching.look() or watching.state()["columns"]["pool"]["count"] == 250)
+    until(lambda: len(column(watching, "pool")) == 60 and watching.state()["columns"]["pool"]["count"] == 250)
     assert watching.state()["left_out"] == 0
-    assert len(column(watching, "pool")) == 60
+
+
+def test_after_events_were_left_out_the_columns_are_right() -> None:
+    watching = Watching(limit=4)
+    with watching.world:
+        watching.connect(MOST_AT_ONCE)
+        watching.world.engine.pool.wait_for(MOST_AT_ONCE, PATIENCE_S)
+        watching.look()
+        assert watching.state()["left_out"] > 0
+        assert len(column(watching, "pool")) == MOST_AT_ONCE
+        watching.claim()
+        assert len(column(watching, "claimed")) == 1
 
 
 def test_on_a_slow_link_a_client_is_seen_half_open() -> None:
-    watching = Watching(delay_s=0.1)
+    watching = Watching(delay_s=0.2)
     with watching.world:
         watching.connect(1)
         until(lambda: bool(column(watching, "half-open")))
@@ -266,6 +278,26 @@ def test_the_command_prints_the_address_serves_and_removes_everything(
     assert errors == "Open this address in a browser on this machine. Ctrl-C ends it.\n"
     left = [path.name for kind in ("labs", "netns") for path in (runtime_directory / kind).glob("*")]
     assert left == []
+
+
+def test_it_opens_a_browser_with_the_address(environment: dict[str, str], tmp_path: Path) -> None:
+    browser, told = tmp_path / "browser", tmp_path / "told"
+    os.mkfifo(told)
+    browser.write_text(f'#!/bin/sh\necho "$1" > {told}\n')
+    browser.chmod(0o755)
+    with subprocess.Popen(
+        [*LIVE, "--delay", "0", "--open"],
+        env={**environment, "BROWSER": str(browser)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert told.read_text() == child.stdout.readline()
+        child.terminate()
+        _, errors = child.communicate(timeout=PATIENCE_S)
+    assert child.returncode == 0
+    assert errors.count("\n") == 1
 
 
 def test_a_port_in_use_has_a_remedy(environment: dict[str, str]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NEEDED: Final = ("starlette", "uvicorn")
 _DELAY_S: Final = 0.3
+_BROWSER_S: Final = 5.0
 _SHOW: Final = "import sys, webbrowser; url = sys.stdin.read(); sys.exit(not (url and webbrowser.open(url)))"
 """What opens a browser: begun before this process goes where no browser can follow."""
 
@@ -55,7 +56,7 @@ def live(port: int, delay_s: float, opens: bool) -> int:
     with ExitStack() as stack:
         # Before the namespaces change: the page is served where the user's browser is.
         at = stack.enter_context(_listener(port))
-        browser = _browser_to_be() if opens else None
+        browser = _browser_to_be(stack) if opens else None
         ensure_privileges(restart=False)
         from xsocket_tools.live.server import Serving
         from xsocket_tools.live.watching import Watching
@@ -63,11 +64,11 @@ def live(port: int, delay_s: float, opens: bool) -> int:
         watching = Watching(delay_s=delay_s)
         stack.enter_context(watching.world)
         serving = stack.enter_context(Serving(watching, at))
-        click.echo(serving.url)
-        click.echo("Open this address in a browser on this machine. Ctrl-C ends it.", err=True)
-        if browser is not None:
-            _show(browser, serving.url)
         with suppress(KeyboardInterrupt, Terminated):
+            click.echo(serving.url)
+            click.echo("Open this address in a browser on this machine. Ctrl-C ends it.", err=True)
+            if browser is not None:
+                _show(browser, serving.url)
             serving.wait()
     return 0
 
@@ -87,13 +88,18 @@ def _listener(port: int) -> socket.socket:
         raise PortInUseError(f"cannot serve at port {port}: {error.strerror}") from error
 
 
-def _browser_to_be() -> subprocess.Popen[str]:
-    return subprocess.Popen(  # noqa: S603  # it is our own program
+def _browser_to_be(stack: ExitStack) -> subprocess.Popen[str]:
+    """Begin what opens a browser once it is told the address; it ends with *stack* at the latest."""
+    child = subprocess.Popen(  # noqa: S603  # it is our own program
         [sys.executable, "-c", _SHOW], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
+    stack.callback(child.communicate)
+    stack.callback(child.terminate)
+    return child
 
 
 def _show(browser: subprocess.Popen[str], url: str) -> None:
-    browser.communicate(url)
-    if browser.returncode:
-        click.echo("No browser was found here.", err=True)
+    with suppress(subprocess.TimeoutExpired):  # then it is a browser that stays with its opener
+        browser.communicate(url, timeout=_BROWSER_S)
+        if browser.returncode:
+            click.echo("No browser was found here.", err=True)

@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 
 from xsocket.fourtuple import FourTuple
 from xsocket.info import Info
-from xsocket.segment import Segment
 from xsocket.state import State
 from xsocket.trace import Event, EventKind
 from xsocket_tools.ladder import CODEPOINTS, Numbering, flag_names, options_in_words
@@ -37,7 +36,7 @@ class Inbox:
         left_out: How many found no room, and made older ones go.
     """
 
-    def __init__(self, limit: int = 4096) -> None:
+    def __init__(self, limit: int) -> None:
         self._events: deque[Event] = deque(maxlen=limit)
         self.left_out = 0
 
@@ -113,18 +112,29 @@ class Row(NamedTuple):
     by_hand: bool = False
 
 
-class _Arrival:
-    """The last segment of a connection: how far its moves were told, and the frame if it is made by hand."""
+class _Talk:
+    """What is remembered of a 4-tuple.
 
-    def __init__(self, event: Event, frame: bytes | None) -> None:
-        self.reached, self.after = event.before, event.after
-        self.frame = frame
+    Attributes:
+        numbering: Where its sequence numbers begin.
+        frame: Its last segment, if that was made by hand and is still what things come of.
+    """
+
+    def __init__(self) -> None:
+        self.numbering = Numbering(absolute=False)
+        self.frame: bytes | None = None
+        self._reached: State | None = None
+        self._after: State | None = None
+
+    def begin(self, arrival: Event, frame: bytes | None) -> None:
+        """Take note of a segment that came, and of the frame if it is one made by hand."""
+        self._reached, self._after, self.frame = arrival.before, arrival.after, frame
 
     def takes(self, move: Event) -> bool:
-        """Whether *move* is the next one on the way of this segment."""
-        if self.reached is self.after or move.before is not self.reached:
+        """Whether *move* is the next one on the way of the last segment."""
+        if self._reached is self._after or move.before is not self._reached:
             return False
-        self.reached = move.after
+        self._reached = move.after
         return True
 
 
@@ -145,8 +155,7 @@ class Feed:
     ended: deque[Ended] = field(default_factory=lambda: deque(maxlen=ENDED))
     rows: deque[Row] = field(default_factory=lambda: deque(maxlen=ROWS))
     told: int = 0
-    _numberings: OrderedDict[FourTuple, Numbering] = field(default_factory=OrderedDict)
-    _arrivals: dict[FourTuple, _Arrival] = field(default_factory=dict)
+    _talks: OrderedDict[FourTuple, _Talk] = field(default_factory=OrderedDict)
     _by_hand: dict[bytes, list[Row]] = field(default_factory=dict)
 
     def expect(self, frame: bytes) -> None:
@@ -171,8 +180,8 @@ class Feed:
         elif event.kind is EventKind.MOVED:
             self._take_moved(event)
         else:
-            if event.kind is EventKind.TIMER and key is not None:
-                self._arrivals.pop(key, None)
+            if event.kind is EventKind.TIMER and key is not None and key in self._talks:
+                self._talks[key].frame = None
             if event.kind is EventKind.POOL and key in self.cards:
                 self._place(self.cards[key], event)
             self._tell_other(event)
@@ -195,10 +204,11 @@ class Feed:
     # Segments
 
     def _take_received(self, event: Event) -> None:
-        assert event.four_tuple is not None
-        key = event.four_tuple
+        key = _key(event)
         frame = event.frame if event.frame in self._by_hand else None
-        self._arrivals[key] = _Arrival(event, frame)
+        if frame is None or key not in self.cards or _begins(event):  # else a forged SYN begins nothing
+            self._learn(event)
+        self._talk(key).begin(event, frame)
         who = self.names.get(key.remote_address) or endpoint(key.remote_address, key.remote_port)
         sender = "you send" if frame is not None else f"{who} sends"
         notes = [] if event.before is event.after else [_moved(event)]
@@ -206,30 +216,28 @@ class Feed:
         self._belongs(key, self._tell_segment(event, sender, notes, by_hand=frame is not None))
 
     def _take_sent(self, event: Event) -> None:
-        assert event.four_tuple is not None
-        notes = [] if event.rule is None else [cite(event.rule)]
+        self._learn(event)
         self._follow(event)
-        self._belongs(event.four_tuple, self._tell_segment(event, f"{_ENGINE.name} sends", notes))
+        notes = [] if event.rule is None else [cite(event.rule)]
+        self._belongs(_key(event), self._tell_segment(event, f"{_ENGINE.name} sends", notes))
 
-    def _packet(self, event: Event) -> Packet:
-        segment, key = event.segment, event.four_tuple
-        assert segment is not None
-        assert key is not None
-        to_engine = event.kind is EventKind.RECEIVED
-        return _packet(segment, self._numbering(key, segment, to_engine=to_engine), to_engine=to_engine)
+    def _talk(self, key: FourTuple) -> _Talk:
+        if key not in self._talks:
+            self._talks[key] = _Talk()
+            if len(self._talks) > REMEMBERED:
+                self._talks.popitem(last=False)
+        self._talks.move_to_end(key)
+        return self._talks[key]
 
-    def _numbering(self, key: FourTuple, segment: Segment, *, to_engine: bool) -> Numbering:
-        numbering = self._numberings.pop(key, None) or Numbering(absolute=False)
-        self._numberings[key] = numbering
-        if len(self._numberings) > REMEMBERED:
-            self._numberings.popitem(last=False)
-        numbering.learn(segment, to_engine=to_engine)
-        return numbering
+    def _learn(self, event: Event) -> None:
+        assert event.segment is not None
+        numbering = self._talk(_key(event)).numbering
+        numbering.learn(event.segment, to_engine=event.kind is EventKind.RECEIVED)
 
     def _tell_segment(self, event: Event, sender: str, notes: Sequence[str], *, by_hand: bool = False) -> Row:
+        packet = _packet(event, self._talk(_key(event)).numbering)
         assert event.segment is not None
         carried = [f"“{_excerpt(event.segment.payload)}”"] if event.segment.payload else []
-        packet = self._packet(event)
         on_the_wire = packet._replace(seq=packet.absolute_seq, ack=packet.absolute_ack)
         text, absolute = f"{sender} {packet}", f"{sender} {on_the_wire}"
         return self._tell(event, text, (*carried, *notes), absolute=absolute, by_hand=by_hand)
@@ -238,31 +246,24 @@ class Feed:
 
     def _follow(self, event: Event) -> None:
         """Let the card of a connection say what its segment says."""
-        key = event.four_tuple
-        assert key is not None
+        key, after = _key(event), event.after
+        if after is None or after is State.CLOSED:
+            return  # of its end a move tells
         card = self.cards.get(key)
-        if card is None and event.after not in (None, State.CLOSED, State.LISTEN):
-            assert event.after is not None
-            card = self.cards[key] = Card(key, Place.HALF_OPEN, event.after, event.at_ns)
-        if card is not None:
-            card.info = event.info or card.info
-            if event.after not in (None, State.CLOSED):
-                assert event.after is not None
-                card.state = event.after
+        if card is None:
+            card = self.cards[key] = Card(key, Place.HALF_OPEN, after, event.at_ns)
+        card.state = after
+        card.info = event.info or card.info
 
     def _take_moved(self, event: Event) -> None:
-        key = event.four_tuple
-        assert key is not None
+        key = _key(event)
         assert event.trigger is not None
-        arrival = self._arrivals.get(key)
-        if arrival is None or not arrival.takes(event):
-            row = self._tell_other(event)
-            self._belongs(key, row)
+        if not self._talk(key).takes(event):
+            self._belongs(key, self._tell_other(event))
         if event.after is State.CLOSED:
             self._end(key, event.trigger.value, event.at_ns)
-        elif key in self.cards and event.after is not None:
-            self.cards[key].state = event.after
-            self.cards[key].info = event.info or self.cards[key].info
+        elif key in self.cards:
+            self._follow(event)
 
     def _place(self, card: Card, event: Event) -> None:
         if event.pool_event in ("put", "given_back"):
@@ -294,10 +295,9 @@ class Feed:
 
     def _belongs(self, key: FourTuple, row: Row) -> None:
         """Put *row* to what came of a segment that was made by hand, if it did."""
-        arrival = self._arrivals.get(key)
-        if arrival is not None and arrival.frame in self._by_hand:
-            assert arrival.frame is not None
-            self._by_hand[arrival.frame].append(row)
+        frame = self._talk(key).frame
+        if frame is not None and frame in self._by_hand:
+            self._by_hand[frame].append(row)
 
     def _tell(
         self, event: Event, text: str, notes: tuple[str, ...], *, absolute: str = "", by_hand: bool = False
@@ -320,7 +320,20 @@ def name_of(four_tuple: FourTuple) -> str:
     return f"{endpoint(*four_tuple[2:])} to {four_tuple.local_port}"
 
 
-def _packet(segment: Segment, numbering: Numbering, *, to_engine: bool) -> Packet:
+def _key(event: Event) -> FourTuple:
+    assert event.four_tuple is not None
+    return event.four_tuple
+
+
+def _begins(arrival: Event) -> bool:
+    """Whether the connection begins with this segment, or anew with it."""
+    segment, info = arrival.segment, arrival.info
+    return segment is not None and segment.syn and info is not None and info.irs == segment.seq
+
+
+def _packet(event: Event, numbering: Numbering) -> Packet:
+    segment, to_engine = event.segment, event.kind is EventKind.RECEIVED
+    assert segment is not None
     return Packet(
         flags=flag_names(segment),
         seq=numbering.seq(segment.seq, to_engine=to_engine),

@@ -134,6 +134,11 @@
         if (had) byId("claim").focus({ preventScroll: true });
       }
     }
+    for (const list of [...COLUMNS, "ended"].map(byId)) {
+      // So that keys scroll it; not a stop for who tabs through it otherwise.
+      if (list.scrollHeight > list.clientHeight) list.tabIndex = 0;
+      else list.removeAttribute("tabindex");
+    }
     tick();
   };
   setInterval(tick, 1000);

@@ -81,9 +81,9 @@ def read(form: object, known: Mapping[str, Known], net: Net) -> Order | Wrong:
     """
     if not isinstance(form, dict):
         return {"": "The form is no object."}
-    strange = sorted(str(each)[:20] for each in form.keys() - _FIELDS)
+    strange = sorted(map(str, form.keys() - _FIELDS))
     if strange:
-        return {"": f"The form has no field {strange[0]}."}
+        return {"": f"The form has no field {_shown(strange[0])}."}
     reader = _Reader(form)
     connection = reader.connection(known)
     four_tuple = reader.four_tuple(net) if connection is None else connection.four_tuple.reversed
@@ -97,6 +97,11 @@ def read(form: object, known: Mapping[str, Known], net: Net) -> Order | Wrong:
     if reader.wrong or four_tuple is None:
         return reader.wrong
     return Order(four_tuple, Segment(seq, ack, flags, window, options, text))
+
+
+def _shown(name: str) -> str:
+    """Return the beginning of what somebody sent, so that every encoding can have it."""
+    return name[:20].encode("ascii", "backslashreplace").decode()
 
 
 class _Reader:
@@ -154,7 +159,7 @@ class _Reader:
         value = 0
         for name in chosen:
             if name not in FLAGS:
-                self._refuse("flags", f"There is no flag {name[:20]}.")
+                self._refuse("flags", f"There is no flag {_shown(name)}.")
             value |= FLAGS.get(name, 0)
         return value
 

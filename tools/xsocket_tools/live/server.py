@@ -189,23 +189,24 @@ def _safety() -> dict[str, str]:
     }
 
 
-def application(watching: Watched, *, token: str, port: int) -> tuple[ASGIApp, Pages]:
-    """Return the application, and what ends its streams."""
-    pages = Pages(watching)
-    return Guard(pages.application(), token=token, port=port), pages
-
-
 class Pages:
     """What is answered.
 
+    Args:
+        watching: What is shown.
+        fail: Called when nothing can be seen any more.
+
     Attributes:
         is_closing: Set by any thread; streams end then.
+        failure: Why nothing can be seen any more.
     """
 
-    def __init__(self, watching: Watched) -> None:
+    def __init__(self, watching: Watched, fail: Callable[[], object]) -> None:
         self._watching = watching
+        self._fail = fail
         self._streams = 0
         self.is_closing = False
+        self.failure: Exception | None = None
 
     def application(self) -> Starlette:
         """Return it, without a guard."""
@@ -235,9 +236,13 @@ class Pages:
         task.cancel()
 
     async def _look(self) -> None:
-        while True:
-            self._watching.look()
-            await asyncio.sleep(INTERVAL_S)
+        try:
+            while True:
+                self._watching.look()
+                await asyncio.sleep(INTERVAL_S)
+        except Exception as failure:  # whatever it is, who waits in another thread has to hear of it
+            self.failure = failure
+            self._fail()
 
     async def _page(self, _request: Request) -> Response:
         return HTMLResponse(page())
@@ -326,10 +331,10 @@ class Serving:
 
     def __init__(self, watching: Watched, at: socket.socket) -> None:
         token, port = secrets.token_urlsafe(32), at.getsockname()[1]
-        app, self._pages = application(watching, token=token, port=port)
         self.url = f"http://{HOST}:{port}/?token={token}"
+        self._pages = Pages(watching, self._stop)
         config = uvicorn.Config(
-            app,
+            Guard(self._pages.application(), token=token, port=port),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -349,6 +354,9 @@ class Serving:
         finally:
             self._ended.set()
 
+    def _stop(self) -> None:
+        self._pages.is_closing = self._server.should_exit = True
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self
@@ -356,15 +364,16 @@ class Serving:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pages.is_closing = self._server.should_exit = True
+        self._stop()
         self._thread.join()
         self._at.close()
 
     def wait(self) -> None:
-        """Wait until the server ends, which it does not do by itself.
+        """Wait until the server ends, which it does not do unless something is wrong.
 
         Raises:
             ServingError: It did.
         """
         self._ended.wait()
-        raise ServingError("the server of the page has ended")
+        why = f": {self._pages.failure!r}" if self._pages.failure is not None else ""
+        raise ServingError(f"the server of the page has ended{why}") from self._pages.failure

@@ -42,14 +42,15 @@ class Watching:
 
     Args:
         delay_s: See `World`.
+        limit: Events that may wait to be told; more are left out.
 
     Attributes:
         world: It.
         version: Counts up whenever there is something new to see.
     """
 
-    def __init__(self, *, delay_s: float = 0.0) -> None:
-        self._inbox = Inbox()
+    def __init__(self, *, delay_s: float = 0.0, limit: int = 4096) -> None:
+        self._inbox = Inbox(limit)
         self.world = World(self._inbox.put, delay_s=delay_s)
         self._patience_s = _PATIENCE_S + 2 * delay_s
         self._feed = Feed({NET.client: "client"})

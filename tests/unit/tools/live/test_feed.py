@@ -151,6 +151,18 @@ def test_a_frame_by_hand_that_is_dropped_unread_has_its_reason() -> None:
     assert "SOURCE_IS_BROADCAST" in row.notes[0]
 
 
+def test_a_forged_syn_does_not_begin_the_count_of_a_connection_anew() -> None:
+    feed = told(*SYN_CAME, *ACK_CAME)
+    feed.expect(b"frame")
+    forged = received(Segment(5_000_101, 0, SYN), State.ESTABLISHED, State.ESTABLISHED, frame=b"frame")
+    feed.take(forged)
+    feed.take(sent(Segment(7001, 101, ACK), State.ESTABLISHED, "3.10.7.4 fourth"))
+    assert [row.text for row in feed.outcome(b"frame")] == [
+        "you send SYN seq 5000001",
+        "engine sends ACK seq 1 ack 1",
+    ]
+
+
 def test_only_so_much_is_kept() -> None:
     keys = [FourTuple("10.0.0.2", 80, "10.0.0.1", 1000 + number) for number in range(MANY)]
     feed = Feed()

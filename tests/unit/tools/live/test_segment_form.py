@@ -103,6 +103,7 @@ def test_every_flag_has_its_bit() -> None:
         pytest.param("flags", "SYN", "no list", id="flags that are no list"),
         pytest.param("flags", [7], "no list", id="flags that are no text"),
         pytest.param("flags", ["SYN", "<img src=x onerror=alert(1)>"], "no flag <img", id="an unknown flag"),
+        pytest.param("flags", ["\ud800"], r"no flag \ud800", id="half of a character"),
         pytest.param("seq", "-1", "0 to 4,294,967,295", id="a negative absolute number"),
         pytest.param("seq", "4294967296", "out of range", id="33 bits"),
         pytest.param("seq", "1" * 5000, "no number", id="many digits"),
@@ -136,7 +137,7 @@ def test_a_connection_of_which_nothing_is_known_has_no_numbers_to_count_from() -
     assert list(wrong) == ["seq"]
 
 
-@pytest.mark.parametrize("given", [None, [], "x", 7, {"<script>": "1"}], ids=repr)
+@pytest.mark.parametrize("given", [None, [], "x", 7, {"<script>": "1"}, {"\ud800": "1"}], ids=repr)
 def test_what_is_no_form_is_refused(given: object) -> None:
     assert isinstance(read(given, KNOWN, NET), dict)
 

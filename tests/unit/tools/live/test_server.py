@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from xsocket_tools.live.errors import CannotDoError
+from xsocket_tools.live.errors import CannotDoError, ServingError
 from xsocket_tools.live.feed import Row
 from xsocket_tools.live.server import MOST_OCTETS, MOST_STREAMS, Serving, page
 from xsocket_tools.live.watching import Verdict
@@ -29,9 +29,12 @@ class Fake:
     def __init__(self) -> None:
         self.asked: list[object] = []
         self.version = 0
+        self.is_broken = False
         self.told = [{"number": number, "text": HOSTILE} for number in range(1, 6)]
 
     def look(self) -> bool:
+        if self.is_broken:
+            raise RuntimeError("nothing to see")
         return False
 
     def state(self) -> dict[str, Any]:
@@ -293,6 +296,14 @@ def test_only_so_many_pages_look_on() -> None:
         for _ in range(MOST_STREAMS):
             first_event(stack.enter_context(site.events()))
         assert site.get("/events").status == 503
+
+
+def test_when_nothing_can_be_seen_any_more_the_server_ends_and_says_why() -> None:
+    shown = Fake()
+    with socket.create_server(("127.0.0.1", 0)) as at, Serving(shown, at) as server:
+        shown.is_broken = True
+        with pytest.raises(ServingError, match="nothing to see"):
+            server.wait()
 
 
 def test_the_page_fetches_nothing_and_has_no_attribute_that_runs() -> None:
