@@ -30,7 +30,7 @@ from xsocket.tcp.options import (
 from xsocket.wire.codec import TcpPacket
 from xsocket_tools.path.element import Middlebox
 from xsocket_tools.path.errors import BadElementError
-from xsocket_tools.path.parcel import Parcel
+from xsocket_tools.path.parcel import Parcel, Towards
 
 NAMES: Final[dict[str, tuple[int, ...]]] = {
     "mss": (MSS,),
@@ -58,6 +58,8 @@ class StripOptions(Middlebox):
     Args:
         *kinds: Names, see `NAMES`, or the numbers of kinds.
         remove: Whether the header gets shorter; else NOPs take the option's place, as in most boxes.
+        only: The one direction in which it does so; both without it. If a SYN+ACK loses what its SYN kept, one
+            end takes for agreed on what the other one never heard of.
 
     Counts: options ``stripped``, and the ``segments`` that had some.
 
@@ -67,15 +69,17 @@ class StripOptions(Middlebox):
 
     COUNTED = ("stripped", "segments")
 
-    def __init__(self, *kinds: str | int, remove: bool = False) -> None:
+    def __init__(self, *kinds: str | int, remove: bool = False, only: Towards | None = None) -> None:
         super().__init__()
         if not kinds:
             raise BadElementError("no option was named that is to be stripped")
         self._kinds = frozenset(number for kind in kinds for number in _numbers(kind))
-        self._remove = remove
+        self._remove, self._only = remove, only
 
     def _take_segment(self, now: float, parcel: Parcel, packet: TcpPacket) -> Sequence[Parcel]:
         del now
+        if self._only not in (None, parcel.towards):
+            return (parcel,)
         segment = packet.segment
         options = decode(segment.options)
         unwanted = [self._is_unwanted(option) for option in options]

@@ -106,7 +106,7 @@ class Stage(Protocol):
         """Let every segment pass a middlebox or another element of a path from now on.
 
         Args:
-            element: Such as ``StripOptions(["sack"])`` of `xsocket_tools.path`; the client is at its left.
+            element: Such as ``StripOptions("sack")`` of `xsocket_tools.path`; the client is at its left.
         """
         ...
 

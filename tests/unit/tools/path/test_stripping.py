@@ -8,6 +8,7 @@ from support.paths import KEY_6, left, right, segment, through
 from xsocket.tcp.options import Parsed, for_segment, for_syn, parse
 from xsocket_tools.path.element import Middlebox
 from xsocket_tools.path.errors import BadElementError
+from xsocket_tools.path.parcel import Towards
 from xsocket_tools.path.stripping import ClampMss, StripOptions
 
 SYN_OPTIONS = for_syn(1460, 7, True, (5, 6))
@@ -62,6 +63,14 @@ def test_blocks_go_with_sack_and_timestamps_go_from_every_segment() -> None:
     element = StripOptions("sack", "timestamps")
     assert parse(through(element, left(segment(".", options=options))).options) == Parsed()
     assert element.counts() == {"stripped": 2, "segments": 1}
+
+
+def test_one_direction_is_spared() -> None:
+    element = StripOptions("wscale", only=Towards.LEFT)
+    assert parse(through(element, right(segment("S", options=SYN_OPTIONS))).options) == EVERYTHING
+    got = parse(through(element, left(segment("S.", options=SYN_OPTIONS))).options)
+    assert got == EVERYTHING._replace(window_scale=None)
+    assert element.counts() == {"stripped": 1, "segments": 1}
 
 
 def test_the_smaller_mss_counts() -> None:
