@@ -58,8 +58,8 @@ class StripOptions(Middlebox):
     Args:
         *kinds: Names, see `NAMES`, or the numbers of kinds.
         remove: Whether the header gets shorter; else NOPs take the option's place, as in most boxes.
-        only: The one direction in which it does so; both without it. If a SYN+ACK loses what its SYN kept, one
-            end takes for agreed on what the other one never heard of.
+        only: The one direction in which it does so; both without it. If a SYN+ACK loses what its SYN kept,
+            one end takes for agreed on what the other one never heard of.
 
     Counts: options ``stripped``, and the ``segments`` that had some.
 
