@@ -14,7 +14,7 @@ from xsocket_tools.compare.result import Result
 from xsocket_tools.compare.tables import milliseconds, percentages, ratio
 from xsocket_tools.compare.trial import Trial
 
-NEEDED: Final = ("jinja2", "matplotlib")
+NEEDED: Final = ("matplotlib",)
 _PAGE: Final = Path(__file__).with_name("page.html")
 
 

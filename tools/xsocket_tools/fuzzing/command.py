@@ -65,7 +65,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one o
     "--report",
     metavar="FILE.html",
     type=click.Path(path_type=Path, dir_okay=False),
-    help='Write a page with the findings and the coverage, too; takes pip install "xsocket[report]".',
+    help="Write a page with the findings and the coverage, too.",
 )
 @_json_option
 @click.pass_context

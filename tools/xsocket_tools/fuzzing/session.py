@@ -15,7 +15,7 @@ from xsocket_tools.fuzzing.export import files_of, write_files
 from xsocket_tools.fuzzing.opening import opened
 from xsocket_tools.fuzzing.playing import play
 from xsocket_tools.fuzzing.printing import live_display
-from xsocket_tools.fuzzing.report import ReportUnavailableError, check_writable, write_report
+from xsocket_tools.fuzzing.report import check_writable, write_report
 from xsocket_tools.fuzzing.results import Result
 from xsocket_tools.fuzzing.target import StalledError, TargetError
 from xsocket_tools.fuzzing.workers import LocalWorkers, play_out
@@ -103,8 +103,7 @@ class Session:
         record = self.record
         if self._directory is not None:
             self._export(record, self._directory.findings)
-            with suppress(ReportUnavailableError):  # nobody has asked for it
-                write_report(self._directory.path / REPORT, record)
+            write_report(self._directory.path / REPORT, record)
         if self._report is not None:
             write_report(self._report, record, findings=self.findings)
 

@@ -1,7 +1,6 @@
 """The page of a campaign needs nothing but itself, and has all that belongs to a finding."""
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from html import unescape
@@ -23,7 +22,6 @@ from xsocket_tools.fuzzing.oracle.shadow import Violation
 from xsocket_tools.fuzzing.playing import play
 from xsocket_tools.fuzzing.report import (
     CannotWriteError,
-    ReportUnavailableError,
     check_writable,
     render,
     write_report,
@@ -294,16 +292,6 @@ def test_a_large_campaign_has_a_small_page(tmp_path: Path) -> None:
     total = RESULT._replace(findings=tuple(findings), coverage=coverage, rules=RULES)
     write_report(tmp_path / "report.html", RECORD._replace(total=total))
     assert (tmp_path / "report.html").stat().st_size < 1_000_000
-
-
-def test_without_the_library_it_is_said_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(ReportUnavailableError) as refused:
-        write_report(tmp_path / "report.html", RECORD)
-    assert refused.value.message == "a report takes jinja2"
-    assert refused.value.remedy == 'pip install "xsocket[report]"'
 
 
 def test_where_nothing_can_be_written_it_is_said(tmp_path: Path) -> None:

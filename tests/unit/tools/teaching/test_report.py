@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import stat
-import sys
 from collections import Counter
 from html import unescape
 from html.parser import HTMLParser
@@ -19,7 +18,6 @@ from xsocket.state import State
 from xsocket.tcp.table import TABLE
 from xsocket_tools.teaching.report import (
     CannotWriteError,
-    ReportUnavailableError,
     check_writable,
     fragment,
     render,
@@ -461,9 +459,3 @@ def test_what_cannot_be_written_is_said_before(tmp_path: Path, lost: Story, name
         check_writable(tmp_path / name)
     with pytest.raises(CannotWriteError):
         write_report(lost, tmp_path / name)
-
-
-def test_without_its_library_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(ReportUnavailableError, match=r"pip install .*xsocket\[report\]"):
-        check_writable(tmp_path / "story.html")

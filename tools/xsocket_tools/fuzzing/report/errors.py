@@ -11,12 +11,6 @@ class ReportError(ToolError):
     exit_status = 3
 
 
-class ReportUnavailableError(ReportError):
-    """What the report is made with is not installed."""
-
-    remedy = 'pip install "xsocket[report]"'
-
-
 class CannotWriteError(ReportError):
     """The report's file cannot be written."""
 

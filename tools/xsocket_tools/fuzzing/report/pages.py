@@ -8,7 +8,6 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,13 +19,12 @@ from xsocket_tools.fuzzing.export.words import operation_text, violation_lines
 from xsocket_tools.fuzzing.findings import Finding
 from xsocket_tools.fuzzing.opening import opened
 from xsocket_tools.fuzzing.playing import play
-from xsocket_tools.fuzzing.report.errors import CannotWriteError, ReportUnavailableError
+from xsocket_tools.fuzzing.report.errors import CannotWriteError
 from xsocket_tools.fuzzing.report.grids import STATES, grid
 from xsocket_tools.fuzzing.report.ladders import Rung, rungs
 from xsocket_tools.fuzzing.summary import figures, rate
 from xsocket_tools.fuzzing.target import StalledError, Target, TargetError
 
-NEEDED: Final = "jinja2"
 MOST_IN_FULL: Final = 40
 """How many findings have a ladder and a script in the page. Of the others there is what they are."""
 MOST_LINES: Final = 150
@@ -74,11 +72,8 @@ def check_writable(path: Path) -> None:
     """Raise if a report could not be written to *path*; nothing is written yet.
 
     Raises:
-        ReportUnavailableError: A library is missing.
         CannotWriteError: The directory is not there, or may not be written to.
     """
-    if find_spec(NEEDED) is None:
-        raise ReportUnavailableError(f"a report takes {NEEDED}")
     if not path.parent.is_dir():
         raise CannotWriteError(f"there is no directory {path.parent}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
@@ -94,7 +89,6 @@ def write_report(path: Path, record: Record, *, findings: Path | None = None) ->
         findings: Where they lie as files; the directory ``findings`` beside the page without it.
 
     Raises:
-        ReportUnavailableError: A library is missing.
         CannotWriteError: It does not work.
     """
     check_writable(path)

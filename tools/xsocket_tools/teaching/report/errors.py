@@ -11,12 +11,6 @@ class ReportError(ToolError):
     exit_status = 3
 
 
-class ReportUnavailableError(ReportError):
-    """What the page is made with is not installed."""
-
-    remedy = 'pip install "xsocket[report]"'
-
-
 class CannotWriteError(ReportError):
     """The page's file cannot be written."""
 

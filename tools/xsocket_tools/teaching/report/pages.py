@@ -6,20 +6,18 @@ import os
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from xsocket_tools.teaching.report import diagram, words
 from xsocket_tools.teaching.report.details import details
-from xsocket_tools.teaching.report.errors import CannotWriteError, ReportUnavailableError
+from xsocket_tools.teaching.report.errors import CannotWriteError
 from xsocket_tools.teaching.report.ladder import LIFELINES, WIDTH, ladder
 from xsocket_tools.teaching.story import Story
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-NEEDED: Final = "jinja2"
 _DIRECTORY: Final = Path(__file__).parent
 _HALO: Final = 'paint-order="stroke" stroke="#fff" stroke-width="5"'
 _LOOKS: Final = {
@@ -57,10 +55,8 @@ def check_writable(path: Path) -> None:
     """Raise if a page could not be written to *path*; nothing is written yet.
 
     Raises:
-        ReportUnavailableError: A library is missing.
         CannotWriteError: The directory is not there, or may not be written to.
     """
-    _check_available()
     if not path.parent.is_dir():
         raise CannotWriteError(f"there is no directory {path.parent}")
     if path.is_dir():
@@ -73,7 +69,6 @@ def write_report(story: Story, path: Path) -> None:
     """Write the page of a story to the file *path*, which then has all of it, or is as it was.
 
     Raises:
-        ReportUnavailableError: A library is missing.
         CannotWriteError: It does not work.
     """
     check_writable(path)
@@ -88,11 +83,7 @@ def write_report(story: Story, path: Path) -> None:
 
 
 def render(story: Story) -> str:
-    """Return the page of a story as an HTML document, which fetches nothing.
-
-    Raises:
-        ReportUnavailableError: A library is missing.
-    """
+    """Return the page of a story as an HTML document, which fetches nothing."""
     template = _environment().get_template("page.html")
     return template.render(
         **_common(story),
@@ -107,11 +98,7 @@ def render(story: Story) -> str:
 
 
 def fragment(story: Story) -> str:
-    """Return a story as a piece of HTML for a notebook: the ladder and a table, no script, no style sheet.
-
-    Raises:
-        ReportUnavailableError: A library is missing.
-    """
+    """Return a story as a piece of HTML for a notebook: the ladder and a table, no script, no style sheet."""
     return _environment().get_template("fragment.html").render(**_common(story), looks=_LOOKS)
 
 
@@ -127,14 +114,8 @@ def _common(story: Story) -> dict[str, object]:
     }
 
 
-def _check_available() -> None:
-    if find_spec(NEEDED) is None:
-        raise ReportUnavailableError(f"a page takes {NEEDED}")
-
-
 @cache
 def _environment() -> Environment:
-    _check_available()
     import jinja2
 
     return jinja2.Environment(
