@@ -203,8 +203,7 @@ class World:
 
     def send(self, order: Order, frame: bytes) -> None:
         """Send *frame*, which `frame_of` made of *order*; the engine learns where to answer first."""
-        if order.four_tuple.local_address != NET.client:
-            self._introduce(order.four_tuple.local_address)
+        self._introduce(order.four_tuple.local_address)
         self._raw.send(frame)
 
     def _introduce(self, address: str) -> None:

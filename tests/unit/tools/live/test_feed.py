@@ -7,7 +7,7 @@ import pytest
 from xsocket import DropReason, Event, EventKind, FourTuple, Segment, State
 from xsocket.segment import ACK, FIN, PSH, RST, SYN
 from xsocket.state import Timer, Trigger
-from xsocket_tools.live.feed import ENDED, ROWS, Feed, Inbox, Place, endpoint, name_of
+from xsocket_tools.live.feed import ENDED, REMEMBERED, ROWS, Feed, Inbox, Place, endpoint, name_of
 
 KEY = FourTuple("10.0.0.2", 80, "10.0.0.1", 40_000)
 OTHER = FourTuple("10.0.0.2", 80, "10.0.0.66", 40_001)
@@ -171,6 +171,15 @@ def test_only_so_much_is_kept() -> None:
         feed.take(moved(State.SYN_RECEIVED, State.CLOSED, Trigger.GIVE_UP, key))
     assert (len(feed.rows), feed.told) == (ROWS, 2 * MANY)
     assert [each.four_tuple for each in feed.ended] == keys[: -ENDED - 1 : -1]
+
+
+def test_of_only_so_many_4_tuples_it_is_remembered_where_their_numbers_begin() -> None:
+    feed = told(*SYN_CAME)
+    for port in range(1, REMEMBERED + 1):
+        key = FourTuple("10.0.0.2", 80, "10.0.0.66", port)
+        feed.take(received(Segment(1, 0, RST), State.CLOSED, State.CLOSED, key))
+    feed.take(received(Segment(5000, 7001, ACK), State.SYN_RECEIVED, State.SYN_RECEIVED))
+    assert feed.rows[-1].text == "client sends ACK seq 1 ack 1"
 
 
 def test_a_4_tuple_that_is_opened_anew_counts_from_its_new_syn() -> None:
