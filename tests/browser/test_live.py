@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from support.accessibility import violations
 from xsocket_tools.live.server import Serving
 from xsocket_tools.live.watching import Watching
 
@@ -268,10 +269,3 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(look: Open, width: int) -> Non
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         assert violations(page) == [], scheme
-
-
-def violations(page: Page) -> list[dict[str, Any]]:
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    return [{"id": each["id"], "nodes": [node["html"][:200] for node in each["nodes"]]} for each in found]
