@@ -102,7 +102,8 @@ def _states(view: View) -> States:
 
 
 def _packet(packet: Packet) -> str:
-    return "  ".join((str(packet), f"win {packet.window}", *packet.options))
+    ecn = (packet.ecn,) if packet.ecn else ()
+    return "  ".join((str(packet), f"win {packet.window}", *ecn, *packet.options))
 
 
 def _told(because: Because) -> str:

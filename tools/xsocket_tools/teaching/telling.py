@@ -12,7 +12,7 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from xsocket.fourtuple import FourTuple
-from xsocket.segment import NOT_ECT, Segment
+from xsocket.segment import AE, CWR, ECE, NOT_ECT, Segment
 from xsocket.state import SYNCHRONIZED, State
 from xsocket.trace import Event, EventKind
 from xsocket_tools.capture import finished
@@ -254,7 +254,7 @@ class _Teller:
         packet = self._packet(key, sender, event, forged=kind is Kind.FORGED)
         touched = [moment] if arrival is None else [moment, arrival]
         changed = None
-        if arrival is not None and _differs(event.segment, arrival.step.event.segment):
+        if arrival is not None and event.segment != arrival.step.event.segment:
             changed = self._packet(key, sender, arrival.step.event)
         views = self._after({each.end: each for each in touched}, key)
         self._add(
@@ -496,7 +496,8 @@ def _sent_as(arrived: _Moment, under_way: Iterable[_Moment], delays: Mapping[int
     candidates.sort(key=lambda each: abs(each.step.event.at_ns - expected))
     same = (each for each in candidates if not _differs(each.step.event.segment, got.segment))
     alike = (each for each in candidates if _outline(each.step.event.segment) == _outline(got.segment))
-    return next(same, None) or next(alike, None)
+    cleared = (each for each in candidates if _bare(each.step.event.segment) == _bare(got.segment))
+    return next(same, None) or next(alike, None) or next(cleared, None)
 
 
 def _frame_of(event: Event) -> bytes | None:
@@ -506,6 +507,12 @@ def _frame_of(event: Event) -> bytes | None:
 def _outline(segment: Segment | None) -> tuple[int, int, int]:
     assert segment is not None
     return segment.seq, segment.flags, len(segment.payload)
+
+
+def _bare(segment: Segment | None) -> tuple[int, int, int]:
+    """Return its outline without the flags of ECN, which old routers clear."""
+    seq, flags, length = _outline(segment)
+    return seq, flags & ~(ECE | CWR | AE), length
 
 
 def _differs(sent: Segment | None, got: Segment | None) -> bool:

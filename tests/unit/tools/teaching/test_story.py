@@ -7,7 +7,7 @@ import json
 import pytest
 
 from xsocket import Event, EventKind, FourTuple, Simulation, State, TcpConfig
-from xsocket.segment import ACK, SYN, Segment
+from xsocket.segment import ACK, CE, CWR, ECE, SYN, Segment
 from xsocket.simulation import SimulatedHost, SimulatedLink
 from xsocket_tools.teaching.story import End, Kind, Source, Step, Story
 from xsocket_tools.teaching.telling import of_packets, of_simulation, of_trace
@@ -19,10 +19,10 @@ CLIENT_SIDE = FourTuple("10.0.0.1", 40000, "10.0.0.2", 80)
 class Scene:
     """A client and a server, ten milliseconds apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: TcpConfig | None = None) -> None:
         self.sim = Simulation(seed=1)
-        self.client: SimulatedHost = self.sim.host("10.0.0.1/24", name="client")
-        self.server: SimulatedHost = self.sim.host("10.0.0.2/24", name="server")
+        self.client: SimulatedHost = self.sim.host("10.0.0.1/24", name="client", config=config)
+        self.server: SimulatedHost = self.sim.host("10.0.0.2/24", name="server", config=config)
         self.link: SimulatedLink = self.sim.link(self.client, self.server, delay_s=0.01)
 
     def story(self) -> Story:
@@ -189,6 +189,33 @@ def test_what_the_path_changed_is_shown_as_it_arrived(scene: Scene) -> None:
     assert syn.packet is not None
     assert syn.changed_on_the_way is not None
     assert (bool(syn.packet.options), syn.changed_on_the_way.options) == (True, ())
+
+
+def test_a_mark_that_the_path_set_is_shown_as_it_arrived() -> None:
+    scene = Scene(TcpConfig(ecn=1))
+    client = scene.client.connect(SERVER, 80)
+    scene.server.pool.claim()
+    scene.link.alter(lambda sent: sent.segment.payload, with_=lambda segment: segment._replace(ecn=CE))
+    client.sendall(b"text")
+    scene.sim.run(for_s=0.1)
+    text = next(step for step in scene.story().steps if step.packet is not None and step.packet.length)
+    assert text.packet is not None
+    assert text.changed_on_the_way is not None
+    assert (text.packet.ecn, text.changed_on_the_way.ecn) == ("ECT(0)", "CE")
+
+
+def test_a_segment_whose_ecn_flags_were_cleared_on_the_way_is_still_the_one_that_was_sent() -> None:
+    scene = Scene(TcpConfig(ecn=1))
+    scene.link.alter(
+        lambda sent: sent.segment.syn,
+        with_=lambda segment: segment._replace(flags=segment.flags & ~(ECE | CWR)),
+    )
+    scene.client.connect(SERVER, 80)
+    syn = scene.story().steps[0]
+    assert syn.kind is Kind.CARRIED
+    assert syn.packet is not None
+    assert syn.changed_on_the_way is not None
+    assert (syn.packet.flags, syn.changed_on_the_way.flags) == ("SYN+ECE+CWR", "SYN")
 
 
 def test_the_tables_hold_what_waits_beside_the_connection(scene: Scene) -> None:
