@@ -15,10 +15,10 @@ from xsocket.fourtuple import FourTuple
 from xsocket.info import Info
 from xsocket.state import State
 from xsocket.trace import Event, EventKind
-from xsocket_tools.ladder import CODEPOINTS, Numbering, flag_names, options_in_words
+from xsocket_tools.ladder import Numbering
 from xsocket_tools.steps import cite
-from xsocket_tools.teaching.story import End, Packet, Source
-from xsocket_tools.teaching.telling import of_trace
+from xsocket_tools.teaching.story import End, Source
+from xsocket_tools.teaching.telling import of_trace, packet_in_words
 
 ROWS: Final = 200
 """How many things that happened are kept."""
@@ -235,8 +235,10 @@ class Feed:
         numbering.learn(event.segment, to_engine=event.kind is EventKind.RECEIVED)
 
     def _tell_segment(self, event: Event, sender: str, notes: Sequence[str], *, by_hand: bool = False) -> Row:
-        packet = _packet(event, self._talk(_key(event)).numbering)
         assert event.segment is not None
+        numbering = self._talk(_key(event)).numbering
+        inward = event.kind is EventKind.RECEIVED
+        packet = packet_in_words(event.segment, numbering, to_engine=inward)
         carried = [f"“{_excerpt(event.segment.payload)}”"] if event.segment.payload else []
         on_the_wire = packet._replace(seq=packet.absolute_seq, ack=packet.absolute_ack)
         text, absolute = f"{sender} {packet}", f"{sender} {on_the_wire}"
@@ -329,22 +331,6 @@ def _begins(arrival: Event) -> bool:
     """Whether the connection begins with this segment, or anew with it."""
     segment, info = arrival.segment, arrival.info
     return segment is not None and segment.syn and info is not None and info.irs == segment.seq
-
-
-def _packet(event: Event, numbering: Numbering) -> Packet:
-    segment, to_engine = event.segment, event.kind is EventKind.RECEIVED
-    assert segment is not None
-    return Packet(
-        flags=flag_names(segment),
-        seq=numbering.seq(segment.seq, to_engine=to_engine),
-        ack=None if segment.ack is None else numbering.seq(segment.ack, to_engine=not to_engine),
-        absolute_seq=segment.seq,
-        absolute_ack=segment.ack,
-        length=len(segment.payload),
-        window=segment.window,
-        options=options_in_words(segment, numbering, to_engine=to_engine),
-        ecn=CODEPOINTS[segment.ecn],
-    )
 
 
 def _moved(event: Event) -> str:

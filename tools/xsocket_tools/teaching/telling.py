@@ -98,6 +98,27 @@ def of_packets(packets: Iterable[tuple[float, FourTuple, Segment]], *, title: st
     return _Teller(title, ends, moments).story()
 
 
+def packet_in_words(segment: Segment, numbering: Numbering, *, to_engine: bool) -> Packet:
+    """Return a segment in words.
+
+    Args:
+        segment: It.
+        numbering: Says where both directions start.
+        to_engine: Which direction it goes, in the words of *numbering*.
+    """
+    return Packet(
+        flags=flag_names(segment),
+        seq=numbering.seq(segment.seq, to_engine=to_engine),
+        ack=None if segment.ack is None else numbering.seq(segment.ack, to_engine=not to_engine),
+        absolute_seq=segment.seq,
+        absolute_ack=segment.ack,
+        length=len(segment.payload),
+        window=segment.window,
+        options=options_in_words(segment, numbering, to_engine=to_engine),
+        ecn=CODEPOINTS[segment.ecn],
+    )
+
+
 class Record(NamedTuple):
     """What happened at one of two kernels, and what it said when it was asked afterwards.
 
@@ -310,17 +331,7 @@ class _Teller:
         numbering, from_left = self._numberings[key], sender == LEFT
         if not forged or not numbering.has_begun:  # a forged SYN begins nothing
             numbering.learn(segment, to_engine=from_left)
-        return Packet(
-            flags=flag_names(segment),
-            seq=numbering.seq(segment.seq, to_engine=from_left),
-            ack=None if segment.ack is None else numbering.seq(segment.ack, to_engine=not from_left),
-            absolute_seq=segment.seq,
-            absolute_ack=segment.ack,
-            length=len(segment.payload),
-            window=segment.window,
-            options=options_in_words(segment, numbering, to_engine=from_left),
-            ecn=CODEPOINTS[segment.ecn],
-        )
+        return packet_in_words(segment, numbering, to_engine=from_left)
 
     def _segment_title(self, kind: Kind, sender: int, packet: Packet) -> str:
         who, other = self._ends[sender].name, self._ends[1 - sender].name
