@@ -316,6 +316,19 @@ def test_rules_are_set_for_both() -> None:
         assert [option.partition(" ")[0] for option in step.packet.options] == ["mss", "TS"]
 
 
+def test_the_size_of_the_pool_is_the_listeners_backlog() -> None:
+    with staged({"pool_capacity": 1}) as stage:
+        for _ in range(2):
+            stage.client.open()
+            stage.settle()
+        story = stage.story("")
+    assert told(story)[2:] == [
+        "carried client ACK: ESTABLISHED, ESTABLISHED",
+        "carried client SYN: SYN-SENT, LISTEN",
+    ]
+    assert story.steps[-1].tables[1] == Tables(pool=("10.0.0.1:40000",))
+
+
 @pytest.mark.parametrize(
     ("rules", "error", "words"),
     [

@@ -21,7 +21,7 @@ from xsocket.segment import Segment
 from xsocket.seqnum import add
 from xsocket.state import Trigger
 from xsocket_netns import Host, Lab
-from xsocket_tools.fuzzing.targets.kernel_rules import Sysctls, kernel_rules, sysctl_text
+from xsocket_tools.fuzzing.targets.kernel_rules import KernelRules, Sysctls, kernel_rules, sysctl_text
 from xsocket_tools.path import Element, Lose
 from xsocket_tools.teaching.errors import NotOnThisStageError
 from xsocket_tools.teaching.stage import ADDRESSES, FROM_PORT, PORT, bits
@@ -35,6 +35,8 @@ QUIET_S: Final = 0.15
 LATE_S: Final = 0.08
 """If two segments in a row are as late, timers run out: they leave a round trip 0.2 s more than it takes."""
 BACKLOG: Final = 128
+OF_THE_LISTENER: Final = ("pool_capacity", "fastopen_qlen")
+"""Rules that Linux has not as sysctls, but as what a listening socket is told."""
 _MOST: Final = 65_536
 _WITHOUT_IPV6: Final = ("net/ipv6/conf/all/disable_ipv6", "net/ipv6/conf/default/disable_ipv6")
 _BUSY: Final = (
@@ -51,10 +53,10 @@ class KernelStage:
     """A stage; see `xsocket_tools.teaching.stage.Stage`.
 
     Args:
-        rules: Fields of `TcpConfig` that Linux has as sysctls, for both ends.
+        rules: Fields of `TcpConfig` that Linux has as sysctls, for both ends, and those `OF_THE_LISTENER`.
 
     Raises:
-        NotOnThisStageError: Linux has no sysctl for a rule, or none with that value.
+        NotOnThisStageError: Linux has nothing for a rule, or nothing with that value.
         BadConfigError: A value is outside its range.
         LabError: The machine allows no namespaces.
     """
@@ -76,7 +78,7 @@ class KernelStage:
                 KernelActor(host, path, end, stack.enter_context(ExitStack()))
                 for end, host in enumerate(hosts)
             )
-            server.serve(min(BACKLOG, kernel_rules(tuple(rules.items())).backlog))
+            server.serve(kernel_rules(tuple(rules.items())))
             path.start()
             stack.callback(path.stop)
             self._stack = stack.pop_all()
@@ -135,11 +137,13 @@ class KernelActor:
         self._listener: socket.socket | None = None
         self._opened = 0
 
-    def serve(self, backlog: int) -> None:
-        """Listen on `PORT`."""
+    def serve(self, rules: KernelRules) -> None:
+        """Listen on `PORT`, by *rules*."""
         self._listener = self._socket()
         self._listener.bind((self._own, PORT))
-        self._listener.listen(backlog)
+        for option in rules.options[4]:
+            self._listener.setsockopt(*option)
+        self._listener.listen(min(BACKLOG, rules.backlog))
 
     def open(self, port: int = PORT, *, from_port: int | None = None) -> KernelConnection:
         """See `Actor.open`."""
@@ -245,6 +249,8 @@ def _refuse_what_linux_has_not(rules: Mapping[str, Any]) -> None:
     TcpConfig(**rules)  # says what is wrong with a name or a value
     known = {each.name: each.metadata["rule"].sysctl for each in fields(TcpConfig)}
     for name, value in rules.items():
+        if name in OF_THE_LISTENER:
+            continue
         if known[name] is None:
             raise NotOnThisStageError(f"Linux has no sysctl for the rule {name}")
         if sysctl_text(known[name], value) is None:
