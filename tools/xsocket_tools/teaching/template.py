@@ -138,11 +138,11 @@ def answer_to(lesson: Lesson) -> str:
 
 
 def _with_helpers(module: ModuleType, source: str) -> list[str]:
-    """Return *source*, and the functions of *module* that it calls, and those that they call."""
+    """Return *source*, the functions and classes of *module* that it calls, and those that they call."""
     own = [
         each
         for each in vars(module).values()
-        if inspect.isfunction(each) and each.__module__ == module.__name__
+        if (inspect.isfunction(each) or inspect.isclass(each)) and each.__module__ == module.__name__
     ]
     texts = [source]
     for text in texts:  # which grows meanwhile

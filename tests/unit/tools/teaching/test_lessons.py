@@ -159,14 +159,16 @@ def connect(stage):
     return opened(stage)
 def opened(stage):
     return stage.client.open(from_port=OWN_PORT)
+class Own(StripOptions):
+    pass
 def _asked(stage):
-    stage.insert(StripOptions("sack"))
+    stage.insert(Own("sack"))
     connect(stage)
 EXERCISE = EXERCISE._replace(play=_asked)
 """
     )
     answer = answer_to(read(broken))
-    for text in ("import StripOptions\n", "OWN_PORT = 40000\n", "def connect(", "def opened(", "def play("):
+    for text in ("import StripOptions\n", "OWN_PORT = 40000\n", "def connect(", "def opened(", "class Own("):
         assert text in answer
     assert "LimitMtu" not in answer
 
