@@ -63,6 +63,7 @@ def connect(stage: Stage) -> tuple[Connection, Connection]:
 def say(stage: Stage, client: Connection, server: Connection) -> None:
     """Let the client send one segment of text, and the server read it."""
     client.send(TEXT)
+    stage.settle()
     server.read()
     stage.settle()
 
