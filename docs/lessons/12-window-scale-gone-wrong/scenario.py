@@ -187,8 +187,8 @@ QUESTIONS = (
     Question(
         "How far beyond the client's window may the server send in the third connection?",
         _too_far,
-        "It shifts to the left what the client did not shift to the right. If it had enough to say, the engine "
-        "would drop what comes beyond its window. (Linux has room for more than 16 bits can offer.)",
+        "It shifts to the left what the client did not shift to the right. If it had enough to say, the "
+        "engine would drop what comes beyond its window. (Linux has room for more than 16 bits can offer.)",
     ),
     Question(
         "In which segments does the client send its 1,500 octets in the first and in the third connection, "
