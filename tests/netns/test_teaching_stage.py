@@ -330,6 +330,31 @@ def test_the_size_of_the_pool_is_the_listeners_backlog() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fastopen", "lengths"),
+    [
+        pytest.param(0, [0, 0, 5], id="not at all"),
+        pytest.param(1, [0, 0, 5], id="by a client alone"),
+        pytest.param(3, [5], id="with a cookie"),
+    ],
+)
+def test_text_that_is_given_to_open_comes_first(fastopen: int, lengths: list[int]) -> None:
+    with staged({"fastopen": fastopen, "fastopen_qlen": 1}) as stage:
+        for _ in range(2):
+            ours = stage.client.open(text=b"first")
+            ours.wait_established()
+            ours.send(b", then")
+            theirs = stage.server.accept()
+            got = b""
+            while len(got) < 11:
+                got += theirs.read()
+            assert got == b"first, then"
+            stage.settle()
+        run = Run(stage.story(""), "kernel")
+    sent = [step.packet for step in run.sent(0) if step.connection == 1 and step.packet is not None]
+    assert [packet.length for packet in sent][: len(lengths)] == lengths
+
+
+@pytest.mark.parametrize(
     ("rules", "error", "words"),
     [
         pytest.param({"initial_rto_s": 3.0}, NotOnThisStageError, "initial_rto_s", id="no sysctl"),

@@ -117,13 +117,13 @@ class EngineActor:
         self.newest: FourTuple | None = None
         self.opened_at = -inf
 
-    def open(self, port: int = PORT, *, from_port: int | None = None) -> EngineConnection:
+    def open(self, port: int = PORT, *, from_port: int | None = None, text: bytes = b"") -> EngineConnection:
         """See `Actor.open`."""
         if from_port is None:
             from_port = FROM_PORT + self._opened
             self._opened += 1
         address = self.other.host.addresses[0].partition("/")[0]
-        opened = self.host.open(address, port, local_port=from_port)
+        opened = self.host.open(address, port, local_port=from_port, data=text or None)
         self.newest, self.opened_at = opened.four_tuple, self._simulation.now
         return self._kept(opened)
 

@@ -9,9 +9,9 @@ import os
 import select
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import fields
-from errno import EINPROGRESS
+from errno import EOPNOTSUPP
 from pathlib import Path
 from struct import pack
 from typing import Any, Final, TypeVar
@@ -43,6 +43,7 @@ _BUSY: Final = (
     "Segments came up to {:.2f} s late, as the machine or the play was busy. "
     "Timers may have run out for that alone."
 )
+_MSG_FASTOPEN: Final = 0x2000_0000  # linux/socket.h
 _RESET: Final = pack("ii", 1, 0)
 """SO_LINGER: close with a reset."""
 
@@ -145,7 +146,7 @@ class KernelActor:
             self._listener.setsockopt(*option)
         self._listener.listen(min(BACKLOG, rules.backlog))
 
-    def open(self, port: int = PORT, *, from_port: int | None = None) -> KernelConnection:
+    def open(self, port: int = PORT, *, from_port: int | None = None, text: bytes = b"") -> KernelConnection:
         """See `Actor.open`."""
         if from_port is None:
             from_port = FROM_PORT + self._opened
@@ -155,10 +156,8 @@ class KernelActor:
         four_tuple = FourTuple(self._own, from_port, self._other, port)
 
         def attempt() -> KernelConnection:
-            error = opener.connect_ex((self._other, port))
-            if error not in (0, EINPROGRESS):
-                raise OSError(error, os.strerror(error))
-            return self._connection(opener, four_tuple)
+            gone = _connect(opener, (self._other, port), text)
+            return self._connection(opener, four_tuple, text[gone:])
 
         return self._path.do(Order(attempt, self._end))
 
@@ -178,8 +177,10 @@ class KernelActor:
 
         return self._path.do(Order(attempt, self._end, descriptor=listener.fileno()))
 
-    def _connection(self, connected: socket.socket, four_tuple: FourTuple) -> KernelConnection:
-        return KernelConnection(self._path, self._end, connected, four_tuple)
+    def _connection(
+        self, connected: socket.socket, four_tuple: FourTuple, unsent: bytes = b""
+    ) -> KernelConnection:
+        return KernelConnection(self._path, self._end, connected, four_tuple, unsent)
 
     def _socket(self) -> socket.socket:
         made = self.host.run(socket.socket, socket.AF_INET, socket.SOCK_STREAM)
@@ -190,11 +191,27 @@ class KernelActor:
 
 
 class KernelConnection:
-    """A connection of a kernel's, by its socket."""
+    """A connection of a kernel's, by its socket.
 
-    def __init__(self, path: WatchedPath, end: int, connected: socket.socket, four_tuple: FourTuple) -> None:
+    Args:
+        path: Does everything.
+        end: Which end of the path it is.
+        connected: The socket.
+        four_tuple: Of the connection.
+        unsent: Text that comes before any other, and that the socket has not taken yet.
+    """
+
+    def __init__(
+        self,
+        path: WatchedPath,
+        end: int,
+        connected: socket.socket,
+        four_tuple: FourTuple,
+        unsent: bytes = b"",
+    ) -> None:
         self._path, self._end = path, end
         self._socket, self._four_tuple = connected, four_tuple
+        self._unsent = unsent
 
     def wait_established(self) -> None:
         """See `Connection.wait_established`."""
@@ -207,23 +224,23 @@ class KernelConnection:
             error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if error:
                 raise OSError(error, os.strerror(error))
+            self._flush()
 
         self._do(attempt)
 
     def send(self, text: bytes) -> None:
         """See `Connection.send`."""
-        left = memoryview(text)
-
-        def attempt() -> None:
-            nonlocal left
-            while left:
-                left = left[self._socket.send(left) :]
-
-        self._do(attempt)
+        self._unsent += text
+        self._do(self._flush)
 
     def read(self) -> bytes:
         """See `Connection.read`."""
-        return self._do(lambda: self._socket.recv(_MOST))
+
+        def attempt() -> bytes:
+            self._flush()
+            return self._socket.recv(_MOST)
+
+        return self._do(attempt)
 
     def close(self) -> None:
         """See `Connection.close`."""
@@ -238,11 +255,28 @@ class KernelConnection:
 
         self._do(attempt, Trigger.ABORT)
 
+    def _flush(self) -> None:
+        while self._unsent:
+            self._unsent = self._unsent[self._socket.send(self._unsent) :]
+
     def _do(self, attempt: Callable[[], T], trigger: Trigger | None = None) -> T:
         descriptor = self._socket.fileno() if trigger is None else None
         return self._path.do(
             Order(attempt, self._end, descriptor=descriptor, four_tuple=self._four_tuple, trigger=trigger)
         )
+
+
+def _connect(opener: socket.socket, remote: tuple[str, int], text: bytes) -> int:
+    """Send the SYN, with as much of *text* as goes with it; return how much that is, octets."""
+    with suppress(BlockingIOError):  # EINPROGRESS
+        if text:
+            try:
+                return opener.sendto(text, _MSG_FASTOPEN, remote)
+            except OSError as error:
+                if error.errno != EOPNOTSUPP:  # the client's part is switched off
+                    raise
+        opener.connect(remote)
+    return 0
 
 
 def _refuse_what_linux_has_not(rules: Mapping[str, Any]) -> None:

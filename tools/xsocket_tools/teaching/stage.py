@@ -57,12 +57,14 @@ class Connection(Protocol):
 class Actor(Protocol):
     """One of the two hosts."""
 
-    def open(self, port: int = PORT, *, from_port: int | None = None) -> Connection:
+    def open(self, port: int = PORT, *, from_port: int | None = None, text: bytes = b"") -> Connection:
         """Send a SYN to the other host's *port*, and do not wait.
 
         Args:
             port: Of the other host.
             from_port: Of this one; the next of its own without it.
+            text: What is sent first: with the SYN if the rules and a cookie allow it (RFC 7413), else after
+                the handshake, by the next call that waits at the latest.
         """
         ...
 
