@@ -26,9 +26,12 @@ def _cannot(reason: str) -> None:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A browser without a window, for the whole session."""
+    """A browser without a window, for the tests of one file.
+
+    As long as it runs, so does an event loop of Playwright in this thread: nobody else could have one.
+    """
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

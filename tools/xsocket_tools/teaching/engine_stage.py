@@ -32,6 +32,7 @@ class EngineStage:
     """
 
     name = "engine"
+    was_late = False
 
     def __init__(self, config: TcpConfig, seed: int = 1) -> None:
         self._simulation = Simulation(seed)

@@ -111,10 +111,17 @@ class KernelStage:
         """See `Stage.settle`."""
         self._path.settle(QUIET_S)
 
+    @property
+    def was_late(self) -> bool:
+        """See `Stage.was_late`."""
+        return self._path.late_s >= LATE_S
+
     def story(self, title: str) -> Story:
         """See `Stage.story`; a note says so if the machine was too busy for real time."""
-        story, late_s = of_kernels(self._path.records(), title=title), self._path.late_s
-        return story if late_s < LATE_S else story._replace(notes=(*story.notes, _BUSY.format(late_s)))
+        story = of_kernels(self._path.records(), title=title)
+        if not self.was_late:
+            return story
+        return story._replace(notes=(*story.notes, _BUSY.format(self._path.late_s)))
 
     def close(self) -> None:
         """See `Stage.close`."""

@@ -85,6 +85,11 @@ class Stage(Protocol):
     name: str
 
     @property
+    def was_late(self) -> bool:
+        """Whether the machine was too busy for real time, so that things may have happened otherwise."""
+        ...
+
+    @property
     def client(self) -> Actor:
         """The host on the left."""
         ...
