@@ -204,6 +204,7 @@ class _Queues(_Held):
 
     def follow(self, step: Recorded, name: FourTuple) -> None:
         if step.event.pool_event is not None:
+            self.half_open.pop(name, None)  # with Fast Open it is accepted before the third segment
             self.pool.pop(name, None)
             self.claimed += 1
         elif step.after is State.SYN_RECEIVED:

@@ -85,6 +85,13 @@ def test_a_listener_has_two_queues() -> None:
     ]
 
 
+def test_what_is_accepted_before_the_third_segment_does_not_come_to_the_pool_with_it() -> None:
+    accepted = without_segment(EventKind.POOL, RIGHT, pool_event="accepted")
+    steps = told(*HANDSHAKE[:2], accepted, *HANDSHAKE[2:])
+    assert steps[-1].views[1].state is OPEN
+    assert steps[-1].tables[1] == Tables(claimed=1)
+
+
 def test_a_connection_by_cookie_is_never_half_open() -> None:
     cookie = [
         HANDSHAKE[0],
