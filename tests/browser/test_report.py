@@ -202,8 +202,16 @@ def test_the_page_does_not_scroll_sideways(visit: Visit, tmp_path: Path, shown: 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (1280, "dark")])
-@pytest.mark.parametrize("shown", STORIES)
+@pytest.mark.parametrize(
+    ("shown", "width", "scheme"),
+    [
+        pytest.param(stories.lost_syn_ack(), 400, "light", id="a lost SYN+ACK, narrow"),
+        pytest.param(stories.lost_syn_ack(), 1280, "dark", id="a lost SYN+ACK, dark"),
+        pytest.param(stories.three_connections(), 400, "dark", id="three connections, narrow and dark"),
+        pytest.param(stories.captured(), 1280, "dark", id="captured, dark"),
+        pytest.param(stories.hostile(), 1280, "light", id="hostile"),
+    ],
+)
 def test_axe_finds_nothing(visit: Visit, tmp_path: Path, shown: Story, width: int, scheme: str) -> None:
     path = tmp_path / "story.html"
     write_report(shown, path)
