@@ -3,13 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
-from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from support.liar import Liar
+from support.pages import Elements, text_of
 from xsocket.segment import ACK, PSH, RST, SYN, Segment
 from xsocket.state import State
 from xsocket_tools.fuzzing.campaign import Plan, Record
@@ -60,34 +59,6 @@ def page_of(record: Record = RECORD, directory: Path = NOWHERE) -> str:
 @pytest.fixture(scope="module")
 def page() -> str:
     return page_of()
-
-
-def text_of(page: str) -> str:
-    """Return what a reader sees, with one blank between words."""
-    body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
-
-
-class Elements(HTMLParser):
-    """Collects elements with their attributes, and complains of what is not closed."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in ("meta", "br", "hr", "input"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.found if name == tag]
 
 
 def test_the_page_fetches_nothing(page: str) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import stat
 from collections import Counter
-from html import unescape
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +12,7 @@ from time import perf_counter
 import pytest
 
 from support import stories
+from support.pages import Elements, text_of
 from xsocket.state import State
 from xsocket.tcp.table import TABLE
 from xsocket_tools.teaching.report import (
@@ -30,39 +29,7 @@ from xsocket_tools.teaching.report.shapes import Text
 from xsocket_tools.teaching.report.words import instant, letters, pause, segment
 from xsocket_tools.teaching.story import Kind, Packet, Story
 
-VOID = ("meta", "br", "input")
 RFC_EDITOR = "https://www.rfc-editor.org/"
-
-
-class Elements(HTMLParser):
-    """Collects elements with their attributes, and complains of what is not closed."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.found if name == tag]
-
-
-def text_of(page: str) -> str:
-    """Return what a reader sees, with one blank between words."""
-    body = re.sub(r"<(style|script)>.*?</\1>", "", page, flags=re.DOTALL)
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
 
 def steps_of(page: str) -> list[str]:
