@@ -59,8 +59,8 @@ def test_the_commands_of_a_page_do_what_it_says(
         assert result.exit_code == (1 if is_answer else 0), f"{step.command}\n{result.output}"
 
 
-def test_there_are_lessons_with_numbers_from_one_upwards() -> None:
-    assert [each.number for each in LESSONS] == [*range(1, len(LESSONS) + 1)]
+def test_each_lesson_has_a_number_of_its_own() -> None:
+    assert [each.number for each in LESSONS] == sorted({each.number for each in LESSONS})
     assert len(LESSONS) >= 16
 
 

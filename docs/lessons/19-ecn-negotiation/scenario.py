@@ -1,4 +1,4 @@
-"""Lesson 14: an agreement on ECN, a mark and what comes of it; and a path that spoils the agreement."""
+"""Lesson 19: an agreement on ECN, a mark and what comes of it; and a path that spoils the agreement."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Lesson 15: four clients, a queue of two, and nobody who accepts; then somebody does."""
+"""Lesson 12: four clients, a queue of two, and nobody who accepts; then somebody does."""
 
 from xsocket_tools.teaching.lesson import Exercise, Expectation, Question, Run
 from xsocket_tools.teaching.stage import Stage

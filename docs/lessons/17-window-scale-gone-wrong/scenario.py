@@ -1,4 +1,4 @@
-"""Lesson 12: boxes that take the window scale option off one SYN, or write another shift count into it."""
+"""Lesson 17: boxes that take the window scale option off one SYN, or write another shift count into it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Lesson 13: a tunnel that is narrower than both ends believe, and keeps quiet, is helped, or says so."""
+"""Lesson 18: a tunnel that is narrower than both ends believe, and keeps quiet, is helped, or says so."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Lesson 16: a client fetches a cookie and opens fast; its SYN comes twice, and another has a bad cookie."""
+"""Lesson 14: a client fetches a cookie and opens fast; its SYN comes twice, and another has a bad cookie."""
 
 from collections.abc import Sequence
 
