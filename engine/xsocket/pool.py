@@ -42,6 +42,8 @@ class PoolEvent(Enum):
     EXPIRED = "a connection waited for too long"
     REFUSED = "full: a connection is to be refused"
     IGNORED = "full: a connection is to be ignored"
+    CLAIM_WAITS = "a claim found nothing and began to wait"
+    CLAIM_ENDS = "a claim waits no longer, whatever ended it"
     TIMED_OUT = "a claim ended without a connection"
     CLOSED = "the pool closed"
 
@@ -74,6 +76,8 @@ class PoolStatistics(NamedTuple):
     expired: int
     refused: int
     ignored: int
+    claims_waited: int
+    """How many claims had to wait; ``claims_waited - waiting_claims`` of them wait no longer."""
     timed_out: int
     waiting_connections: int
     waiting_claims: int
@@ -276,6 +280,7 @@ class ConnectionPool(Generic[C]):
                 expired=counts[PoolEvent.EXPIRED],
                 refused=counts[PoolEvent.REFUSED],
                 ignored=counts[PoolEvent.IGNORED],
+                claims_waited=counts[PoolEvent.CLAIM_WAITS],
                 timed_out=counts[PoolEvent.TIMED_OUT],
                 waiting_connections=len(self._shelf.by_key),
                 waiting_claims=self._claims.count,
@@ -496,6 +501,7 @@ class ConnectionPool(Generic[C]):
             ticket: Ticket[C] = Ticket(self._next_number, wanted, ring)
             ticket.unseen = unseen
             self._claims.add(ticket)
+            self._note(PoolEvent.CLAIM_WAITS, ticket.names)
         self._when_claim_waits()
         return ticket
 
@@ -516,9 +522,9 @@ class ConnectionPool(Generic[C]):
         """End a claim whose time is over, unless it ended otherwise at the last moment."""
         with self._lock:
             if ticket.outcome is None:
-                self._note(PoolEvent.TIMED_OUT, None)
                 error = ClaimTimeout(f"{_spell(ticket.wanted)} came in {timeout} s")
                 self._settle(ticket, error)
+                self._note(PoolEvent.TIMED_OUT, None)
 
     def _withdraw(self, ticket: Ticket[C], patience_s: float = -1) -> None:
         """Let a claim end that will not collect; what it was given goes on to others."""
@@ -552,13 +558,17 @@ class ConnectionPool(Generic[C]):
 
     def _settle(self, ticket: Ticket[C], outcome: C | XsocketError) -> None:
         ticket.outcome = outcome
-        self._claims.discard(ticket)
+        self._unqueue(ticket)
+
+    def _unqueue(self, ticket: Ticket[C]) -> None:
+        if self._claims.discard(ticket):
+            self._note(PoolEvent.CLAIM_ENDS, ticket.names)
 
     def _undo(self, ticket: Ticket[C]) -> list[Ticket[C]]:
         """Take *ticket* out, or return its connection, once; return the tickets to ring."""
         outcome, ticket.outcome = ticket.outcome, None
         if outcome is None:
-            self._claims.discard(ticket)
+            self._unqueue(ticket)
             return []
         return [] if isinstance(outcome, XsocketError) else self._return(outcome)[1]
 

@@ -7,6 +7,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
+from importlib.metadata import entry_points
 from math import inf
 from typing import Any, NamedTuple
 
@@ -154,6 +155,18 @@ class Trace:
     def of(self, four_tuple: FourTuple) -> list[Event]:
         """Return the events of one connection."""
         return [event for event in self if event.four_tuple == four_tuple]
+
+    def _repr_html_(self) -> str | None:
+        """Return it for a notebook, as whoever offers the entry point ``xsocket.trace_html`` draws it.
+
+        None if nobody does, or nothing happened yet: the notebook shows its `repr` then.
+        """
+        drawers = entry_points(group="xsocket.trace_html") if self._events else ()
+        return next((str(drawer.load()(self)) for drawer in drawers), None)
+
+    def __repr__(self) -> str:
+        forgotten = f", {self.forgotten} older ones forgotten" if self.forgotten else ""
+        return f"<xsocket.Trace: {len(self)} events{forgotten}>"
 
     def json_lines(self) -> Iterator[str]:
         """Yield each event as one line of JSON, without the newline."""

@@ -45,6 +45,11 @@ class Ticket(Generic[C]):
         self.unseen: list[FourTuple] = []
         """What waited when the claim was placed and was not yet compared with its pattern, oldest first."""
 
+    @property
+    def names(self) -> FourTuple | None:
+        """The one connection that the claim wants; None if several may be it."""
+        return self.wanted if isinstance(self.wanted, FourTuple) else None
+
     def collect(self) -> C:
         """Return the connection it was given, or raise what ended it."""
         outcome = self.outcome
@@ -210,12 +215,12 @@ class Claims(Generic[C]):
         queue[ticket.number] = ticket
         self.count += 1
 
-    def discard(self, ticket: Ticket[C]) -> None:
-        """Take *ticket* out, if it is there."""
+    def discard(self, ticket: Ticket[C]) -> bool:
+        """Take *ticket* out, if it is there; return whether it was."""
         wanted = ticket.wanted
         queue = self._queues.get(wanted)
         if queue is None or queue.pop(ticket.number, None) is None:
-            return
+            return False
         self.count -= 1
         if not queue:
             del self._queues[wanted]
@@ -224,6 +229,7 @@ class Claims(Generic[C]):
                 del group[wanted]
                 if not group:
                     del self._patterns[_port_group(wanted)]
+        return True
 
     def first_for(self, key: FourTuple) -> Ticket[C] | None:
         """Return the earliest ticket that *key* would serve; O(distinct patterns of its port)."""

@@ -832,7 +832,7 @@ async def test_statistics_and_repr_count_everything() -> None:
     with pytest.raises(ClaimTimeout):
         pool.claim(Pattern(443), 0)
     (claim,) = await place(pool, Pattern(443))
-    assert pool.statistics() == (6, 2, 1, 1, 0, 0, 0, 0, 1, 4, 1, 1, 6)
+    assert pool.statistics() == (6, 2, 1, 1, 0, 0, 0, 0, 1, 1, 4, 1, 1, 6)
     assert pool.statistics().high_water == 6
     assert repr(pool) == "<ConnectionPool: 4 of 6 connections wait, 1 are claimed, 1 claims wait>"
     pool.close()
@@ -864,6 +864,39 @@ def test_an_observer_sees_events_in_their_order() -> None:
         (PoolEvent.TIMED_OUT, None),
         (PoolEvent.CLOSED, None),
     ]
+
+
+def test_an_observer_sees_which_claims_wait_and_for_how_long() -> None:
+    seen: list[tuple[PoolEvent, FourTuple | None]] = []
+    pool = Pool(observer=lambda event, four_tuple: seen.append((event, four_tuple)))
+    exact = threading.Thread(target=lambda: pool.claim(key(40_001), 5.0))
+    exact.start()
+    until(lambda: pool.has_waiting_claims)
+    pool.put(held(40_001))
+    exact.join()
+    with pytest.raises(ClaimTimeout):
+        pool.claim(Pattern(), 0.001)
+    assert seen == [
+        (PoolEvent.CLAIM_WAITS, key(40_001)),
+        (PoolEvent.PUT, key(40_001)),
+        (PoolEvent.CLAIM_ENDS, key(40_001)),
+        (PoolEvent.CLAIMED, key(40_001)),
+        (PoolEvent.CLAIM_WAITS, None),
+        (PoolEvent.CLAIM_ENDS, None),
+        (PoolEvent.TIMED_OUT, None),
+    ]
+    assert (pool.statistics().claims_waited, pool.statistics().waiting_claims) == (2, 0)
+
+
+@asynchronous
+async def test_a_claim_that_is_cancelled_waits_no_longer() -> None:
+    seen: list[PoolEvent] = []
+    pool = Pool(observer=lambda event, _four_tuple: seen.append(event))
+    (claim,) = await place(pool, None)
+    claim.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await claim
+    assert seen == [PoolEvent.CLAIM_WAITS, PoolEvent.CLAIM_ENDS]
 
 
 def test_an_observer_may_come_and_go() -> None:

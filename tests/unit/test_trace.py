@@ -158,7 +158,8 @@ def test_an_engine_records_segments_moves_and_the_pool() -> None:
             key = opened.four_tuple.reversed
             with engine.pool.claim(key, timeout=20):
                 assert time.monotonic() - started < 10, "connect and claim are woken, they do not time out"
-                events = trace.of(key)
+                claims = ("claim_waits", "claim_ends")  # whether it waits is up to the machine
+                events = [event for event in trace.of(key) if event.pool_event not in claims]
     assert [(event.kind.value, _what(event)) for event in events[:8]] == [
         ("received", "S CLOSED SYN-RECEIVED"),
         ("moved", "CLOSED LISTEN"),

@@ -18,7 +18,7 @@ from xsocket.trace import Event, EventKind
 from xsocket_tools.ladder import Numbering
 from xsocket_tools.steps import cite
 from xsocket_tools.teaching.story import End, Source
-from xsocket_tools.teaching.telling import of_trace, packet_in_words
+from xsocket_tools.teaching.telling import WAITING_CLAIMS, of_trace, packet_in_words
 
 ROWS: Final = 200
 """How many things that happened are kept."""
@@ -173,6 +173,8 @@ class Feed:
     def take(self, event: Event) -> None:
         """Tell what *event* says."""
         key = event.four_tuple
+        if event.pool_event in WAITING_CLAIMS:
+            return  # the counters tell of them
         if event.kind is EventKind.RECEIVED:
             self._take_received(event)
         elif event.kind is EventKind.SENT:

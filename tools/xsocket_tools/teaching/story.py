@@ -127,11 +127,13 @@ class Tables(NamedTuple):
         half_open: Connections that a SYN made and no third segment has completed.
         pool: Those that are complete, and that nobody has claimed.
         claimed: How many have been claimed so far.
+        waiting_claims: How many claims wait for a connection; None where nobody keeps count of them.
     """
 
     half_open: tuple[str, ...] = ()
     pool: tuple[str, ...] = ()
     claimed: int = 0
+    waiting_claims: int | None = None
 
 
 class Kind(Enum):

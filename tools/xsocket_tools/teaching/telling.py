@@ -173,8 +173,14 @@ class _Seen:
         self.onlooker = Onlooker()
 
 
+WAITING_CLAIMS: Final = {"claim_waits": 1, "claim_ends": -1}
+"""Events of the pool that are no step of their own, and how many more claims wait after each."""
+
+
 class _Held:
     """What one end holds besides one connection."""
+
+    waiting_claims: int | None = 0
 
     def __init__(self) -> None:
         self.half_open: dict[FourTuple, None] = {}
@@ -196,11 +202,13 @@ class _Held:
 
     def tables(self) -> Tables:
         half_open, pool = (tuple(_endpoint(*key[2:]) for key in held) for held in (self.half_open, self.pool))
-        return Tables(half_open, pool, self.claimed)
+        return Tables(half_open, pool, self.claimed, self.waiting_claims)
 
 
 class _Queues(_Held):
-    """What a kernel's listener holds: its two queues."""
+    """What a kernel's listener holds: its two queues. It does not say who waits in `accept`."""
+
+    waiting_claims = None
 
     def follow(self, step: Recorded, name: FourTuple) -> None:
         if step.event.pool_event is not None:
@@ -222,7 +230,9 @@ class _Teller:
     def __init__(
         self, title: str, ends: tuple[End, End], moments: Sequence[_Moment], *, virtual: bool = False
     ) -> None:
-        self._title, self._ends, self._moments = title, ends, moments
+        self._title, self._ends = title, ends
+        self._moments, self._silent = _without_silent(moments)
+        moments = self._moments
         first = next((each for each in moments if each.step.is_arrow), moments[0] if moments else None)
         self._began_ns = 0 if first is None else first.step.event.at_ns
         self._clock_s = self._began_ns / 1e9 if virtual else None
@@ -241,6 +251,7 @@ class _Teller:
         waiting = iter(range(len(self._moments)))
         for at in waiting:
             moment = self._moments[at]
+            self._count_claims(moment)
             following = self._moments[at + 1] if at + 1 < len(self._moments) else None
             if not moment.step.is_arrow:
                 self._tell_other(moment)
@@ -250,6 +261,7 @@ class _Teller:
                 arrival = self._arrivals.get(id(moment.step))
                 if arrival is not None and arrival is following and not self._under_way:
                     next(waiting)
+                    self._count_claims(arrival)
                     self._tell_segment(moment, Kind.CARRIED, arrival)
                 else:
                     self._under_way += arrival is not None
@@ -345,6 +357,13 @@ class _Teller:
         }[kind]
 
     # What happens without a segment
+
+    def _count_claims(self, moment: _Moment) -> None:
+        """Keep count of the claims that came to wait, or ceased to, before *moment*."""
+        for each in self._silent.get(id(moment), ()):
+            held, event = self._held[each.end], each.step.event.pool_event
+            assert event is not None and held.waiting_claims is not None
+            held.waiting_claims += WAITING_CLAIMS[event]
 
     def _tell_other(self, moment: _Moment) -> None:
         step, event = moment.step, moment.step.event
@@ -464,6 +483,21 @@ _POOL: Final = {
     "handed_over": "the connection goes to the kernel",
     "taken_back": "the connection comes back from the kernel",
 }
+
+
+def _without_silent(moments: Sequence[_Moment]) -> tuple[list[_Moment], dict[int, list[_Moment]]]:
+    """Return the moments that make steps, and those before each that make none; by its id."""
+    told: list[_Moment] = []
+    silent: dict[int, list[_Moment]] = {}
+    pending: list[_Moment] = []
+    for moment in moments:
+        if moment.step.event.pool_event in WAITING_CLAIMS:
+            pending.append(moment)
+        else:
+            told.append(moment)
+            if pending:
+                silent[id(moment)], pending = pending, []
+    return told, silent
 
 
 def _matched(moments: Sequence[_Moment]) -> tuple[dict[int, _Moment], set[int]]:

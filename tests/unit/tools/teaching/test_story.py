@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from xsocket import Event, EventKind, FourTuple, Simulation, State, TcpConfig
+from xsocket import ClaimTimeout, Event, EventKind, FourTuple, Simulation, State, TcpConfig
 from xsocket.segment import ACK, CE, CWR, ECE, SYN, Segment
 from xsocket.simulation import SimulatedHost, SimulatedLink
 from xsocket_tools.teaching.story import End, Kind, Source, Step, Story
@@ -44,6 +44,18 @@ def value(step: Step, end: int, name: str) -> str:
 def changed(step: Step, end: int) -> set[str]:
     """Return the variables of an end that a step changed."""
     return {each.name for each in step.views[end].variables if each.changed}
+
+
+def test_claims_that_wait_stand_beside_the_steps_and_are_none(scene: Scene) -> None:
+    scene.client.open(SERVER, 80)
+    scene.server.pool.claim()
+    with pytest.raises(ClaimTimeout):
+        scene.server.pool.claim(timeout=1.0)
+    steps = scene.story().steps
+    assert [step.kind for step in steps] == [*[Kind.CARRIED] * 3, *[Kind.POOL] * 3]
+    counted = [tables.waiting_claims for step in steps if (tables := step.tables[1]) is not None]
+    assert counted == [1, 1, 1, 1, 0, 0]
+    assert "a claim ends without a connection" in steps[-1].title
 
 
 def test_a_handshake_is_three_steps_with_both_ends_after_each(scene: Scene) -> None:

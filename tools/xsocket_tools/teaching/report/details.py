@@ -197,8 +197,11 @@ def _held(tables: tuple[Tables | None, Tables | None]) -> Iterator[Row]:
         ("in the pool", [None if each is None else each.pool for each in tables]),
     ):
         yield Row(name, tuple(Cell(Said(_named(each))) for each in held))
-    counts = ("not known" if each is None else str(each.claimed) for each in tables)
-    yield Row("claimed so far", tuple(Cell(Said(each)) for each in counts))
+    for name, counts in (
+        ("claims that wait", [None if each is None else each.waiting_claims for each in tables]),
+        ("claimed so far", [None if each is None else each.claimed for each in tables]),
+    ):
+        yield Row(name, tuple(Cell(Said("not known" if each is None else str(each))) for each in counts))
 
 
 def _named(connections: tuple[str, ...] | None) -> str:
