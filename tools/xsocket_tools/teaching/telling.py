@@ -362,7 +362,8 @@ class _Teller:
         """Keep count of the claims that came to wait, or ceased to, before *moment*."""
         for each in self._silent.get(id(moment), ()):
             held, event = self._held[each.end], each.step.event.pool_event
-            assert event is not None and held.waiting_claims is not None
+            assert event is not None
+            assert held.waiting_claims is not None
             held.waiting_claims += WAITING_CLAIMS[event]
 
     def _tell_other(self, moment: _Moment) -> None:
