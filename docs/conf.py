@@ -24,6 +24,7 @@ extensions = [
         "fuzz_cases_from_code",
         "linux_from_code",
         "lessons_from_code",
+        "code_pictures",
         "conformance",
         "pkt",
     ),

@@ -1,13 +1,16 @@
-"""The directives ``lesson-list``, and ``lesson-questions``: what a lesson asks, answered by a run."""
+"""The directives ``lesson-list``, ``lesson-ladder`` and ``lesson-questions``: a lesson, as a run has it."""
 
+from functools import cache
 from html import escape
 
 from docutils import nodes  # type: ignore[import-untyped]
 from generated import Generated, table
+from pictures import placed
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from xsocket_tools.teaching.lesson import lesson, lessons, play
+from xsocket_tools.teaching.lesson import Lesson, Run, lesson, lessons, play
+from xsocket_tools.teaching.report import ladder_picture
 
 
 class LessonList(Generated):
@@ -23,6 +26,26 @@ class LessonList(Generated):
         return table(("Lesson", "Objective"), rows)
 
 
+@cache
+def _run(number: int) -> tuple[Lesson, Run]:
+    """Return a lesson and its run on two engines, at the time of the build."""
+    found = lesson(number)
+    return found, play(found.play, "engine", found.rules, title=found.title)
+
+
+class LessonLadder(SphinxDirective):
+    """The ladder of a lesson's run."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the nodes."""
+        self.env.note_reread()
+        _, run = _run(int(self.arguments[0]))
+        caption = "<p>A run on two engines, in virtual time; rows are steps, and no measure of time.</p>\n"
+        return [placed(caption + ladder_picture(run.story))]
+
+
 class LessonQuestions(SphinxDirective):
     """The questions of a lesson; each answer is folded, and comes from a run at the time of the build."""
 
@@ -31,8 +54,7 @@ class LessonQuestions(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return the nodes."""
         self.env.note_reread()
-        found = lesson(int(self.arguments[0]))
-        run = play(found.play, "engine", found.rules, title=found.title)
+        found, run = _run(int(self.arguments[0]))
         parts = []
         for number, each in enumerate(found.questions, 1):
             answer = escape(each.answered(run) or "")
@@ -46,5 +68,7 @@ class LessonQuestions(SphinxDirective):
 def setup(app: Sphinx) -> dict[str, bool]:
     """Let pages use them."""
     app.add_directive("lesson-list", LessonList)
+    app.setup_extension("pictures")
+    app.add_directive("lesson-ladder", LessonLadder)
     app.add_directive("lesson-questions", LessonQuestions)
     return {"parallel_read_safe": True}

@@ -20,8 +20,12 @@ Where an RFC is not named, the section is one of [RFC 9293](https://www.rfc-edit
 _DIAGRAM: Final = """
 ## The diagram
 
-In the language of [Mermaid](https://mermaid.live), which draws it. What stays in its state, resets and
-giving up are left out; the tables have them.
+What stays in its state, resets, giving up and other ends that may come at any time are left out; the tables have them.
+
+```{state-diagram}
+```
+
+The same in the language of [Mermaid](https://mermaid.js.org), with what brings a move about and what is sent:
 """
 _LEFT_OUT: Final = (Trigger.RST_FOR_US, Trigger.ABORT, Trigger.GIVE_UP)
 

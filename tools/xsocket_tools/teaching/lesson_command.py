@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 STAGES: Final = {"engine": ("engine",), "kernel": ("kernel",), "both": ("engine", "kernel")}
 _DEFAULTS: Final = {name: getattr(TcpConfig(), name) for name in TcpConfig.__dataclass_fields__}
+_LADDER: Final = re.compile(r"```\{lesson-ladder\} \d+\n```\n\n")
 _QUESTIONS: Final = re.compile(r"```\{lesson-questions\} \d+\n```\n")
 _KINDS: Final = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 _SWITCH: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -109,7 +110,8 @@ def show(number: int) -> None:
     """Show the text of a lesson."""
     found = teaching.lesson(number)
     questions = "".join(f"{place}. {each.text}\n" for place, each in enumerate(found.questions, 1))
-    Console().print(Markdown(_QUESTIONS.sub(lambda _: questions, found.text)))
+    text = _LADDER.sub("", found.text)  # `xsocket lesson run` draws it
+    Console().print(Markdown(_QUESTIONS.sub(lambda _: questions, text)))
 
 
 @lesson.command()

@@ -74,6 +74,9 @@ What one has to know.
 $ xsocket lesson run {number}
 ```
 
+```{{lesson-ladder}} {number}
+```
+
 ## What to look for
 
 - Where to look, and what is to be seen there.

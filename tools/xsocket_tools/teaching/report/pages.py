@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
@@ -91,7 +92,7 @@ def render(story: Story) -> str:
         diagram=diagram,
         kinds={step.kind.value for step in story.steps},
         has_breaks=any(shape.look == "pause" for shape in ladder(story).backdrop),
-        style=_text("page.css"),
+        style=_text("colors.css") + _text("shapes.css") + _text("page.css"),
         script=_text("page.js"),
         script_hash=b64encode(sha256(_text("page.js").encode()).digest()).decode(),
     )
@@ -100,6 +101,22 @@ def render(story: Story) -> str:
 def fragment(story: Story) -> str:
     """Return a story as a piece of HTML for a notebook: the ladder and a table, no script, no style sheet."""
     return _environment().get_template("fragment.html").render(**_common(story), looks=_LOOKS)
+
+
+def ladder_picture(story: Story) -> str:
+    """Return the ladder of a story for a page that has `picture_style`, and its steps in words."""
+    return _environment().get_template("ladder.html").render(**_common(story))
+
+
+def states_picture() -> str:
+    """Return the state diagram, where no end is yet, for a page that has `picture_style`."""
+    return _environment().get_template("states.html").render(diagram=diagram)
+
+
+def picture_style() -> tuple[str, str, str]:
+    """Return how pictures look: the colours in light, those in dark, and the rules that use them, as CSS."""
+    light, dark = re.findall(r":root \{\s*(.*?)\s*\}", _text("colors.css"), re.DOTALL)
+    return light, dark, _text("shapes.css")
 
 
 def _common(story: Story) -> dict[str, object]:
