@@ -21,7 +21,7 @@ _FRAME: Final = """\
   background: var(--paper); border: 1px solid var(--grid); border-radius: .35rem; padding: .5rem;
   overflow: auto; max-height: 46rem;
 }
-.picture svg { display: block; width: 100%; min-width: 38rem; max-width: 50rem; height: auto; margin: 0 auto; }
+.picture svg { display: block; width: 100%; min-width: 38rem; max-width: 50rem; margin: 0 auto; }
 .picture .strong { font-weight: 700; }
 """
 

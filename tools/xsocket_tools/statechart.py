@@ -20,7 +20,8 @@ Where an RFC is not named, the section is one of [RFC 9293](https://www.rfc-edit
 _DIAGRAM: Final = """
 ## The diagram
 
-What stays in its state, resets, giving up and other ends that may come at any time are left out; the tables have them.
+What stays in its state, resets, giving up and other ends that may come at any time are left out; the tables
+have them.
 
 ```{state-diagram}
 ```

@@ -3,6 +3,7 @@
 import re
 from html import unescape
 from importlib.util import find_spec
+from itertools import pairwise
 
 import code_pictures
 import pictures
@@ -44,7 +45,7 @@ def test_the_path_of_a_frame_leads_from_the_host_through_the_machine_to_the_clai
         *("tcp.transition move", "pool ConnectionPool.put", "waiting Claims.first_for"),
     ]
     assert [way for way in ways if way in wanted] == wanted
-    assert all(later.depth <= call.depth + 1 for call, later in zip(path, path[1:], strict=False))
+    assert all(later.depth <= call.depth + 1 for call, later in pairwise(path))
     assert path == code_pictures.frame_path()
 
 
