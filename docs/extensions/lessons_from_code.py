@@ -1,14 +1,18 @@
-"""The directives ``lesson-list``, ``lesson-ladder`` and ``lesson-questions``: a lesson, as a run has it."""
+"""The directives ``lesson-list``, ``lesson-ladder`` and ``lesson-questions``: a lesson, as a run has it.
+
+And ``lesson-variables``: what the variables beside its steps mean.
+"""
 
 from functools import cache
 from html import escape
 
 from docutils import nodes  # type: ignore[import-untyped]
-from generated import Generated, table
+from generated import Generated, linked, table
 from pictures import placed
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from xsocket_tools.teaching.glossary import MEANINGS
 from xsocket_tools.teaching.lesson import Lesson, Run, lesson, lessons, play
 from xsocket_tools.teaching.report import ladder_picture
 
@@ -24,6 +28,16 @@ class LessonList(Generated):
             for each in lessons()
         )
         return table(("Lesson", "Objective"), rows)
+
+
+class LessonVariables(Generated):
+    """A table of the variables, and what each means."""
+
+    @staticmethod
+    def text() -> str:
+        """Return it."""
+        rows = ((f"`{name}`", meaning.sentence, linked(meaning.rule)) for name, meaning in MEANINGS.items())
+        return table(("Variable", "Meaning", "Defined in"), rows)
 
 
 @cache
@@ -71,4 +85,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("pictures")
     app.add_directive("lesson-ladder", LessonLadder)
     app.add_directive("lesson-questions", LessonQuestions)
+    app.add_directive("lesson-variables", LessonVariables)
     return {"parallel_read_safe": True}

@@ -248,7 +248,7 @@ def test_what_is_told_was_asked() -> None:
     names = [[variable.name for variable in view.variables] for view in third.views]
     assert names[0] == names[1]
     assert names[0][:3] == ["ISS", "SND.UNA", "SND.NXT"]
-    assert {"SND.WND", "RCV.WND", "SendMSS", "Snd.Wind.Shift", "cwnd", "ssthresh", "SRTT", "RTO"} < set(
+    assert {"SND.WND", "RCV.WND", "Eff.snd.MSS", "Snd.Wind.Shift", "cwnd", "ssthresh", "SRTT", "RTO"} < set(
         names[0]
     )
     run = Run(story, "kernel")

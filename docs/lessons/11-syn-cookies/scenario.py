@@ -80,7 +80,7 @@ def scale(run: Run, connection: int) -> list[bool]:
 
 def largest(run: Run, connection: int) -> int:
     """Return how much text the server puts into a segment once it is established, octets."""
-    return run.variable(1, "SendMSS", step=established_by(run, connection).number - 1)
+    return run.variable(1, "Eff.snd.MSS", step=established_by(run, connection).number - 1)
 
 
 EXPECTATIONS = (

@@ -86,8 +86,8 @@ def acknowledged(run: Run, connection: int) -> int:
 
 
 def mss(run: Run, connection: int) -> int:
-    """Return SendMSS of the client when it sends the last text of a connection."""
-    return run.variable(0, "SendMSS", step=texts(run, connection)[-1][0].number - 1)
+    """Return Eff.snd.MSS of the client when it sends the last text of a connection."""
+    return run.variable(0, "Eff.snd.MSS", step=texts(run, connection)[-1][0].number - 1)
 
 
 EXPECTATIONS = (
@@ -137,7 +137,7 @@ QUESTIONS = (
         "8985 section 7.) None of them is smaller: a loss says nothing of size.",
     ),
     Question(
-        "Which SendMSS does the client have in each of the three connections, at its last text?",
+        "Which Eff.snd.MSS does the client have in each of the three connections, at its last text?",
         lambda run: ", ".join(f"{mss(run, connection):,}" for connection in range(3)),
         "The MSS on the SYNs, or what the complaint says, without the 40 octets of the headers; and 12 "
         "octets less for the timestamps that each segment carries.",

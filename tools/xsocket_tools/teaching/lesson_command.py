@@ -21,6 +21,7 @@ from xsocket_tools.teaching import lesson as teaching
 from xsocket_tools.teaching.checking import Checked, check_lesson, check_work
 from xsocket_tools.teaching.console import StoryView
 from xsocket_tools.teaching.errors import CannotWriteLessonError, NotOnThisStageError
+from xsocket_tools.teaching.glossary import MEANINGS
 from xsocket_tools.teaching.template import answer_to, new_lesson
 from xsocket_tools.teaching.tui import check_terminal, step_through
 
@@ -102,6 +103,23 @@ def list_lessons(as_json: bool) -> None:
         table.add_row(str(each.number), Text(each.title), Text(each.objective))
     Console().print(table)
     click.echo("\nBegin with: xsocket lesson show 1")
+
+
+@lesson.command()
+@_json
+def variables(as_json: bool) -> None:
+    """Say what each variable means."""
+    if as_json:
+        plain = [{"name": name, **meaning._asdict()} for name, meaning in MEANINGS.items()]
+        click.echo(json.dumps({"variables": plain}, indent=2))
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("variable", no_wrap=True)
+    table.add_column("meaning", overflow="fold")
+    table.add_column("defined in", no_wrap=True)
+    for name, meaning in MEANINGS.items():
+        table.add_row(Text(name), Text(meaning.sentence), Text(meaning.rule))
+    Console().print(table)
 
 
 @lesson.command()

@@ -39,7 +39,7 @@ def recorded(info: Info, began_s: float | None) -> list[Variable]:
             _number("IRS", info.irs, info.irs),
             _number("RCV.NXT", info.rcv_nxt, info.irs),
             _octets("RCV.WND", info.rcv_wnd),
-            _octets("SendMSS", info.snd_mss),
+            _octets("Eff.snd.MSS", info.snd_mss),
         ]
     return [*found, *_of_the_sender(info), *_of_time(info, began_s), *_of_queues(info)]
 
@@ -116,7 +116,7 @@ def asked(told: Told, onlooker: Onlooker) -> list[Variable]:
 def _of_kernels_sender(state: State, info: Mapping[str, int]) -> Iterator[Variable]:
     mss = info["tcpi_snd_mss"]
     if state is not State.SYN_SENT:
-        yield _octets("SendMSS", mss)
+        yield _octets("Eff.snd.MSS", mss)
         if info["tcpi_options"] & _WINDOW_SCALE:
             yield Variable("Snd.Wind.Shift", str(info["tcpi_snd_wscale"]))
             yield Variable("Rcv.Wind.Shift", str(info["tcpi_rcv_wscale"]))

@@ -14,6 +14,7 @@ from xsocket_tools.cli import main
 from xsocket_tools.teaching.checking import check_lesson, check_work
 from xsocket_tools.teaching.comparison import compare
 from xsocket_tools.teaching.errors import LessonBrokenError, NoSuchLessonError
+from xsocket_tools.teaching.glossary import MEANINGS, meanings
 from xsocket_tools.teaching.lesson import Lesson, Run, digest, folder, lesson, lessons, play, read
 from xsocket_tools.teaching.lesson_command import lesson as command
 from xsocket_tools.teaching.stage import Stage
@@ -64,11 +65,29 @@ def test_each_lesson_has_a_number_of_its_own() -> None:
     assert len(LESSONS) >= 16
 
 
+def test_variables_are_listed_with_what_they_mean() -> None:
+    listed = json.loads(ran("variables", "--json").stdout)["variables"]
+    assert [each["name"] for each in listed] == [*MEANINGS]
+    assert all(each["sentence"].endswith(".") for each in listed)
+    assert "RFC 9293 3.3.1" in ran("variables").stdout
+
+
 @pytest.mark.parametrize("which", LESSONS, ids=lambda each: each.name)
 def test_a_lesson_holds_what_it_says_on_the_engine(which: Lesson) -> None:
     if "engine" not in which.stages:
         pytest.skip("it is for another stage")
     assert check_lesson(which, "engine").failures == ()
+
+
+@pytest.mark.parametrize("which", LESSONS, ids=lambda each: each.name)
+def test_what_each_variable_means_is_told(which: Lesson) -> None:
+    if "engine" not in which.stages:
+        pytest.skip("it is for another stage")
+    story = on_engine(which).story
+    shown = {each.name for step in story.steps for view in step.views for each in view.variables}
+    assert shown
+    assert list(meanings(story)) == [name for name in MEANINGS if name in shown]
+    assert shown <= MEANINGS.keys()
 
 
 @pytest.mark.parametrize("which", LESSONS, ids=lambda each: each.name)

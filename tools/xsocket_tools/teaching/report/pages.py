@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from xsocket_tools.teaching.glossary import meanings
 from xsocket_tools.teaching.report import diagram, words
 from xsocket_tools.teaching.report.details import details
 from xsocket_tools.teaching.report.errors import CannotWriteError
@@ -90,6 +91,7 @@ def render(story: Story) -> str:
         **_common(story),
         details=details(story),
         diagram=diagram,
+        meanings=meanings(story),
         kinds={step.kind.value for step in story.steps},
         has_breaks=any(shape.look == "pause" for shape in ladder(story).backdrop),
         style=_text("colors.css") + _text("shapes.css") + _text("page.css"),
