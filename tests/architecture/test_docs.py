@@ -13,6 +13,7 @@ import click
 import from_code
 import pytest
 import rules_from_code
+from click.testing import CliRunner
 
 import xsocket
 import xsocket_netns
@@ -91,6 +92,21 @@ def _check_command(words: list[str]) -> None:
 def test_every_command_is_in_the_reference() -> None:
     text = from_code.command_line()
     assert [name for name in SUBCOMMANDS if f"## xsocket {name}\n" not in text] == []
+
+
+def test_no_list_of_commands_is_cut() -> None:
+    groups = [(name, main.get_command(click.Context(main), name)) for name in SUBCOMMANDS]
+    listed = {
+        f"xsocket {name} {line.split()[0]}": line
+        for name, group in groups
+        if isinstance(group, click.Group)
+        for line in CliRunner()
+        .invoke(main, [name, "--help"])
+        .stdout.partition("\nCommands:\n")[2]
+        .splitlines()
+    }
+    assert len(listed) > 20
+    assert [line for line in listed.values() if line.endswith("...")] == []
 
 
 def test_every_drop_reason_is_in_the_reference() -> None:

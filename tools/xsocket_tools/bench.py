@@ -84,7 +84,7 @@ bench.add_command(scripts)
 def handshakes(
     concurrency: tuple[int, ...], seconds: float, rounds: int, waiting: int, as_json: bool
 ) -> None:
-    """Compare the engine with Linux listen and a Python accept loop, under one load source.
+    """Compare the engine with an accept loop under one load.
 
     A client connects, waits until the server resets the connection, and connects again. Both servers take
     every connection in one thread and do nothing else with it. The ratio of connections per second is the

@@ -85,8 +85,9 @@ class Stretch:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
 def flood(rate: float, seconds: float, concurrency: int, search_seconds: float, as_json: bool) -> None:
-    """Flood the engine, then a kernel listener, with SYNs from made-up sources while clients connect.
+    """Flood the engine and a listener while clients connect.
 
+    The flood is of SYNs from made-up sources; the engine has it first, then the kernel's listener.
     A client connects, waits until the server resets the connection, and connects again. What counts is the
     share of their unflooded rate that the clients keep. Flooder, server and clients share this machine.
     """

@@ -81,7 +81,7 @@ class Figures(NamedTuple):
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
 def handoff(concurrency: int, seconds: float, rounds: int, as_json: bool) -> None:
-    """Compare connections that the kernel took over with those it had from the start.
+    """Compare connections that the kernel took over with its own.
 
     Each server's process has one processor, and the clients another, where there are two.
 

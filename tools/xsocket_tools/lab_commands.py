@@ -123,7 +123,10 @@ def _join(made: Lab, plan: _Plan, hosts: tuple[Host, Host], addresses: tuple[lis
 @lab.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print the labs as JSON.")
 def list_labs(as_json: bool) -> None:
-    """List the labs of this user: running, persistent (from `lab up`) and left over."""
+    """List the labs of this user.
+
+    Running ones, persistent ones (from `lab up`), and those left over.
+    """
     records = registry.records()
     if as_json:
         click.echo(json.dumps([_description(record) for record in records], indent=2))

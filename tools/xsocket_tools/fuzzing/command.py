@@ -185,8 +185,9 @@ def _print(session: Session, as_json: bool) -> None:
 @_command_option
 @_json_option
 def replay(files: tuple[Path, ...], names: str, command: str, as_json: bool) -> int:
-    """Play cases again, of files with a case or a finding, and say whether the targets agree.
+    """Play cases again, and say whether targets agree.
 
+    Each CASE is a file with a case or a finding.
     Exit status: 0 if no rule is broken anywhere, 1 if one is, 3 if a target cannot be had.
     """
     targets = _targets_of(names, command)
@@ -232,8 +233,9 @@ def replay(files: tuple[Path, ...], names: str, command: str, as_json: bool) -> 
 def export(
     files: tuple[Path, ...], target: str, command: str, directory: Path, force: bool, as_json: bool
 ) -> int:
-    """Write cases, of files with a case or a finding, as scripts and captures.
+    """Write cases as scripts and captures.
 
+    Each CASE is a file with a case or a finding.
     Each is played once more. The script, for xsocket run, expects what the target does; where it cannot say
     all of the case, it says so. The capture is a pcapng file with a comment at each packet.
 

@@ -50,8 +50,9 @@ class Round:
 @click.option("--rounds", type=click.IntRange(1, 10_000), default=3, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
 def scripts(paths: tuple[Path, ...], rounds: int, as_json: bool) -> None:
-    """Measure how many scripts run in virtual time per second of one core.
+    """Measure how many scripts run per second of one core.
 
+    Time is virtual.
     PATHS are scripts, or directories with scripts. Each round reads them anew and runs each with every IP
     version that it is for.
     """

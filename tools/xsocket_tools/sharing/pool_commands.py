@@ -51,7 +51,7 @@ def list_waiting(path: Path | None, as_json: bool) -> None:
 @socket_option
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def stats(path: Path | None, as_json: bool) -> None:
-    """Print the counters of the pool, of its server and of the hand-over to the kernel.
+    """Print the counters of pool, server and hand-over.
 
     \b
     Example:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 from rich.console import Console
@@ -20,15 +20,16 @@ from xsocket_tools.teaching import comparison
 from xsocket_tools.teaching import lesson as teaching
 from xsocket_tools.teaching.checking import Checked, check_lesson, check_work
 from xsocket_tools.teaching.console import StoryView
-from xsocket_tools.teaching.errors import CannotWriteLessonError, NotOnThisStageError
+from xsocket_tools.teaching.errors import CannotWriteLessonError, NoMutantError, NotOnThisStageError
 from xsocket_tools.teaching.glossary import MEANINGS
-from xsocket_tools.teaching.template import answer_to, new_lesson
+from xsocket_tools.teaching.template import answer_to, new_lesson, suffix_of_answer
 from xsocket_tools.teaching.tui import check_terminal, step_through
 
 if TYPE_CHECKING:
     from xsocket_tools.teaching.lesson import Lesson, Run
 
 STAGES: Final = {"engine": ("engine",), "kernel": ("kernel",), "both": ("engine", "kernel")}
+_DIRECTORY: Final = f"{__name__}.directory"
 _DEFAULTS: Final = {name: getattr(TcpConfig(), name) for name in TcpConfig.__dataclass_fields__}
 _LADDER: Final = re.compile(r"```\{lesson-ladder\} \d+\n```\n\n")
 _QUESTIONS: Final = re.compile(r"```\{lesson-questions\} \d+\n```\n")
@@ -79,15 +80,32 @@ _number = click.argument("number", type=click.IntRange(1, 99))
 
 
 @click.group()
-def lesson() -> None:
+@click.option(
+    "--lessons",
+    "directory",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The directory of lessons; those that come with Xsocket without it.",
+)
+@click.pass_context
+def lesson(context: click.Context, directory: Path | None) -> None:
     """Learn how TCP opens a connection, by lessons that run."""
+    context.meta[_DIRECTORY] = directory
+
+
+def _directory() -> Path | None:
+    """Return the directory of lessons that the command line names, if it does."""
+    return cast("Path | None", click.get_current_context().meta[_DIRECTORY])
+
+
+def _lesson(number: int) -> Lesson:
+    return teaching.lesson(number, _directory())
 
 
 @lesson.command("list")
 @_json
 def list_lessons(as_json: bool) -> None:
     """List the lessons."""
-    found = teaching.lessons()
+    found = teaching.lessons(_directory())
     if as_json:
         plain = [
             {"number": each.number, "title": each.title, "objective": each.objective, "on": list(each.stages)}
@@ -126,7 +144,7 @@ def variables(as_json: bool) -> None:
 @_number
 def show(number: int) -> None:
     """Show the text of a lesson."""
-    found = teaching.lesson(number)
+    found = _lesson(number)
     questions = "".join(f"{place}. {each.text}\n" for place, each in enumerate(found.questions, 1))
     text = _LADDER.sub("", found.text)  # `xsocket lesson run` draws it
     Console().print(Markdown(_QUESTIONS.sub(lambda _: questions, text)))
@@ -140,8 +158,8 @@ def show(number: int) -> None:
 @click.option("--absolute", is_flag=True, help="Show sequence numbers as they are on the wire.")
 @_json
 def run(number: int, where: str, rules: dict[str, Any], seed: int, absolute: bool, as_json: bool) -> None:
-    """Play a lesson and show what happened, with the answers to its questions."""
-    found = teaching.lesson(number)
+    """Play a lesson, and answer its questions."""
+    found = _lesson(number)
     runs = [_played(found, stage, rules, seed) for stage in _stages(found, where)]
     if as_json:
         click.echo(
@@ -173,10 +191,13 @@ def run(number: int, where: str, rules: dict[str, Any], seed: int, absolute: boo
 def report(
     number: int, where: str, rules: dict[str, Any], output: Path | None, capture: bool, seed: int
 ) -> None:
-    """Play a lesson and write a page to step through: one HTML file for each stage."""
+    """Play a lesson and write a page to step through.
+
+    One HTML file for each stage; it fetches nothing.
+    """
     from xsocket_tools.teaching.report import write_report
 
-    found = teaching.lesson(number)
+    found = _lesson(number)
     stages = _stages(found, where)
     for stage in stages:
         path = output or Path(f"lesson-{number}.html")
@@ -206,8 +227,11 @@ def _write_capture(path: Path, played: Run) -> None:
 @_seed
 @click.option("--absolute", is_flag=True, help="Begin with sequence numbers as they are on the wire.")
 def step(number: int, where: str, rules: dict[str, Any], seed: int, absolute: bool) -> None:
-    """Play a lesson and step through it here in the terminal, with both ends' variables beside each step."""
-    found = teaching.lesson(number)
+    """Play a lesson and step through it in the terminal.
+
+    Beside each step stand both ends' variables. Takes the extra xsocket[tui].
+    """
+    found = _lesson(number)
     check_terminal()
     for stage in _stages(found, where):
         step_through(_played(found, stage, rules, seed).story, absolute=absolute)
@@ -222,7 +246,8 @@ def step(number: int, where: str, rules: dict[str, Any], seed: int, absolute: bo
     "--play",
     "work",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Judge this file, whose function play(stage) says what happens, as an answer to the exercise.",
+    help="Judge this file as an answer to the exercise: its function play(stage) says what happens, "
+    "or it is a script (.pkt).",
 )
 @_json
 @click.pass_context
@@ -235,7 +260,7 @@ def check(
     work: Path | None,
     as_json: bool,
 ) -> None:
-    """Judge an answer to a lesson's exercise, or check that a lesson holds what it says.
+    """Judge an answer to an exercise, or check a lesson.
 
     With --set or --play it is an answer that is judged. Without, the lesson itself: what it says of each run,
     that its exercise is not done to begin with, and that its solution solves it.
@@ -244,7 +269,7 @@ def check(
         raise click.UsageError("Name a lesson, or --all.")
     if everything and (rules or work):
         raise click.UsageError("--set and --play are an answer to the exercise of one lesson.")
-    found = teaching.lessons() if number is None else [teaching.lesson(number)]
+    found = teaching.lessons(_directory()) if number is None else [_lesson(number)]
     jobs = [(each, stage) for each in found for stage in _stages(each, where, strict=not everything)]
     checked = []
     with progress_bar("checking", len(jobs)) as bar:
@@ -268,10 +293,13 @@ def check(
 @_set
 @_json
 def compare(number: int, where: str, rules: dict[str, Any], as_json: bool) -> None:
-    """Play a lesson as it is and with other rules, and show where the two part."""
+    """Play a lesson twice, and show where rules make it part.
+
+    Once it is played as it is, and once with the rules that --set names.
+    """
     if not rules:
         raise click.UsageError("Say with --set which rule is to be another one.")
-    found = teaching.lesson(number)
+    found = _lesson(number)
     results = []
     for stage in _stages(found, where):
         results.append(comparison.compare(_played(found, stage, {}, 1), _played(found, stage, rules, 1)))
@@ -294,11 +322,15 @@ def compare(number: int, where: str, rules: dict[str, Any], as_json: bool) -> No
 )
 def exercise(number: int, output: Path | None) -> None:
     """Write the beginning of an answer to a lesson's exercise."""
-    found = teaching.lesson(number)
-    text = answer_to(found)
+    found = _lesson(number)
+    text, suffix = answer_to(found), suffix_of_answer(found)
     if output is None:
         click.echo(text, nl=False)
         return
+    if output.suffix != suffix:
+        raise CannotWriteLessonError(
+            f"{output} is to end in {suffix}", remedy=f"Name it {output.with_suffix(suffix)}."
+        )
     if output.exists():
         raise CannotWriteLessonError(f"{output} exists")
     try:
@@ -318,10 +350,37 @@ def exercise(number: int, output: Path | None) -> None:
     show_default=True,
     help="The directory of lessons.",
 )
-def new(name: str, into: Path) -> None:
-    """Begin a lesson called NAME, such as the-third-segment: a folder with a text and a scenario that run."""
-    path = new_lesson(name, into)
-    click.echo(f"wrote {path / teaching.TEXT} and {path / teaching.SCENARIO}")
+@click.option("--script", "by_script", is_flag=True, help="Let a scenario script say what happens.")
+def new(name: str, into: Path, by_script: bool) -> None:
+    """Begin a lesson of your own.
+
+    Makes a folder for the lesson NAME, such as the-third-segment: a text and a scenario that hold so far.
+    """
+    path = new_lesson(name, into, by_script=by_script)
+    click.echo(f"wrote {path}: {', '.join(sorted(each.name for each in path.iterdir()))}")
+
+
+@lesson.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@_number
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def mutant(number: int, command: tuple[str, ...]) -> int:
+    """Run a command on the engine of a lesson that has a bug.
+
+    COMMAND is one of xsocket, such as: fuzz --cases 200. Its engine is a copy with the bug in it, and its exit
+    status is that of the command. Without COMMAND the bug is shown.
+    """
+    path = _lesson(number).mutant
+    if path is None:
+        raise NoMutantError(f"the engine of lesson {number} has no bug")
+    from xsocket_tools.mutants.mutant import read
+    from xsocket_tools.teaching.planted import command_on
+
+    found = read(path)
+    if command:
+        return command_on(found, command)
+    click.echo(f"{found.file}: {found.what}\nIt breaks {found.rule}.\n\n- the engine:\n{found.before}")
+    click.echo(f"- the engine with the bug:\n{found.after}", nl=False)
+    return 0
 
 
 def _stages(found: Lesson, where: str, *, strict: bool = True) -> list[str]:
