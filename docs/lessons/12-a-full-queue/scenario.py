@@ -1,4 +1,4 @@
-"""Lesson 12: four clients, a queue of two, and nobody who accepts; then somebody does."""
+"""Lesson 12: five clients, a queue of two, and nobody who accepts; then somebody does."""
 
 from xsocket_tools.teaching.lesson import Exercise, Expectation, Question, Run
 from xsocket_tools.teaching.stage import Stage
@@ -7,25 +7,26 @@ from xsocket_tools.teaching.story import Step, Tables
 PLACES = 2
 """How many connections may wait for somebody to take them: on Linux, listen(1) has two places."""
 RULES = {"pool_capacity": PLACES}
-FIRST, SECOND, THIRD, FOURTH = range(4)
+FIRST, SECOND, THIRD, FOURTH, FIFTH = range(5)
 """The connections, in the order in which they were opened."""
 
 
 def play(stage: Stage) -> None:
-    """Open one, two at once, and one more; then take one, and wait for what comes again."""
+    """Open one, and twice two at once; then take one, and wait for what comes again."""
     fill(stage)
     stage.server.accept()
     stage.wait(1.2)
 
 
 def fill(stage: Stage) -> None:
-    """Open four connections, the second and the third at the same time; nobody takes any."""
+    """Open one connection, then two at the same time, then two more; nobody takes any."""
     stage.client.open().wait_established()
     stage.settle()
     second, third = stage.client.open(), stage.client.open()
     second.wait_established()
     third.wait_established()
     stage.settle()
+    stage.client.open()
     stage.client.open()
     stage.settle()
 
@@ -55,7 +56,7 @@ def state(run: Run, end: int, connection: int, before: int) -> str:
 def established(run: Run, end: int) -> list[int]:
     """Return in which connections an end was established when somebody took the first one."""
     until = taken(run).number
-    return [each for each in range(4) if state(run, end, each, until) == "ESTABLISHED"]
+    return [each for each in range(5) if state(run, end, each, until) == "ESTABLISHED"]
 
 
 def entered(run: Run, end: int, connection: int) -> float:
@@ -90,16 +91,16 @@ EXPECTATIONS = (
         ),
     ),
     Expectation(
-        "on the engine the fourth client is established as well",
-        lambda run: established(run, 0) == [FIRST, SECOND, THIRD, FOURTH],
+        "on the engine the other two clients are established as well",
+        lambda run: established(run, 0) == [FIRST, SECOND, THIRD, FOURTH, FIFTH],
         ("engine",),
     ),
     Expectation(
-        "Linux does not answer the fourth client's SYN",
+        "Linux does not answer the SYNs of the other two",
         lambda run: (
             established(run, 0) == [FIRST, SECOND, THIRD]
-            and len(sent(run, 0, FOURTH, "SYN")) == 2
-            and not sent(run, 1, FOURTH, "SYN+ACK")
+            and all(len(sent(run, 0, each, "SYN")) == 2 for each in (FOURTH, FIFTH))
+            and not any(sent(run, 1, each, "SYN+ACK") for each in (FOURTH, FIFTH))
         ),
         ("kernel",),
     ),
@@ -112,10 +113,12 @@ EXPECTATIONS = (
         ),
     ),
     Expectation(
-        "then it is full again, and the fourth goes on waiting",
+        "then it is full again, and the other two go on waiting",
         lambda run: (
             len(held(run.story.steps[-1]).pool) == PLACES
-            and state(run, 1, FOURTH, len(run.story.steps) + 1) != "ESTABLISHED"
+            and all(
+                state(run, 1, each, len(run.story.steps) + 1) != "ESTABLISHED" for each in (FOURTH, FIFTH)
+            )
         ),
     ),
 )
@@ -123,14 +126,14 @@ EXPECTATIONS = (
 
 def _believed(run: Run) -> str:
     told = []
-    for connection in range(4):
+    for connection in range(5):
         ends = (state(run, end, connection, taken(run).number) or "nothing" for end in (0, 1))
         told.append(f"{connection + 1}. {' and '.join(ends)}")
     return "; ".join(told)
 
 
 def _late(run: Run) -> str:
-    client, server = (entered(run, end, THIRD) for end in (0, 1))
+    client, server = entered(run, 0, THIRD), entered(run, 1, THIRD)
     idle = sent(run, 1, THIRD, "SYN+ACK")[-1].at_s - taken(run).at_s
     return f"{server - client:.2f} s; for {idle:.2f} s of these a place was free, and nothing was sent"
 
@@ -138,7 +141,7 @@ def _late(run: Run) -> str:
 def _again(run: Run) -> str:
     after = taken(run).number
     told = []
-    for connection, name in ((THIRD, "third"), (FOURTH, "fourth")):
+    for connection, name in ((THIRD, "third"), (FOURTH, "fourth"), (FIFTH, "fifth")):
         flags = [
             f"{run.story.ends[step.end].name}'s {step.packet.flags}"
             for step in run.sent()
@@ -162,9 +165,9 @@ QUESTIONS = (
         "client's answer.",
     ),
     Question(
-        "What is sent in the third and in the fourth connection, once a place is free?",
+        "What is sent in the third connection and in the two after it, once a place is free?",
         _again,
-        "The third is first, as its timer is. It takes the place, and the fourth finds all of them taken.",
+        "The third is first, as its timer is. It takes the place, and the others find all of them taken.",
     ),
 )
 
