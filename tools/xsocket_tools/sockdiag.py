@@ -30,6 +30,7 @@ _ENTRY: Final = struct.Struct(f"=BBBB{_SOCKET_ID_OCTETS}sII")
 _MESSAGE_OCTETS: Final = 72
 """All of struct inet_diag_msg; attributes follow."""
 _ATTRIBUTE: Final = struct.Struct("=HH")
+_COOKIE: Final = struct.Struct("=II")
 _INFO: Final = 2
 """INET_DIAG_INFO: the attribute that holds struct tcp_info; asked for by bit number one less."""
 _ANY_SOCKET: Final = bytes(_SOCKET_ID_OCTETS)
@@ -77,12 +78,15 @@ class Told(NamedTuple):
             eighth of the time that it waited.
         tcp_info: The fields of struct tcp_info by name; empty for what has no socket (half-open, TIME-WAIT)
             and for a listener.
+        listener: Of a listener its SO_COOKIE: of several with SO_REUSEPORT that which the hash of this very
+            4-tuple chooses. 0 for a connection.
     """
 
     state: State
     retransmissions: int = 0
     timer_s: float = inf
     tcp_info: Mapping[str, int] = {}
+    listener: int = 0
 
 
 class SockDiag:
@@ -109,7 +113,8 @@ class SockDiag:
         if found is None:
             return None
         if found.state == _LISTEN:
-            return Told(State.LISTEN)
+            low, high = _COOKIE.unpack_from(found.socket_id, _SOCKET_ID_OCTETS - _COOKIE.size)
+            return Told(State.LISTEN, listener=low | high << 32)
         state = _STATES.get(found.state)
         if state is None:
             return None

@@ -34,6 +34,7 @@ class StoryView:
     def __init__(self, story: Story, *, connection: int | None = None, absolute: bool = False) -> None:
         self._story = story
         self._shown = range(len(story.connections)) if connection is None else (connection,)
+        self._beside = [step for step in story.steps if step.connection is None and connection is None]
         self._absolute = absolute
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -41,6 +42,8 @@ class StoryView:
         left, right = self._story.ends
         for number in self._shown:
             yield LadderView(self._ladder(number), peer_name=_name_of(left), engine_name=_name_of(right))
+        for step in self._beside:
+            yield Text(f"{1000 * step.at_s:8.3f} {step.title}")
         for note in self._story.notes:
             yield Text(note)
 

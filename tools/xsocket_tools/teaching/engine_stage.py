@@ -6,12 +6,14 @@ from math import inf
 from typing import Final
 
 import xsocket
-from xsocket import Admission, FourTuple, Simulation, State, TcpConfig
+from xsocket import Admission, ClaimTimeout, FourTuple, Simulation, State, TcpConfig
 from xsocket.info import Info
 from xsocket.segment import Segment
 from xsocket.seqnum import add
 from xsocket.simulation import SimulatedHost
+from xsocket.trace import Event, EventKind
 from xsocket_tools.path import Chain, Element, Lose
+from xsocket_tools.teaching.errors import NotOnThisStageError
 from xsocket_tools.teaching.stage import ADDRESSES, DELAY_S, FROM_PORT, PORT, PREFIX, bits
 from xsocket_tools.teaching.story import Story
 from xsocket_tools.teaching.telling import of_simulation
@@ -94,7 +96,8 @@ class EngineStage:
 
     def story(self, title: str) -> Story:
         """See `Stage.story`."""
-        return of_simulation(self._simulation.trace, "client", "server", title=title)
+        did = (*self.client.did, *self.server.did)
+        return of_simulation(self._simulation.trace, "client", "server", title=title, did=did)
 
     def close(self) -> None:
         """See `Stage.close`: there is nothing to end."""
@@ -108,6 +111,7 @@ class EngineActor:
         other: The other one.
         newest: The connection that it opened last; None before.
         opened_at: When that was.
+        did: Events in the trace that its workers brought about, each with the worker's name.
     """
 
     def __init__(self, host: SimulatedHost, simulation: Simulation) -> None:
@@ -117,6 +121,7 @@ class EngineActor:
         self._opened = 0
         self.newest: FourTuple | None = None
         self.opened_at = -inf
+        self.did: Final[list[tuple[Event, str]]] = []
 
     def open(self, port: int = PORT, *, from_port: int | None = None, text: bytes = b"") -> EngineConnection:
         """See `Actor.open`."""
@@ -130,11 +135,99 @@ class EngineActor:
 
     def accept(self) -> EngineConnection:
         """See `Actor.accept`: here, the connection is claimed."""
-        return self._kept(self.host.pool.claim(timeout=PATIENCE_S))
+        return self.claim(None)
+
+    def workers(self, *names: str, own_queues: bool = False) -> list[EngineWorker]:
+        """See `Actor.workers`."""
+        if own_queues:
+            raise NotOnThisStageError(
+                "the engine has one pool, and no queue for each worker", remedy="Run it with --on kernel."
+            )
+        return [EngineWorker(self, name) for name in names]
+
+    def claim(
+        self, from_port: int | None, worker: str = "", patience_s: float = PATIENCE_S
+    ) -> EngineConnection:
+        """Claim the connection from a port of the other host, or the oldest; note which *worker* did it.
+
+        Raises:
+            ClaimTimeout: There was none in time.
+        """
+        own, other = (actor.host.addresses[0].partition("/")[0] for actor in (self, self.other))
+        wanted = None if from_port is None else FourTuple(own, PORT, other, from_port)
+        try:
+            claimed = self.host.pool.claim(wanted, timeout=patience_s)
+        except ClaimTimeout:
+            self._note("timed_out", worker)
+            raise
+        self._note("claimed", worker)
+        return self._kept(claimed)
+
+    def ended(self, worker: str) -> None:
+        """Put the end of a worker into the trace."""
+        at_ns = round(self._simulation.now * 1e9)
+        event = Event(EventKind.POOL, at_ns, pool_event="ended", host=self.host.name)
+        self._simulation.trace.record(event)
+        self._note("ended", worker)
+
+    def _note(self, what: str, worker: str) -> None:
+        """Keep in mind who brought about the last event of that name."""
+        if worker:
+            own = (each for each in self._simulation.trace if each.host == self.host.name)
+            self.did.append(([each for each in own if each.pool_event == what][-1], worker))
 
     def _kept(self, connection: xsocket.Connection) -> EngineConnection:
         connection.settimeout(PATIENCE_S)
         return EngineConnection(connection, self._simulation)
+
+
+class EngineWorker:
+    """A consumer of a host's pool.
+
+    Args:
+        actor: The host.
+        name: Its own.
+    """
+
+    def __init__(self, actor: EngineActor, name: str) -> None:
+        self._actor, self._name = actor, name
+        self._taken: list[EngineConnection] | None = []
+
+    def accept(self) -> EngineConnection:
+        """See `Worker.accept`."""
+        return self._claim(None)
+
+    def accept_waiting(self) -> EngineConnection | None:
+        """See `Worker.accept_waiting`."""
+        try:
+            return self._claim(None, patience_s=0)
+        except ClaimTimeout:
+            return None
+
+    def claim(self, from_port: int) -> EngineConnection:
+        """See `Worker.claim`."""
+        return self._claim(from_port)
+
+    def _claim(self, from_port: int | None, patience_s: float = PATIENCE_S) -> EngineConnection:
+        taken = self._alive()
+        taken.append(claimed := self._actor.claim(from_port, self._name, patience_s))
+        return claimed
+
+    def would_get(self, from_port: int) -> bool:  # noqa: ARG002
+        """See `Worker.would_get`: whoever claims it first has it."""
+        return True
+
+    def end(self) -> None:
+        """See `Worker.end`."""
+        taken, self._taken = self._alive(), None
+        self._actor.ended(self._name)
+        for connection in taken:
+            connection.close()
+
+    def _alive(self) -> list[EngineConnection]:
+        if self._taken is None:
+            raise LookupError(f"{self._name} has ended")
+        return self._taken
 
 
 class EngineConnection:

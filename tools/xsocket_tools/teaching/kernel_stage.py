@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import fields
@@ -43,6 +44,7 @@ _BUSY: Final = (
     "Segments came up to {:.2f} s late, as the machine or the play was busy. "
     "Timers may have run out for that alone."
 )
+_SO_COOKIE: Final = 57  # asm-generic/socket.h
 _MSG_FASTOPEN: Final = 0x2000_0000  # linux/socket.h
 _RESET: Final = pack("ii", 1, 0)
 """SO_LINGER: close with a reset."""
@@ -143,15 +145,23 @@ class KernelActor:
         self._path, self._end, self._stack = path, end, stack
         self._own, self._other = list(ADDRESSES.values())[:: -1 if end == RIGHT else 1]
         self._listener: socket.socket | None = None
+        self._rules: KernelRules | None = None
         self._opened = 0
 
     def serve(self, rules: KernelRules) -> None:
         """Listen on `PORT`, by *rules*."""
-        self._listener = self._socket()
-        self._listener.bind((self._own, PORT))
+        self._rules = rules
+        self._listener = self._listening(rules)
+
+    def _listening(self, rules: KernelRules, *, beside_others: bool = False) -> socket.socket:
+        listener = self._socket()
+        if beside_others:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((self._own, PORT))
         for option in rules.options[4]:
-            self._listener.setsockopt(*option)
-        self._listener.listen(min(BACKLOG, rules.backlog))
+            listener.setsockopt(*option)
+        listener.listen(min(BACKLOG, rules.backlog))
+        return listener
 
     def open(self, port: int = PORT, *, from_port: int | None = None, text: bytes = b"") -> KernelConnection:
         """See `Actor.open`."""
@@ -170,19 +180,40 @@ class KernelActor:
 
     def accept(self) -> KernelConnection:
         """See `Actor.accept`."""
-        listener = self._listener
-        if listener is None:
+        listener = self._shared()
+        return self._path.do(Order(lambda: self.take(listener), self._end, descriptor=listener.fileno()))
+
+    def workers(self, *names: str, own_queues: bool = False) -> list[KernelWorker]:
+        """See `Actor.workers`."""
+        shared = self._shared()
+        if not own_queues:
+            return [KernelWorker(self, self._path, self._end, name, shared) for name in names]
+        rules, self._listener = self._rules, None
+        assert rules is not None
+        self._path.do(Order(shared.close, self._end))
+        own = [self._listening(rules, beside_others=True) for _ in names]
+        return [
+            KernelWorker(self, self._path, self._end, name, listener, cookie=_cookie(listener))
+            for name, listener in zip(names, own, strict=True)
+        ]
+
+    def _shared(self) -> socket.socket:
+        if self._listener is None:
             raise NotOnThisStageError(f"the host {self.host.name} accepts no connections")
+        return self._listener
 
-        def attempt() -> KernelConnection:
-            accepted, (address, port) = listener.accept()
-            self._stack.callback(accepted.close)
-            accepted.setblocking(False)
-            four_tuple = FourTuple(self._own, PORT, address, port)
-            self._path.accepted(self._end, four_tuple)
-            return self._connection(accepted, four_tuple)
+    def take(self, listener: socket.socket, worker: str = "") -> KernelConnection:
+        """Accept a connection and note which *worker* did it; for the attempts of orders."""
+        accepted, (address, port) = listener.accept()
+        self._stack.callback(accepted.close)
+        accepted.setblocking(False)
+        four_tuple = FourTuple(self._own, PORT, address, port)
+        self._path.note(self._end, "accepted", four_tuple, worker)
+        return self._connection(accepted, four_tuple)
 
-        return self._path.do(Order(attempt, self._end, descriptor=listener.fileno()))
+    def from_port(self, port: int) -> FourTuple:
+        """Return the connection from a port of the other host to `PORT`."""
+        return FourTuple(self._own, PORT, self._other, port)
 
     def _connection(
         self, connected: socket.socket, four_tuple: FourTuple, unsent: bytes = b""
@@ -195,6 +226,95 @@ class KernelActor:
         made.setblocking(False)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return made
+
+
+class KernelWorker:
+    """A process that accepts connections, played by the sockets that it would have.
+
+    Args:
+        actor: Its host.
+        path: Does everything.
+        end: Which end of the path it is at.
+        name: Its own.
+        listener: That it accepts from.
+        cookie: SO_COOKIE of the listener, if it has that alone.
+    """
+
+    def __init__(
+        self,
+        actor: KernelActor,
+        path: WatchedPath,
+        end: int,
+        name: str,
+        listener: socket.socket,
+        *,
+        cookie: int | None = None,
+    ) -> None:
+        self._actor, self._path, self._end = actor, path, end
+        self._name, self._listener, self._cookie = name, listener, cookie
+        self._taken: list[KernelConnection] | None = []
+        if cookie is not None:
+            path.do(Order(lambda: path.belongs(cookie, name)))
+
+    def accept(self) -> KernelConnection:
+        """See `Worker.accept`."""
+        self._alive()
+        try:
+            return self._path.do(Order(self._take, self._end, descriptor=self._listener.fileno()))
+        except TimeoutError:
+            self._path.do(Order(self._note_none))
+            raise
+
+    def accept_waiting(self) -> KernelConnection | None:
+        """See `Worker.accept_waiting`."""
+        self._alive()
+
+        def attempt() -> KernelConnection | None:
+            try:
+                return self._take()
+            except BlockingIOError:
+                self._note_none()
+                return None
+
+        return self._path.do(Order(attempt, self._end))
+
+    def _note_none(self) -> None:
+        self._path.note(self._end, "timed_out", worker=self._name)
+
+    def _take(self) -> KernelConnection:
+        self._alive().append(taken := self._actor.take(self._listener, self._name))
+        return taken
+
+    def claim(self, from_port: int) -> KernelConnection:
+        """See `Worker.claim`."""
+        raise NotOnThisStageError(
+            f"{self._name} cannot ask for the connection from port {from_port}: accept takes what is first"
+        )
+
+    def would_get(self, from_port: int) -> bool:
+        """See `Worker.would_get`."""
+        if self._cookie is None:
+            return True
+        four_tuple = self._actor.from_port(from_port)
+        return self._path.do(Order(lambda: self._path.listener(self._end, four_tuple))) == self._cookie
+
+    def end(self) -> None:
+        """See `Worker.end`."""
+        taken, self._taken = self._alive(), None
+
+        def attempt() -> None:
+            self._path.note(self._end, "ended", worker=self._name)
+            for connection in taken:
+                connection.let_go()
+            if self._cookie is not None:
+                self._listener.close()
+
+        self._path.do(Order(attempt, self._end))
+
+    def _alive(self) -> list[KernelConnection]:
+        if self._taken is None:
+            raise LookupError(f"{self._name} has ended")
+        return self._taken
 
 
 class KernelConnection:
@@ -251,7 +371,11 @@ class KernelConnection:
 
     def close(self) -> None:
         """See `Connection.close`."""
-        self._do(self._socket.close, Trigger.CLOSE)
+        self._do(self.let_go, Trigger.CLOSE)
+
+    def let_go(self) -> None:
+        """Close the socket; for the attempts of orders."""
+        self._socket.close()
 
     def abort(self) -> None:
         """See `Connection.abort`."""
@@ -271,6 +395,10 @@ class KernelConnection:
         return self._path.do(
             Order(attempt, self._end, descriptor=descriptor, four_tuple=self._four_tuple, trigger=trigger)
         )
+
+
+def _cookie(listener: socket.socket) -> int:
+    return int.from_bytes(listener.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
 
 
 def _connect(opener: socket.socket, remote: tuple[str, int], text: bytes) -> int:

@@ -6,7 +6,7 @@ says what happens in the words of this module, and so can be played on either.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from xsocket.segment import ACK, FIN, PSH, RST, SYN
@@ -54,6 +54,39 @@ class Connection(Protocol):
         ...
 
 
+class Worker(Protocol):
+    """A process of a host that takes connections, beside others. They come from `Actor.workers`."""
+
+    def accept(self) -> Connection:
+        """Wait for a connection, claim or accept it, and return it."""
+        ...
+
+    def accept_waiting(self) -> Connection | None:
+        """Do what `accept` does, and return None where that would wait."""
+        ...
+
+    def claim(self, from_port: int) -> Connection:
+        """Wait for the one connection from that port of the other host, and claim it.
+
+        It may be behind others, and its handshake need not have begun.
+
+        Raises:
+            NotOnThisStageError: With `accept`, one gets what is first in the queue.
+        """
+        ...
+
+    def would_get(self, from_port: int) -> bool:
+        """Return whether a connection from that port of the other host would fall to this worker.
+
+        Where each has a queue the kernel is asked, and exactly one would get it. Else any of them may.
+        """
+        ...
+
+    def end(self) -> None:
+        """End as a process does: what it has taken is closed, and so is a listener of its own."""
+        ...
+
+
 class Actor(Protocol):
     """One of the two hosts."""
 
@@ -70,6 +103,20 @@ class Actor(Protocol):
 
     def accept(self) -> Connection:
         """Wait for an established connection, claim or accept it, and return it."""
+        ...
+
+    def workers(self, *names: str, own_queues: bool = False) -> Sequence[Worker]:
+        """Have processes that take the connections, one of each name.
+
+        Args:
+            names: What the story calls them.
+            own_queues: Whether each has a listener, and so a queue, of its own, by SO_REUSEPORT. The shared
+                one is closed then. Without it they share the listener, or claim from the same pool.
+
+        Raises:
+            NotOnThisStageError: The engine has one pool, and no queue for each; on Linux, the host serves no
+                port, or its workers have the queues already.
+        """
         ...
 
 
@@ -145,8 +192,8 @@ class Stage(Protocol):
         ...
 
 
-Play = Callable[[Stage], None]
-"""What happens in a lesson."""
+Play = Callable[[Stage], object]
+"""What happens in a lesson; it may return `xsocket_tools.teaching.lesson.Found`."""
 
 
 def bits(flags: str) -> int:

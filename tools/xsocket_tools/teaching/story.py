@@ -128,12 +128,15 @@ class Tables(NamedTuple):
         pool: Those that are complete, and that nobody has claimed.
         claimed: How many have been claimed so far.
         waiting_claims: How many claims wait for a connection; None where nobody keeps count of them.
+        owners: Connections that belong to a worker, each with its name. Where each worker has a
+            queue they do from the SYN on, else from when it takes them; until it ends.
     """
 
     half_open: tuple[str, ...] = ()
     pool: tuple[str, ...] = ()
     claimed: int = 0
     waiting_claims: int | None = None
+    owners: tuple[tuple[str, str], ...] = ()
 
 
 class Kind(Enum):

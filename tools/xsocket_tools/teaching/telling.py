@@ -40,7 +40,9 @@ LEFT: Final = 0
 RIGHT: Final = 1
 
 
-def of_simulation(events: Iterable[Event], left: str, right: str, *, title: str) -> Story:
+def of_simulation(
+    events: Iterable[Event], left: str, right: str, *, title: str, did: Iterable[tuple[Event, str]] = ()
+) -> Story:
     """Return the story of two hosts of a simulation.
 
     Args:
@@ -48,11 +50,13 @@ def of_simulation(events: Iterable[Event], left: str, right: str, *, title: str)
         left: The name of the host on the left.
         right: That of the other.
         title: Of the story.
+        did: Those events of pools that a worker brought about, each with the worker's name.
     """
     everything = list(events)
     order = {id(event): at for at, event in enumerate(everything)}
+    workers = {id(event): worker for event, worker in did}
     moments = [
-        _Moment(end, each, order[id(each.event)])
+        _Moment(end, each, order[id(each.event)], worker=workers.get(id(each.event), ""))
         for end, name in enumerate((left, right))
         for each in steps(event for event in everything if event.host == name)
     ]
@@ -125,11 +129,12 @@ class Record(NamedTuple):
     Attributes:
         end: 0 for the left one, 1 for the right one.
         event: SENT or RECEIVED: a segment. MOVED: a call, if it has a trigger, or else a timer. POOL: a
-            connection was ``accepted``. Always with its 4-tuple, the end's own part first, and but for POOL
-            with the states before and after it.
+            connection was ``accepted``, or what `WORKERS` has else. Where it concerns a connection, with its
+            4-tuple, the end's own part first, and but for POOL with the states before and after it.
         variables: What its TCB holds.
         lost: Whether the segment will not arrive.
         forged: Whether nobody sent it.
+        worker: POOL: to whom it happened, if to a worker.
     """
 
     end: int
@@ -137,6 +142,7 @@ class Record(NamedTuple):
     variables: tuple[Variable, ...] = ()
     lost: bool = False
     forged: bool = False
+    worker: str = ""
 
 
 def of_kernels(records: Iterable[Record], *, title: str) -> Story:
@@ -150,18 +156,20 @@ def of_kernels(records: Iterable[Record], *, title: str) -> Story:
     for order, record in enumerate(records):
         event = record.event
         moves = [event] if event.trigger is not None else []
-        moments.append(_Moment(record.end, Recorded(event, event.before, event.after, moves), order, record))
+        step = Recorded(event, event.before, event.after, moves)
+        moments.append(_Moment(record.end, step, order, record, record.worker))
     ends = (End("client", "Linux", Source.ASKED), End("server", "Linux", Source.ASKED))
     return _Teller(title, ends, moments).story()
 
 
 class _Moment(NamedTuple):
-    """Something that was recorded at one end; with its record, if that is a kernel."""
+    """Something that was recorded at one end; its record, if that is a kernel; its worker, if any."""
 
     end: int
     step: Recorded
     order: int
     record: Record | None = None
+    worker: str = ""
 
 
 class _Seen:
@@ -186,6 +194,7 @@ class _Held:
         self.half_open: dict[FourTuple, None] = {}
         self.pool: dict[FourTuple, None] = {}
         self.claimed = 0
+        self.owners: dict[FourTuple, str] = {}
 
     def follow(self, step: Recorded, name: FourTuple) -> None:
         event = step.event
@@ -200,9 +209,23 @@ class _Held:
         elif step.after is not None:
             self.half_open.pop(name, None)
 
+    def own(self, step: Recorded, name: FourTuple, worker: str) -> None:
+        """Let a connection be a worker's from now on, or nobody's any more."""
+        if worker:
+            self.owners[name] = worker
+        elif step.event.pool_event == "given_back" or step.after is State.CLOSED:
+            self.owners.pop(name, None)
+
+    def end(self, worker: str) -> None:
+        """Forget what a worker had, and what waited for it alone."""
+        for name in [each for each, owner in self.owners.items() if owner == worker]:
+            for held in (self.half_open, self.pool, self.owners):
+                held.pop(name, None)
+
     def tables(self) -> Tables:
         half_open, pool = (tuple(_endpoint(*key[2:]) for key in held) for held in (self.half_open, self.pool))
-        return Tables(half_open, pool, self.claimed, self.waiting_claims)
+        owners = tuple((_endpoint(*key[2:]), worker) for key, worker in self.owners.items())
+        return Tables(half_open, pool, self.claimed, self.waiting_claims, owners)
 
 
 class _Queues(_Held):
@@ -211,6 +234,8 @@ class _Queues(_Held):
     waiting_claims = None
 
     def follow(self, step: Recorded, name: FourTuple) -> None:
+        if step.event.pool_event == "given":
+            return
         if step.event.pool_event is not None:
             self.half_open.pop(name, None)  # with Fast Open it is accepted before the third segment
             self.pool.pop(name, None)
@@ -222,6 +247,8 @@ class _Queues(_Held):
             self.half_open.pop(name, None)
             if step.after in SYNCHRONIZED:
                 self.pool[name] = None
+        elif step.event.kind is EventKind.SENT and step.after is State.CLOSED:
+            self.pool.pop(name, None)  # its listener was closed; what a peer resets can be accepted still
 
 
 class _Teller:
@@ -377,7 +404,9 @@ class _Teller:
             kind, title = Kind.DROPPED, f"{who} drops a frame"
             notes = (_why_dropped(event),)
         elif event.pool_event is not None:
-            kind, title = Kind.POOL, f"{who}: {_POOL.get(event.pool_event, event.pool_event)}"
+            kind, title = Kind.POOL, f"{who}: {_in_the_pool(event.pool_event, moment.worker)}"
+            if event.pool_event == "ended":
+                self._held[moment.end].end(moment.worker)
         elif not step.moves:
             assert step.before is not None
             kind, title = Kind.TIMER, f"{who}: a timer ends {step.before.value}"
@@ -412,6 +441,7 @@ class _Teller:
         """Return both ends after what happened to those it *touched*, and to those *inferred* already."""
         for end, moment in touched.items():
             self._held[end].follow(moment.step, _named(key, end))
+            self._held[end].own(moment.step, _named(key, end), moment.worker)
             seen, step = self._seen[end, key], moment.step
             if step.event.kind in (EventKind.POOL, EventKind.DROPPED):
                 seen.view = _at_rest(seen.view)
@@ -484,6 +514,20 @@ _POOL: Final = {
     "handed_over": "the connection goes to the kernel",
     "taken_back": "the connection comes back from the kernel",
 }
+
+
+WORKERS: Final = {
+    "given": "the hash gives the connection to {}",
+    "claimed": "{} claims the connection",
+    "accepted": "{} accepts the connection",
+    "timed_out": "{} is free, and finds no connection",
+    "ended": "{} ends",
+}
+"""What happens to a worker, by the name of the event."""
+
+
+def _in_the_pool(event: str, worker: str) -> str:
+    return WORKERS[event].format(worker) if worker else _POOL.get(event, event)
 
 
 def _without_silent(moments: Sequence[_Moment]) -> tuple[list[_Moment], dict[int, list[_Moment]]]:

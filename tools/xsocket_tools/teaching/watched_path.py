@@ -205,6 +205,7 @@ class WatchedPath:
         self._states: dict[tuple[int, FourTuple], State] = {}
         self._onlookers: dict[tuple[int, FourTuple], Onlooker] = {}
         self._newest: FourTuple | None = None
+        self._workers: dict[int, str] = {}
         self._thread: threading.Thread | None = None
         with ExitStack() as stack:
             for host, port in zip(hosts, (detour.left_port, detour.right_port), strict=True):
@@ -282,10 +283,19 @@ class WatchedPath:
 
         self.do(Order(attempt, patience_s=inf, look_at=lambda: until))
 
-    def accepted(self, end: int, four_tuple: FourTuple) -> None:
-        """Note that a connection was accepted; for the attempts of orders."""
-        event = Event(EventKind.POOL, time.time_ns(), four_tuple=four_tuple, pool_event="accepted")
-        self._add(Record(end, event))
+    def note(self, end: int, what: str, four_tuple: FourTuple | None = None, worker: str = "") -> None:
+        """Note that a connection was ``accepted``, or else what a worker did; for the attempts of orders."""
+        event = Event(EventKind.POOL, time.time_ns(), four_tuple=four_tuple, pool_event=what)
+        self._add(Record(end, event, worker=worker))
+
+    def belongs(self, listener: int, worker: str) -> None:
+        """Note whose what falls to a listener is, by its SO_COOKIE; for the attempts of orders."""
+        self._workers[listener] = worker
+
+    def listener(self, end: int, four_tuple: FourTuple) -> int:
+        """Return which listener would get a SYN, by its SO_COOKIE, 0 if none; for the attempts of orders."""
+        told = self._sides[end].ask(four_tuple)
+        return 0 if told is None else told.listener
 
     def records(self) -> list[Record]:
         """Return what happened so far."""
@@ -476,7 +486,8 @@ class WatchedPath:
         four_tuple, segment = packet.four_tuple, packet.segment
         if (end, four_tuple) in self._states:
             self._notice(end, four_tuple)
-        before = self._ask(end, four_tuple).state
+        asked_before = self._ask(end, four_tuple)
+        before = asked_before.state
         at_ns = time.time_ns()
         side.hand_over(parcel.frame)
         told = self._ask(end, four_tuple)
@@ -491,6 +502,9 @@ class WatchedPath:
             EventKind.RECEIVED, at_ns, four_tuple, segment, parcel.frame, before=before, after=told.state
         )
         self._add(Record(end, event, tuple(asked(told, onlooker)), forged=forged))
+        worker = self._workers.get(asked_before.listener, "")
+        if worker and told.state not in (State.CLOSED, State.LISTEN):
+            self.note(end, "given", four_tuple, worker)
         self._take(end, side.all_sent())
 
     def _add(self, record: Record) -> None:
@@ -506,7 +520,8 @@ class WatchedPath:
         told = self._sides[end].ask(four_tuple) or Told(State.CLOSED)
         known = self._states.get((end, four_tuple), State.LISTEN)
         if told.state is State.LISTEN and known is not State.LISTEN:
-            told = Told(State.CLOSED)  # the listener is there as before; this connection is over
+            # The listener is there as before; this connection is over.
+            told = Told(State.CLOSED, listener=told.listener)
         self._states[end, four_tuple] = told.state
         return told
 

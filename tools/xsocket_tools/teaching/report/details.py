@@ -197,6 +197,12 @@ def _held(tables: tuple[Tables | None, Tables | None]) -> Iterator[Row]:
         ("in the pool", [None if each is None else each.pool for each in tables]),
     ):
         yield Row(name, tuple(Cell(Said(_named(each))) for each in held))
+    if any(each is not None and each.owners for each in tables):
+        owned = [
+            None if each is None else tuple(f"{name} {owner}'s" for name, owner in each.owners)
+            for each in tables
+        ]
+        yield Row("of workers", tuple(Cell(Said(_named(each))) for each in owned))
     for name, counts in (
         ("claims that wait", [None if each is None else each.waiting_claims for each in tables]),
         ("claimed so far", [None if each is None else each.claimed for each in tables]),
