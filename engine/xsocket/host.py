@@ -29,6 +29,7 @@ from xsocket.errors import AddressInUseError, BadAddressError, BadConfigError, H
 from xsocket.fourtuple import FourTuple
 from xsocket.handoff.image import image_of
 from xsocket.info import Info
+from xsocket.patherror import PathError
 from xsocket.pool import ConnectionPool
 from xsocket.reasons import DropReason
 from xsocket.segment import RST
@@ -188,8 +189,11 @@ class Host:
         error = path_error(packet)
         if isinstance(error, DropReason):
             self._drop(error, frame)
-        else:
-            self._perform(now, self.stack.receive_error(now, error))
+            return
+        actions = self.stack.receive_error(now, error)
+        if self._trace is not None:
+            self._record_error(error, frame)
+        self._perform(now, actions)
 
     def timers_fired(self, now: float) -> None:
         """Act on every timer that has run out by *now*."""
@@ -529,6 +533,17 @@ class Host:
             after=state,
             rule=action.rule,
             info=info,
+        )
+
+    def _record_error(self, error: PathError, frame: Frame) -> None:
+        self._record(
+            EventKind.ICMP,
+            error.four_tuple,
+            at_ns=frame.at_ns,
+            frame=frame.data,
+            checksum_ready=frame.checksum_ready,
+            path_error=error,
+            info=self._info_of(error.four_tuple, {}),
         )
 
     def _record_other(self, action: Action, info: Info | None) -> None:

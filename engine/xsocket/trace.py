@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from xsocket.fourtuple import FourTuple
 from xsocket.info import Info
+from xsocket.patherror import PathError
 from xsocket.reasons import DropReason
 from xsocket.segment import Segment
 from xsocket.state import State, Timer, Trigger
@@ -27,6 +28,7 @@ class EventKind(Enum):
     TIMER = "timer"
     DROPPED = "dropped"
     POOL = "pool"
+    ICMP = "icmp"
 
 
 class Event(NamedTuple):
@@ -37,7 +39,7 @@ class Event(NamedTuple):
         at_ns: When, in nanoseconds of Unix time; for a received frame by the kernel's clock.
         four_tuple: The connection, as the engine names it; None for a frame that had none.
         segment: RECEIVED, SENT, DROPPED: the segment.
-        frame: RECEIVED, SENT, and DROPPED before it was decoded: the frame's octets. A SENT one that had to
+        frame: RECEIVED, SENT, ICMP, and DROPPED before it was decoded: the frame's octets. A SENT one that had to
             wait for the neighbour's station address has zeroes in its place.
         checksum_ready: Whether the transport checksum in *frame* means anything; see `Frame.checksum_ready`.
         before, after: MOVED: the states. RECEIVED: the states before and after the segment was processed.
@@ -47,6 +49,7 @@ class Event(NamedTuple):
         timer: TIMER: which one ran out.
         reason: DROPPED: why.
         pool_event: POOL: what happened, such as ``put`` or ``claimed``.
+        path_error: ICMP: what an ICMP error says of a segment of the connection.
         info: The TCB after it; for what a segment brought about, after all that it did. None without a TCB.
         host: The host it happened at, by name, in a simulation.
     """
@@ -64,6 +67,7 @@ class Event(NamedTuple):
     timer: Timer | None = None
     reason: DropReason | None = None
     pool_event: str | None = None
+    path_error: PathError | None = None
     info: Info | None = None
     host: str | None = None
 
@@ -87,6 +91,8 @@ class Event(NamedTuple):
         for name in ("rule", "pool_event", "host"):
             if getattr(self, name) is not None:
                 plain[name] = getattr(self, name)
+        if self.path_error is not None:
+            plain["path_error"] = _path_error_as_dict(self.path_error)
         if self.info is not None:
             plain["tcb"] = _info_as_dict(self.info)
         return plain
@@ -103,6 +109,10 @@ def _segment_as_dict(segment: Segment) -> dict[str, Any]:
         "payload": segment.payload.hex(),
         "ecn": segment.ecn,
     }
+
+
+def _path_error_as_dict(error: PathError) -> dict[str, Any]:
+    return {"seq": error.seq, "error": error.error.__name__, "hard": error.hard, "mtu": error.mtu}
 
 
 def _info_as_dict(info: Info) -> dict[str, Any]:

@@ -372,6 +372,25 @@ def test_an_icmp_error_ends_an_attempt_to_connect() -> None:
     assert (tcb.state, tcb.error) == (State.CLOSED, ConnectionRefusedError)
 
 
+def test_an_icmp_error_is_traced_before_what_it_brings_about() -> None:
+    trace = Trace()
+    station = Station(trace=trace)
+    tcb, syn = opening(station)
+    frame = icmp_about(syn, 3, 3)
+    station.receive(frame)
+    error, moved = list(trace)[-2:]
+    assert (error.kind, error.frame, error.four_tuple) == (EventKind.ICMP, frame, tcb.four_tuple)
+    assert error.path_error is not None
+    assert (error.path_error.seq, error.path_error.hard) == (tcb.iss, True)
+    assert error.as_dict()["path_error"] == {
+        "seq": tcb.iss,
+        "error": "ConnectionRefusedError",
+        "hard": True,
+        "mtu": None,
+    }
+    assert (moved.kind, moved.after) == (EventKind.MOVED, State.CLOSED)
+
+
 def test_an_icmp_error_that_quotes_garbage_is_counted() -> None:
     station = Station()
     tcb, syn = opening(station)

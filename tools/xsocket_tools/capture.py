@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 from xsocket.reasons import DropReason
 from xsocket.trace import Event, EventKind
 from xsocket.wire.codec import decode, encode
+from xsocket_tools.ladder import error_in_words
 from xsocket_tools.steps import Step, cite, steps
 
 INBOUND, OUTBOUND = 1, 2
@@ -128,7 +129,8 @@ def _frames(grouped: Iterable[Step]) -> Iterator[CapturedFrame]:
 
 def comment(step: Step) -> str:
     """Return what is known of a segment beyond its octets, in one line."""
-    parts = []
+    error = step.event.path_error
+    parts = [] if error is None else [error_in_words(error)]
     if step.before is not None and step.after is not None:
         moved = step.before is not step.after
         parts.append(f"{step.before.value} -> {step.after.value}" if moved else step.before.value)

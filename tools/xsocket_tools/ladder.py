@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
+from xsocket.errors import HostUnreachableError, NetworkUnreachableError
 from xsocket.fourtuple import FourTuple
+from xsocket.patherror import PathError
 from xsocket.segment import ACK, CE, ECT_0, ECT_1, LETTERS, NOT_ECT, Segment
 from xsocket.seqnum import add, distance
 from xsocket.state import State
@@ -18,6 +20,13 @@ from xsocket_tools.inference import Inference
 from xsocket_tools.steps import Step, cite, steps
 
 NAMES = {"S": "SYN", "F": "FIN", "R": "RST", "P": "PSH", "U": "URG", "E": "ECE", "W": "CWR", "A": "AE"}
+_ERRORS = {
+    ConnectionRefusedError: "nobody serves that port",
+    HostUnreachableError: "the host cannot be reached",
+    NetworkUnreachableError: "the network cannot be reached",
+    PermissionError: "that is prohibited",
+    OSError: "the packet did not get through",
+}
 CODEPOINTS = {NOT_ECT: "", ECT_1: "ECT(1)", ECT_0: "ECT(0)", CE: "CE"}
 
 
@@ -225,7 +234,7 @@ def _rows(own: list[Step], numbering: Numbering, peer: Peer) -> list[Row]:
     rows: list[Row] = []
     for step in own:
         at_s = (step.event.at_ns - first) / 1e9
-        rows.append(_arrow(at_s, step, numbering, peer) if step.is_arrow else _note(at_s, step))
+        rows.append(_arrow(at_s, step, numbering, peer) if step.is_arrow else _note(at_s, step, numbering))
         for drop in step.drops:
             rows.append(Note((drop.at_ns - first) / 1e9, EventKind.DROPPED, _drop_text(drop)))
     return rows
@@ -254,7 +263,7 @@ def _arrow(at_s: float, step: Step, numbering: Numbering, peer: Peer) -> Arrow:
     )
 
 
-def _note(at_s: float, step: Step) -> Note:
+def _note(at_s: float, step: Step, numbering: Numbering) -> Note:
     event = step.event
     if event.timer is not None:
         text = f"{event.timer.value} timer ran out"
@@ -262,6 +271,9 @@ def _note(at_s: float, step: Step) -> Note:
         text = _drop_text(event)
     elif event.pool_event is not None:
         text = f"pool: {event.pool_event.replace('_', ' ')}"
+    elif event.path_error is not None:
+        seq = numbering.seq(event.path_error.seq, to_engine=False)
+        text = f"{error_in_words(event.path_error)}, about seq {seq}"
     else:
         text = ""
     parts = [
@@ -269,6 +281,13 @@ def _note(at_s: float, step: Step) -> Note:
         *(f"{move.trigger.value} ({cite(move.rule)})" for move in step.moves if move.trigger and move.rule),
     ]
     return Note(at_s, event.kind, ", ".join(filter(None, parts)), States(step.before, step.after))
+
+
+def error_in_words(error: PathError) -> str:
+    """Return what an ICMP error says."""
+    if error.mtu is not None:
+        return f"ICMP: the packet was too big, the next hop takes {error.mtu} octets"
+    return f"ICMP: {_ERRORS[error.error]}"
 
 
 def _drop_text(event: Event) -> str:

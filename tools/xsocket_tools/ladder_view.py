@@ -21,7 +21,12 @@ NARROW_STATES = 15  # "→ SYN-RECEIVED" and a blank
 WIDE_STATES = 29  # "~SYN-RECEIVED → ESTABLISHED"
 LEAST_MIDDLE = 44
 
-_NOTE_STYLES = {EventKind.TIMER: "yellow", EventKind.DROPPED: "red", EventKind.POOL: "cyan"}
+_NOTE_STYLES = {
+    EventKind.TIMER: "yellow",
+    EventKind.DROPPED: "red",
+    EventKind.POOL: "cyan",
+    EventKind.ICMP: "red",
+}
 
 
 class Glyphs(NamedTuple):

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from xsocket.fourtuple import FourTuple
+from xsocket.reasons import DropReason
 from xsocket.state import State, Trigger
 from xsocket.trace import Event, EventKind
 
+OF_ICMP: Final = frozenset(reason for reason in DropReason if reason.name.startswith("ICMP_"))
+"""Why an ICMP error may be ignored."""
 _BY_TIMER: Final = (Trigger.GIVE_UP, Trigger.TIME_WAIT_OVER, Trigger.ORPHAN_OVER)
 
 
@@ -18,10 +21,11 @@ class Step:
     """One event, and the moves and drops that belong to it.
 
     Attributes:
-        event: A segment in or out, a timer, a pool event, a drop of its own, or a move without any segment.
+        event: A segment in or out, a timer, a pool event, a drop of its own, an ICMP error, or a move without
+            any segment.
         before, after: The connection's states around it; None where there is no connection, and for the pool.
         moves: MOVED events between *before* and *after*.
-        drops: DROPPED events of the segment that came in.
+        drops: DROPPED events of the segment or ICMP error that came in.
     """
 
     event: Event
@@ -85,7 +89,7 @@ class _Grouping:
         latest = self._latest.get(move.four_tuple)
         if received is not None and received.awaits(move):
             received.moves.append(move)
-        elif latest is not None and latest.event.kind is EventKind.TIMER and move.trigger in _BY_TIMER:
+        elif latest is not None and _may_have_moved(latest.event, move):
             latest.before, latest.after = move.before, move.after
             latest.moves.append(move)
         else:
@@ -100,8 +104,20 @@ class _Grouping:
             self._begin(sent, sent.before, sent.after)
 
     def _joins_received(self, drop: Event) -> bool:
-        received = self._received.get(drop.four_tuple) if drop.four_tuple is not None else None
+        if drop.four_tuple is None:
+            return False
+        latest, received = self._latest.get(drop.four_tuple), self._received.get(drop.four_tuple)
+        if latest is not None and latest.event.kind is EventKind.ICMP and drop.reason in OF_ICMP:
+            latest.drops.append(drop)
+            return True
         if received is None or drop.segment is None or drop.segment != received.event.segment:
             return False
         received.drops.append(drop)
         return True
+
+
+def _may_have_moved(event: Event, move: Event) -> bool:
+    """Whether *event*, which is no segment, is what a move comes of."""
+    if event.kind is EventKind.ICMP:
+        return move.trigger is Trigger.PATH_ERROR
+    return event.kind is EventKind.TIMER and move.trigger in _BY_TIMER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xsocket import DropReason, Event, EventKind, FourTuple, Segment
+from xsocket.patherror import PathError
 from xsocket.segment import ACK, RST
 from xsocket.state import State, Timer, Trigger
 from xsocket_tools.steps import Step, cite, steps
@@ -45,6 +46,30 @@ def test_a_segment_takes_the_moves_on_its_way_though_connections_are_mixed() -> 
     assert [told(step) for step in grouped] == [
         ("received", State.CLOSED, State.SYN_RECEIVED, 2, 0),
         ("received", State.SYN_RECEIVED, State.ESTABLISHED, 1, 0),
+    ]
+
+
+def error(four_tuple: FourTuple = ONE) -> Event:
+    said = PathError(four_tuple, 1, ConnectionRefusedError, hard=True)
+    return event(EventKind.ICMP, four_tuple, path_error=said)
+
+
+def test_an_icmp_error_takes_what_it_ends_and_why_it_was_ignored() -> None:
+    grouped = steps(
+        [
+            error(),
+            moved(State.SYN_SENT, State.CLOSED, Trigger.PATH_ERROR),
+            error(OTHER),
+            event(EventKind.DROPPED, OTHER, reason=DropReason.ICMP_NOT_IN_FLIGHT),
+            event(EventKind.DROPPED, OTHER, reason=DropReason.POOL_TIMED_OUT),
+            moved(State.ESTABLISHED, State.CLOSED, Trigger.ABORT, OTHER),
+        ]
+    )
+    assert [told(step) for step in grouped] == [
+        ("icmp", State.SYN_SENT, State.CLOSED, 1, 0),
+        ("icmp", None, None, 0, 1),
+        ("dropped", None, None, 0, 0),
+        ("moved", State.ESTABLISHED, State.CLOSED, 1, 0),
     ]
 
 

@@ -22,10 +22,11 @@ def captured(story: Story) -> list[CapturedFrame]:
                 under_way.remove(sent)
                 frame = frames[sent[1]]
                 frames[sent[1]] = frame._replace(comment=f"{frame.comment}; {comment(story, step)}")
-        elif step.kind.is_segment and step.frame is not None:
+        elif step.frame is not None and (step.kind.is_segment or step.kind is Kind.ICMP):
             if step.kind is Kind.SENT:
                 under_way.append((step, len(frames)))
-            direction = INBOUND if step.end == 0 else OUTBOUND
+            to_the_right = step.end == (1 if step.kind is Kind.ICMP else 0)
+            direction = INBOUND if to_the_right else OUTBOUND
             frames.append(CapturedFrame(round(step.at_s * 1e9), step.frame, direction, comment(story, step)))
     return frames
 

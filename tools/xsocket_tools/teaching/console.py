@@ -11,12 +11,16 @@ from rich.text import Text
 from xsocket.trace import EventKind
 from xsocket_tools.ladder import Arrow, Ladder, Note, Row, States
 from xsocket_tools.ladder_view import LadderView
+from xsocket_tools.teaching.folding import folded
 from xsocket_tools.teaching.story import Because, End, Kind, Packet, Source, Step, Story, View
 
+NOBODY: Final = "nobody"
+"""The name of whoever has a false address."""
 _KINDS: Final = {
     Kind.TIMER: EventKind.TIMER,
     Kind.DROPPED: EventKind.DROPPED,
     Kind.POOL: EventKind.POOL,
+    Kind.ICMP: EventKind.ICMP,
     Kind.ARRIVED: EventKind.RECEIVED,
     Kind.FORGED: EventKind.DROPPED,
 }
@@ -32,7 +36,7 @@ class StoryView:
     """
 
     def __init__(self, story: Story, *, connection: int | None = None, absolute: bool = False) -> None:
-        self._story = story
+        self._story = folded(story) if connection is None else story
         self._shown = range(len(story.connections)) if connection is None else (connection,)
         self._beside = [step for step in story.steps if step.connection is None and connection is None]
         self._absolute = absolute
@@ -41,7 +45,10 @@ class StoryView:
         """Draw it, no wider than *options* allow."""
         left, right = self._story.ends
         for number in self._shown:
-            yield LadderView(self._ladder(number), peer_name=_name_of(left), engine_name=_name_of(right))
+            ladder = self._ladder(number)
+            if ladder.rows:  # else all of it is told with another one
+                peer = NOBODY if number in self._story.spoofed else _name_of(left)
+                yield LadderView(ladder, peer_name=peer, engine_name=_name_of(right))
         for step in self._beside:
             yield Text(f"{1000 * step.at_s:8.3f} {step.title}")
         for note in self._story.notes:
