@@ -1,7 +1,7 @@
 """A stage of two kernels: what they say when asked, the same each time the same thing is played."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -10,11 +10,12 @@ import pytest
 
 from xsocket.errors import BadConfigError
 from xsocket_netns import Host, LabUsageError
+from xsocket_tools.path import LimitMtu
 from xsocket_tools.teaching.errors import NotOnThisStageError
 from xsocket_tools.teaching.kernel_stage import KernelStage
 from xsocket_tools.teaching.lesson import Run, digest, play
 from xsocket_tools.teaching.stage import Connection, Play, Stage
-from xsocket_tools.teaching.story import Source, Story, Tables
+from xsocket_tools.teaching.story import Kind, Source, Story, Tables
 
 pytestmark = pytest.mark.netns
 
@@ -324,6 +325,77 @@ def test_the_size_of_the_pool_is_the_listeners_backlog() -> None:
     assert story.steps[-1].tables[1] == Tables(pool=("10.0.0.1:40000",))
 
 
+PLACES = 8
+NO_COOKIES = {"max_syn_backlog": PLACES, "syn_cookies": "never"}
+
+
+def half_open(story: Story) -> int:
+    """Return how many connections are half-open at the server in the end."""
+    tables = story.steps[-1].tables[1]
+    assert isinstance(tables, Tables)
+    return len(tables.half_open)
+
+
+def test_a_flood_is_told_as_what_it_is() -> None:
+    with staged(NO_COOKIES) as stage:
+        stage.flood(2)
+        story = stage.story("")
+    assert (
+        told(story)
+        == [
+            "forged client SYN: None, SYN-RECEIVED",
+            "lost server SYN+ACK: None, SYN-RECEIVED",
+        ]
+        * 2
+    )
+    assert [step.title for step in story.steps[:2]] == [
+        "server gets SYN seq 0 from 198.51.100.1, a false address",
+        "server sends SYN+ACK seq 0 ack 1 to 198.51.100.1, where nobody is",
+    ]
+    assert story.spoofed == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("cookies", "most", "states"),
+    [
+        pytest.param("never", PLACES - 1, ["SYN-SENT", "LISTEN"], id="without cookies"),
+        pytest.param("auto", PLACES, ["ESTABLISHED", "ESTABLISHED"], id="with cookies"),
+    ],
+)
+def test_a_stranger_in_a_flood(cookies: str, most: int, states: list[str]) -> None:
+    with staged({**NO_COOKIES, "syn_cookies": cookies}) as stage:
+        stage.flood(PLACES)
+        stage.client.open()
+        stage.settle()
+        story = stage.story("")
+    assert half_open(story) == most
+    assert [view.state.value for view in story.steps[-1].views if view.state is not None] == states
+
+
+@pytest.mark.parametrize(
+    ("leave", "states"),
+    [
+        pytest.param(lambda ours: ours.close(), ["ESTABLISHED", "ESTABLISHED"], id="by FIN"),
+        pytest.param(lambda ours: ours.abort(), ["SYN-SENT", "LISTEN"], id="by a reset"),
+    ],
+)
+def test_the_last_place_is_for_those_of_whom_linux_has_a_note(
+    leave: Callable[[Connection], None], states: list[str]
+) -> None:
+    with staged(NO_COOKIES) as stage:
+        ours, theirs = joined(stage)
+        leave(ours)
+        stage.settle()
+        theirs.close()
+        stage.settle()
+        stage.flood(PLACES)
+        assert half_open(stage.story("")) == PLACES - 1
+        stage.client.open()
+        stage.settle()
+        last = stage.story("").steps[-1]
+    assert [view.state.value for view in last.views if view.state is not None] == states
+
+
 @pytest.mark.parametrize(
     ("fastopen", "lengths"),
     [
@@ -393,3 +465,15 @@ def test_a_stage_that_cannot_be_made_leaves_nothing(monkeypatch: pytest.MonkeyPa
     with pytest.raises(LabUsageError):
         KernelStage({})
     assert threading.active_count() == threads
+
+
+def test_an_icmp_error_is_a_step_at_the_end_whose_segment_it_quotes() -> None:
+    with staged() as stage:
+        stage.insert(LimitMtu(600))
+        ours, _ = joined(stage)
+        ours.send(b"." * 1400)
+        stage.settle()
+        story = stage.story("")
+    (error,) = [step for step in story.steps if step.kind is Kind.ICMP]
+    assert error.title == "client gets ICMP: the packet was too big, the next hop takes 600 octets"
+    assert "Eff.snd.MSS" in {each.name for each in error.views[0].variables if each.changed}

@@ -14,6 +14,7 @@ from xsocket.simulation import SimulatedHost
 from xsocket.trace import Event, EventKind
 from xsocket_tools.path import Chain, Element, Lose
 from xsocket_tools.teaching.errors import NotOnThisStageError
+from xsocket_tools.teaching.flood import Flood, dead_end
 from xsocket_tools.teaching.stage import ADDRESSES, DELAY_S, FROM_PORT, PORT, PREFIX, bits
 from xsocket_tools.teaching.story import Story
 from xsocket_tools.teaching.telling import of_simulation
@@ -42,14 +43,19 @@ class EngineStage:
         self._link = self._simulation.link(client.host, server.host, delay_s=DELAY_S)
         self._way = Chain()
         self._link.insert(self._way.boxed())
+        self._flood = Flood()
         client.other, server.other = server, client
         self.client: Final = client
         self.server: Final = server
 
     def _host(self, name: str, config: TcpConfig) -> EngineActor:
-        ports = (PORT,) if name == "server" else ()
+        is_server = name == "server"
         host = self._simulation.host(
-            f"{ADDRESSES[name]}/{PREFIX}", name=name, admission=Admission(ports=ports), config=config
+            f"{ADDRESSES[name]}/{PREFIX}",
+            name=name,
+            gateway=ADDRESSES["client"] if is_server else None,  # the way to those who flood it
+            admission=Admission(ports=(PORT,) if is_server else ()),
+            config=config,
         )
         return EngineActor(host, self._simulation)
 
@@ -67,6 +73,14 @@ class EngineStage:
         info = self._last_info(victim, four_tuple)
         segment = Segment(add(info.rcv_nxt, seq), add(info.snd_nxt, ack), bits(flags), 65_535 >> 3)
         self._link.inject(four_tuple.reversed, segment)
+
+    def flood(self, count: int) -> None:
+        """See `Stage.flood`."""
+        if not self._flood.four_tuples:
+            self.insert(dead_end())
+        for four_tuple, segment in self._flood.syns(count):
+            self._link.inject(four_tuple, segment)
+        self._simulation.run(for_s=0)
 
     def _newest(self, victim: str) -> FourTuple:
         """Return the connection that was opened last, as the victim names it."""
@@ -97,7 +111,8 @@ class EngineStage:
     def story(self, title: str) -> Story:
         """See `Stage.story`."""
         did = (*self.client.did, *self.server.did)
-        return of_simulation(self._simulation.trace, "client", "server", title=title, did=did)
+        story = of_simulation(self._simulation.trace, "client", "server", title=title, did=did)
+        return self._flood.named_in(story)
 
     def close(self) -> None:
         """See `Stage.close`: there is nothing to end."""

@@ -25,6 +25,7 @@ from xsocket_netns import Host, Lab
 from xsocket_tools.fuzzing.targets.kernel_rules import KernelRules, Sysctls, kernel_rules, sysctl_text
 from xsocket_tools.path import Element, Lose
 from xsocket_tools.teaching.errors import NotOnThisStageError
+from xsocket_tools.teaching.flood import NOBODYS, Flood, dead_end
 from xsocket_tools.teaching.stage import ADDRESSES, FROM_PORT, PORT, bits
 from xsocket_tools.teaching.story import Story
 from xsocket_tools.teaching.telling import LEFT, RIGHT, of_kernels
@@ -81,6 +82,7 @@ class KernelStage:
                 KernelActor(host, path, end, stack.enter_context(ExitStack()))
                 for end, host in enumerate(hosts)
             )
+            server.host.route(NOBODYS, via=ADDRESSES["client"])
             server.serve(kernel_rules(tuple(rules.items())))
             path.start()
             stack.callback(path.stop)
@@ -88,6 +90,7 @@ class KernelStage:
         self.client: Final = client
         self.server: Final = server
         self._path = path
+        self._flood = Flood()
 
     def lose(self, flags: str, *, first: int = 1, count: int = 1) -> None:
         """See `Stage.lose`."""
@@ -105,6 +108,12 @@ class KernelStage:
 
         self._path.forge(RIGHT if victim == "server" else LEFT, segment)
 
+    def flood(self, count: int) -> None:
+        """See `Stage.flood`."""
+        if not self._flood.four_tuples:
+            self.insert(dead_end())
+        self._path.spoof(RIGHT, self._flood.syns(count))
+
     def wait(self, seconds: float) -> None:
         """See `Stage.wait`."""
         self._path.wait(seconds)
@@ -120,7 +129,7 @@ class KernelStage:
 
     def story(self, title: str) -> Story:
         """See `Stage.story`; a note says so if the machine was too busy for real time."""
-        story = of_kernels(self._path.records(), title=title)
+        story = self._flood.named_in(of_kernels(self._path.records(), title=title))
         if not self.was_late:
             return story
         return story._replace(notes=(*story.notes, _BUSY.format(self._path.late_s)))
@@ -432,6 +441,16 @@ def _silence_ipv6(host: Host) -> None:
             host.sysctl(name, 1)
 
 
+def _for_those_it_knows(rules: Mapping[str, Any]) -> dict[str, str]:
+    """Return what lets Linux keep the last quarter of a small table, without cookies, for peers it remembers.
+
+    The size of the table is that of the listener; see `kernel_rules`.
+    """
+    if "max_syn_backlog" not in rules:
+        return {}
+    return {"ipv4/tcp_max_syn_backlog": str(rules["max_syn_backlog"]), "ipv4/tcp_no_metrics_save": "0"}
+
+
 def _prepare(host: Host, other: Host, rules: Mapping[str, Any]) -> None:
     """Let *host* play by *rules*, acknowledge at once, and ask nobody for the other's station address."""
     sysctls = Sysctls(host)
@@ -439,7 +458,7 @@ def _prepare(host: Host, other: Host, rules: Mapping[str, Any]) -> None:
         for name, value in rules.items():
             if sysctls.lack(name, value):
                 raise NotOnThisStageError(f"this kernel does not take {name} = {value!r}")
-        sysctls.set(kernel_rules(tuple(rules.items())).sysctls)
+        sysctls.set({**kernel_rules(tuple(rules.items())).sysctls, **_for_those_it_knows(rules)})
     finally:
         sysctls.close()
     end = other.interface("eth0")

@@ -175,6 +175,19 @@ class Stage(Protocol):
         """
         ...
 
+    def flood(self, count: int) -> None:
+        """Let SYNs reach the server that somebody sends, each with another false address.
+
+        The addresses belong to nobody, so nobody answers what comes back, not even with a reset.
+
+        Args:
+            count: How many come, one behind the other: 1 to 1,000.
+
+        Raises:
+            ValueError: It is another number.
+        """
+        ...
+
     def wait(self, seconds: float) -> None:
         """Let time pass."""
         ...

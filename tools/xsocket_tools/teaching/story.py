@@ -71,6 +71,10 @@ class View(NamedTuple):
         """Whether the step moved it."""
         return self.state is not self.before
 
+    def at_rest(self) -> View:
+        """Return it as it stands after a step in which nothing happened to it."""
+        return View(self.state, self.state, tuple(each._replace(changed=False) for each in self.variables))
+
 
 class Packet(NamedTuple):
     """A segment in words.
@@ -156,6 +160,8 @@ class Kind(Enum):
     DROPPED = "dropped"
     POOL = "pool"
     CALL = "call"
+    REPEATED = "repeated"
+    """What went before happens again, in other connections, and is told in one; see `folding`."""
 
     @property
     def is_segment(self) -> bool:
@@ -209,6 +215,8 @@ class Story(NamedTuple):
         steps: In the order in which they happened.
         notes: What is to be said of the whole, such as how a script failed.
         four_tuples: The connections as values, as the left end names them.
+        spoofed: Which connections somebody opened with a false address, where nobody is: the left end has no
+            part in them.
     """
 
     title: str
@@ -217,6 +225,7 @@ class Story(NamedTuple):
     steps: tuple[Step, ...]
     notes: tuple[str, ...] = ()
     four_tuples: tuple[FourTuple, ...] = ()
+    spoofed: tuple[int, ...] = ()
 
     def _repr_html_(self) -> str:
         """Return it for a notebook; see `xsocket_tools.teaching.report.fragment`."""
@@ -230,6 +239,7 @@ class Story(NamedTuple):
             "title": self.title,
             "ends": [{**end._asdict(), "source": end.source.value} for end in self.ends],
             "connections": list(self.connections),
+            "spoofed": list(self.spoofed),
             "notes": list(self.notes),
             "steps": [_step_as_dict(step) for step in self.steps],
         }

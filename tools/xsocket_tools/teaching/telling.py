@@ -444,7 +444,7 @@ class _Teller:
             self._held[end].own(moment.step, _named(key, end), moment.worker)
             seen, step = self._seen[end, key], moment.step
             if step.event.kind in (EventKind.POOL, EventKind.DROPPED):
-                seen.view = _at_rest(seen.view)
+                seen.view = seen.view.at_rest()
                 continue
             info = step.event.info
             variables: tuple[Variable, ...] = ()
@@ -457,7 +457,7 @@ class _Teller:
             seen.view = View(after, before, variables)
         for end in (LEFT, RIGHT):
             if end not in touched and end not in inferred:
-                self._seen[end, key].view = _at_rest(self._seen[end, key].view)
+                self._seen[end, key].view = self._seen[end, key].view.at_rest()
         return self._seen[LEFT, key].view, self._seen[RIGHT, key].view
 
     def _add(
@@ -652,11 +652,6 @@ def _drops(step: Recorded) -> list[str]:
 def _why_dropped(event: Event) -> str:
     assert event.reason is not None
     return f"dropped, {event.reason.name}: {event.reason.value}"
-
-
-def _at_rest(view: View) -> View:
-    """Return how an end stands to which nothing happened."""
-    return View(view.state, view.state, tuple(each._replace(changed=False) for each in view.variables))
 
 
 def _named(key: FourTuple, end: int) -> FourTuple:

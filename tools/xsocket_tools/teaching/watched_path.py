@@ -263,6 +263,20 @@ class WatchedPath:
         """
         self.do(Order(lambda: self._forge(end, segment), end))
 
+    def spoof(self, end: int, packets: Sequence[tuple[FourTuple, Segment]]) -> None:
+        """Hand segments to the host at *end*, one behind the other, that neither host has sent.
+
+        Args:
+            end: Of the victim.
+            packets: Each connection, as its pretended sender names it, and the segment.
+        """
+
+        def attempt() -> None:
+            for four_tuple, segment in packets:
+                self._deliver_forged(end, four_tuple.reversed, segment)
+
+        self.do(Order(attempt, end))
+
     def settle(self, quiet_s: float) -> None:
         """Wait until nothing is under way, and nothing was for *quiet_s* seconds."""
 
@@ -433,10 +447,13 @@ class WatchedPath:
         if self._newest is None:
             raise LookupError("there is no connection yet")
         four_tuple = self._newest if end == LEFT else self._newest.reversed
+        self._deliver_forged(end, four_tuple, segment(self._onlooker(end, four_tuple)))
+
+    def _deliver_forged(self, end: int, four_tuple: FourTuple, segment: Segment) -> None:
         victim, other = self._sides[end], self._sides[1 - end]
         packet = TcpPacket(
             four_tuple,
-            segment(self._onlooker(end, four_tuple)),
+            segment,
             Ethernet(victim.mac, other.mac),
             Ipv4(four_tuple.remote_address, four_tuple.local_address),
         )

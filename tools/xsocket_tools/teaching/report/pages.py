@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from xsocket_tools.teaching.folding import folded
 from xsocket_tools.teaching.glossary import meanings
 from xsocket_tools.teaching.report import diagram, words
 from xsocket_tools.teaching.report.details import details
@@ -86,6 +87,7 @@ def write_report(story: Story, path: Path) -> None:
 
 def render(story: Story) -> str:
     """Return the page of a story as an HTML document, which fetches nothing."""
+    story = folded(story)
     template = _environment().get_template("page.html")
     return template.render(
         **_common(story),
@@ -102,12 +104,12 @@ def render(story: Story) -> str:
 
 def fragment(story: Story) -> str:
     """Return a story as a piece of HTML for a notebook: the ladder and a table, no script, no style sheet."""
-    return _environment().get_template("fragment.html").render(**_common(story), looks=_LOOKS)
+    return _environment().get_template("fragment.html").render(**_common(folded(story)), looks=_LOOKS)
 
 
 def ladder_picture(story: Story) -> str:
     """Return the ladder of a story for a page that has `picture_style`, and its steps in words."""
-    return _environment().get_template("ladder.html").render(**_common(story))
+    return _environment().get_template("ladder.html").render(**_common(folded(story)))
 
 
 def states_picture() -> str:

@@ -21,6 +21,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import Footer, Static
 
+from xsocket_tools.teaching.folding import folded
 from xsocket_tools.teaching.report.details import Detail, details
 from xsocket_tools.teaching.story import Story
 from xsocket_tools.teaching.tui import panels
@@ -226,7 +227,7 @@ class Stepper(App[None]):
 
     def __init__(self, story: Story, *, connection: int | None = None, absolute: bool = False) -> None:
         super().__init__()
-        self._story = story
+        self._story = story = folded(story) if connection is None else story
         self._details = [each for each in details(story) if connection in (None, each.step.connection)]
         self._rows = Rows(story, self._details)
         self.set_reactive(Stepper.absolute, absolute)

@@ -196,7 +196,7 @@ def legend(story: Story) -> Iterator[tuple[str, str]]:
     yield "──┄┄", "a segment that is sent; it arrives in a later step, ┄┄─▶"
     yield "──✗ lost", "a segment that never arrives"
     yield "?──▶", "a forged segment: neither end has sent it"
-    yield "•", "a timer, a call or the pool, on the side of the end where it happens"
+    yield "•", "a timer, a call, the pool, or what is told in one, at the end where it happens"
     yield MORE, "there is a note: the segment is dropped, or the path has changed it"
     yield "→ STATE", "the step moves the end to this state"
     if len(story.connections) > 1:
