@@ -208,7 +208,7 @@ def _whose(run: Run) -> str:
             when = "since its SYN"
         else:
             when = f"{waited_s:.2f} s after it was established" if waited_s else "as it is established"
-        told.append(f"the {NTH[connection]} {worker}'s, {when}")
+        told.append(f"the {NTH[connection]} is {worker}'s, {when}")
     return "; ".join(told)
 
 
