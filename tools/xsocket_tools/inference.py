@@ -6,10 +6,15 @@ marked as one. Calls and timers that put nothing on the wire stay unseen (TIME-W
 
 from __future__ import annotations
 
+from typing import Final
+
 from xsocket.segment import Segment
-from xsocket.seqnum import add
+from xsocket.seqnum import add, precedes
 from xsocket.state import State, Trigger
 from xsocket.tcp.table import TABLE
+
+_GONE: Final = (None, State.CLOSED, State.TIME_WAIT)
+"""Where a SYN begins another connection."""
 
 
 class Inference:
@@ -23,6 +28,8 @@ class Inference:
         self.state: State | None = None
         self._iss: int | None = None
         self._after_fin: int | None = None
+        self._rcv_nxt: int | None = None
+        self._wrong_ack: int | None = None
 
     def sent(self, segment: Segment) -> tuple[State | None, State | None]:
         """Take a segment that the end sent; return the states before and after."""
@@ -33,20 +40,36 @@ class Inference:
             self._after_fin = add(segment.seq, segment.length)
             self._step(Trigger.CLOSE)
         if segment.rst:
-            self._sent_reset()
+            self._sent_reset(segment)
         return before, self.state
 
     def received(self, segment: Segment) -> tuple[State | None, State | None]:
         """Take a segment that was sent to the end; return the states before and after."""
         before = self.state
         if segment.rst:
-            if self.state is not State.SYN_SENT or self._is_ack_of_syn(segment):
+            if self._is_reset_for_us(segment):
                 self._step(Trigger.RST_FOR_US)
         elif segment.syn:
             self._received_syn(segment)
         elif segment.ack is not None:
             self._received_other(segment)
+        self._take(segment)
         return before, self.state
+
+    def _is_reset_for_us(self, segment: Segment) -> bool:
+        """Whether a reset counts: by its ACK in SYN-SENT, else by its number (RFC 9293 section 3.10.7)."""
+        if self.state is State.SYN_SENT:
+            return self._is_ack_of_syn(segment)
+        return self._rcv_nxt in (None, segment.seq)
+
+    def _take(self, segment: Segment) -> None:
+        """Keep in mind which number of the other end's comes next."""
+        if segment.rst:
+            return
+        end = add(segment.seq, segment.length)
+        is_new = segment.syn and self.state in _GONE
+        if self._rcv_nxt is None or is_new or precedes(self._rcv_nxt, end):
+            self._rcv_nxt = end
 
     def _sent_syn(self, segment: Segment) -> State | None:
         """A first SYN opens, or opens again; return the state before it."""
@@ -61,12 +84,13 @@ class Inference:
         self._step(Trigger.SYN)
         return State.LISTEN
 
-    def _sent_reset(self) -> None:
-        """In SYN-SENT a reset answers a wrong ACK and moves nothing (RFC 9293 section 3.10.7.3 first)."""
+    def _sent_reset(self, segment: Segment) -> None:
+        """A reset that answers a wrong ACK moves nothing (RFC 9293 section 3.5.2, group 2)."""
         if self.state is None:
             self.state = State.CLOSED
-        elif self.state is not State.SYN_SENT:
+        elif self.state is not State.SYN_SENT and segment.seq != self._wrong_ack:
             self._step(Trigger.ABORT)
+        self._wrong_ack = None
 
     def _received_syn(self, segment: Segment) -> None:
         if self._is_ack_of_syn(segment):
@@ -75,7 +99,9 @@ class Inference:
             self._step(Trigger.SYN)
 
     def _received_other(self, segment: Segment) -> None:
-        if self._is_ack_of_syn(segment) or self.state is not State.SYN_SENT:
+        if self.state is State.SYN_RECEIVED and not self._is_ack_of_syn(segment):
+            self._wrong_ack = segment.ack
+        elif self._is_ack_of_syn(segment) or self.state is not State.SYN_SENT:
             if self.state is State.SYN_RECEIVED:
                 self._step(Trigger.ACK_OF_SYN)
             if segment.ack == self._after_fin:

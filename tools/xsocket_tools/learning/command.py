@@ -13,14 +13,13 @@ from click.core import ParameterSource
 from xsocket_tools.fuzzing.opening import ensure_allowed, opened
 from xsocket_tools.learning.alphabet import BUILT_IN, PEERS, Alphabet, alphabet_of
 from xsocket_tools.learning.asked import TARGETS, facts_of
-from xsocket_tools.learning.errors import LearningUnavailableError, NonDeterminismError
+from xsocket_tools.learning.errors import NonDeterminismError
+from xsocket_tools.learning.extra import imported_learner
 from xsocket_tools.learning.files import files_for, write
 from xsocket_tools.learning.machine import as_dict, load, stored
 from xsocket_tools.progress import progress
 
 EQUIVALENCES: Final = ("w-method", "random-walk")
-NEEDED: Final = ("aalpy", "pydot")
-"""What the extra ``learn`` installs."""
 
 
 @click.group(invoke_without_command=True)
@@ -98,13 +97,7 @@ def _refuse_options(context: click.Context) -> None:
 def _learn(
     on: str, alphabet: Alphabet, role: str, equivalence: str, seed: int, files: list[Path], as_json: bool
 ) -> int:
-    try:
-        from xsocket_tools.learning import learner
-    except ModuleNotFoundError as error:
-        lacking = str(error.name).partition(".")[0]
-        if lacking not in NEEDED:
-            raise
-        raise LearningUnavailableError(f"{lacking} is not installed") from None
+    learner = imported_learner()
     ensure_allowed([on])
     with opened(on) as target, progress(quiet=True) as report:
         began = time.monotonic()
@@ -195,7 +188,10 @@ def diff(first: str, second: str, limit: int, as_json: bool) -> int:
 @learn.command("stored")
 @click.option("--json", "as_json", is_flag=True, help="Print one list on standard output.")
 def list_stored(as_json: bool) -> int:
-    """List the machines that come with Xsocket, by the names that `diff` takes."""
+    """List the machines that come with Xsocket, by name.
+
+    `diff` takes these names.
+    """
     names = stored()
     click.echo(json.dumps(names, indent=2) if as_json else "\n".join(names))
     return 0

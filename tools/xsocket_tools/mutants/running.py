@@ -208,6 +208,11 @@ def copied() -> Iterator[Path]:
         yield Path(place)
 
 
+def environment_of(place: Path) -> dict[str, str]:
+    """Return the environment of a process whose engine is that in *place*; see `planted`."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(place), *filter(None, sys.path)])}
+
+
 class Told(NamedTuple):
     """What a trial has told.
 
@@ -232,12 +237,10 @@ def told_by(place: Path, module: str, argument: str, data: bytes, limit_s: float
         data: What it reads on standard input.
         limit_s: How long it may take, seconds; None for any time.
     """
-    path = os.pathsep.join([str(place), *filter(None, sys.path)])
     command = [sys.executable, "-P", "-m", module, argument]
-    environment = {**os.environ, "PYTHONPATH": path}
     try:
         ended = subprocess.run(  # noqa: S603  # this interpreter, and a module of ours
-            command, input=data, env=environment, capture_output=True, timeout=limit_s, check=False
+            command, input=data, env=environment_of(place), capture_output=True, timeout=limit_s, check=False
         )
     except subprocess.TimeoutExpired as late:
         return Told(_lines_of(place, late.stdout or b""), False, "")

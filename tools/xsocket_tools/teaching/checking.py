@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from xsocket_tools.teaching.errors import LessonBrokenError
-from xsocket_tools.teaching.lesson import Lesson, Run, digest, load, play
+from xsocket_tools.teaching.lesson import SCRIPT, Lesson, Run, Scenario, digest, load, play, with_bug
 from xsocket_tools.teaching.stage import Play
 
 
@@ -64,26 +64,35 @@ def check_lesson(lesson: Lesson, stage: str) -> Checked:
 
 def _solution(lesson: Lesson, stage: str, title: str) -> Run:
     exercise, solution = lesson.exercise, lesson.exercise.solution
-    if callable(solution):
-        return play(solution, stage, exercise.rules, title=title)
-    return play(exercise.play, stage, {**exercise.rules, **solution}, title=title)
+    if isinstance(solution, Mapping):
+        return play(exercise.play, stage, {**exercise.rules, **solution}, title=title)
+    return play(solution, stage, exercise.rules, title=title)
 
 
 def check_work(lesson: Lesson, stage: str, rules: Mapping[str, Any], work: Path | None) -> Checked:
     """Judge an answer to the exercise of a lesson: other rules, another play, or both.
 
+    Args:
+        lesson: Whose.
+        stage: Where to play it.
+        rules: The other rules.
+        work: A Python file with a function ``play``, or a script; None for what the exercise begins with.
+
     Raises:
         LessonBrokenError: *work* cannot be run, or has no function ``play``.
+        ScriptError: It is to be a script, and is none.
     """
     exercise = lesson.exercise
-    what = exercise.play if work is None else _play_in(work)
+    what = exercise.play if work is None else with_bug(_play_in(work), lesson.mutant)
     run = play(what, stage, {**exercise.rules, **rules}, title=lesson.title)
     wrong = exercise.wrong(run)
     failures = [] if wrong is None else [wrong, *([f"It ended with {run.error}."] if run.error else [])]
     return Checked(lesson.number, stage, digest(run.story), tuple(failures))
 
 
-def _play_in(work: Path) -> Play:
+def _play_in(work: Path) -> Scenario:
+    if work.suffix == Path(SCRIPT).suffix:
+        return work
     found = getattr(load(work), "play", None)
     if not callable(found):
         raise LessonBrokenError(f"{work} has no function play(stage)", remedy="xsocket lesson exercise N")

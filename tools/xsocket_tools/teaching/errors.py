@@ -29,6 +29,18 @@ class NotOnThisStageError(TeachingError):
     remedy = "Run it with --on engine."
 
 
+class NoMutantError(TeachingError):
+    """A lesson's engine is as it is."""
+
+    remedy = "xsocket lesson mutant is for lessons about an engine with a bug."
+
+
+class PlayFailedError(TeachingError):
+    """A play on an engine with a bug came to no end there."""
+
+    remedy = "Try it once more; if it stays, report this as a bug."
+
+
 class NothingToExplainError(TeachingError):
     """A capture or a script has no segment."""
 

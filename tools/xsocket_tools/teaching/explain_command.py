@@ -14,8 +14,8 @@ from xsocket.fourtuple import FourTuple
 from xsocket.segment import Segment
 from xsocket_tools.teaching.console import StoryView
 from xsocket_tools.teaching.errors import NothingToExplainError
-from xsocket_tools.teaching.story import End, Source, Story
-from xsocket_tools.teaching.telling import of_packets, of_trace
+from xsocket_tools.teaching.story import Story
+from xsocket_tools.teaching.telling import of_packets
 from xsocket_tools.teaching.tui import check_terminal, step_through
 
 SCRIPT: Final = ".pkt"
@@ -91,20 +91,11 @@ def of_script(path: Path) -> Story:
         ScriptError: It is no script.
         NothingToExplainError: No segment was sent.
     """
-    from xsocket_tools.scenarios.outcome import Status
     from xsocket_tools.scenarios.plan import read_file
-    from xsocket_tools.scenarios.report import told
-    from xsocket_tools.scenarios.running import run
-    from xsocket_tools.scenarios.settings import Settings, ip_versions
+    from xsocket_tools.teaching.scripted import outcome_of, story_of, why
 
-    script = read_file(path)
-    settings = Settings(ip_version=ip_versions(script)[0])
-    outcome = run(script, "sim", settings, directory=str(path.parent))
-    engine = End("engine", "in virtual time", Source.RECORDED)
-    story = of_trace(outcome.events, title=path.name, engine=engine, peer="script")
+    outcome = outcome_of(read_file(path), path, "sim")
+    story = story_of(outcome, path.name)
     if not story.steps:
-        raise NothingToExplainError(f"{path}: no segment was sent: {told(outcome) or outcome.status.value}")
-    if outcome.status is Status.PASSED:
-        return story
-    where = f"line {outcome.failure.line}: " if outcome.failure is not None and outcome.failure.line else ""
-    return story._replace(notes=(f"The script {outcome.status.value}: {where}{told(outcome)}",))
+        raise NothingToExplainError(f"{path}: no segment was sent: {why(outcome) or outcome.status.value}")
+    return story

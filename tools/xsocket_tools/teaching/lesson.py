@@ -8,20 +8,23 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from xsocket import TcpConfig, XsocketError
 from xsocket.seqnum import HALF
-from xsocket_tools.teaching.errors import LessonBrokenError, NoSuchLessonError, TeachingError
+from xsocket_tools.errors import ToolError
+from xsocket_tools.teaching.errors import LessonBrokenError, NoSuchLessonError
 from xsocket_tools.teaching.stage import Play, Stage
 from xsocket_tools.teaching.story import Kind, Packet, Step, Story
 
 TEXT: Final = "lesson.md"
 SCENARIO: Final = "scenario.py"
+SCRIPT: Final = "scenario.pkt"
+MUTANT: Final = "mutant.toml"
 _FOLDER: Final = re.compile(r"(\d\d)-([a-z0-9-]+)")
 _HEADING: Final = re.compile(r"^# (?:\d+\. )?(.+)$", re.MULTILINE)
 _OBJECTIVE: Final = re.compile(r"^\*\*Objective\.\*\* (.+?)(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
@@ -29,7 +32,37 @@ MOST_RUNS: Final = 4
 """How often something is played in real time before it counts although the machine was busy."""
 NOT_IN_RUN: Final = (LookupError, ValueError, StopIteration, ZeroDivisionError)
 """What a function that asks about a run may raise where the run went otherwise than it supposes."""
+_INCLUDED: Final = re.compile(r"^```\{literalinclude\} (\S+)\n(?::.*\n)*```$", re.MULTILINE)
+T = TypeVar("T")
 _BY_CHANCE: Final = re.compile(r"(TS val) \d+ ecr \d+|(fast open(?: \(exp\))?) [0-9a-f]{8,}")
+
+
+class Found(NamedTuple):
+    """What a play may return: what it found out besides what happened on the stage.
+
+    Attributes:
+        values: For whoever asks about the run, by name.
+        notes: For the story, a sentence each.
+    """
+
+    values: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+class OnMutant(NamedTuple):
+    """What happens, on engines with a bug; see `xsocket_tools.mutants`.
+
+    Attributes:
+        play: What.
+        mutant: The file that says what the bug is.
+    """
+
+    play: Play | Path
+    mutant: Path
+
+
+Scenario = Play | Path | OnMutant
+"""What happens in a lesson: a function of a stage, or the file of a script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +73,14 @@ class Run:
         story: What happened.
         stage: ``engine`` or ``kernel``.
         error: What ended it before its time, such as a handshake that failed; empty for nothing.
+        found: What it found out besides, by name; of a script its ``outcome``
+            (`xsocket_tools.scenarios.outcome.Outcome`).
     """
 
     story: Story
     stage: str
     error: str = ""
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     def sent(self, end: int | None = None) -> list[Step]:
         """Return the steps in which a segment is sent, by one end (0 the client, 1 the server) or by both."""
@@ -92,6 +128,27 @@ class Run:
         raise KeyError(name)
 
 
+class _NotInRunError(Exception):
+    """A run went otherwise than whoever asks about it supposes."""
+
+
+def _asked(ask: Callable[[Run], T], run: Run) -> T:
+    """Return what a function of a lesson says of a run.
+
+    Raises:
+        _NotInRunError: It finds nothing there.
+        LessonBrokenError: It has a mistake.
+    """
+    try:
+        return ask(run)
+    except NOT_IN_RUN as error:
+        raise _NotInRunError from error
+    except Exception as error:
+        if isinstance(error.__cause__, StopIteration):  # what a generator makes of it (PEP 479)
+            raise _NotInRunError from error
+        raise LessonBrokenError(_told(error)) from error
+
+
 class Question(NamedTuple):
     """A question, and how the run answers it.
 
@@ -108,8 +165,8 @@ class Question(NamedTuple):
     def answered(self, run: Run) -> str | None:
         """Return the answer; None where a run that went otherwise has nothing to answer it with."""
         try:
-            return self.answer(run) or None
-        except NOT_IN_RUN:
+            return _asked(self.answer, run) or None
+        except _NotInRunError:
             return None
 
 
@@ -125,16 +182,16 @@ class Exercise(NamedTuple):
     """
 
     text: str
-    play: Play
+    play: Scenario
     judge: Callable[[Run], str | None]
-    solution: Mapping[str, Any] | Play
+    solution: Mapping[str, Any] | Scenario
     rules: Mapping[str, Any] = {}
 
     def wrong(self, run: Run) -> str | None:
         """Return what is still wrong with a run; None if the exercise is done."""
         try:
-            return self.judge(run)
-        except NOT_IN_RUN:
+            return _asked(self.judge, run)
+        except _NotInRunError:
             return "The run has nothing to judge by."
 
 
@@ -154,8 +211,8 @@ class Expectation(NamedTuple):
     def met(self, run: Run) -> bool:
         """Return whether it holds in a run."""
         try:
-            return bool(self.holds(run))
-        except NOT_IN_RUN:
+            return bool(_asked(self.holds, run))
+        except _NotInRunError:
             return False
 
 
@@ -174,6 +231,7 @@ class Lesson(NamedTuple):
         questions: For the learner.
         exercise: For the learner.
         stages: Where it can be played.
+        mutant: The file with the bug that the engines have on its stage; None for no bug.
     """
 
     number: int
@@ -181,12 +239,13 @@ class Lesson(NamedTuple):
     title: str
     objective: str
     text: str
-    play: Play
+    play: Scenario
     rules: Mapping[str, Any]
     expectations: tuple[Expectation, ...]
     questions: tuple[Question, ...]
     exercise: Exercise
     stages: tuple[str, ...]
+    mutant: Path | None = None
 
 
 def folder() -> Path:
@@ -229,21 +288,22 @@ def read(path: Path) -> Lesson:
     if named is None:
         raise LessonBrokenError(f"{path.name} is no name of a lesson, such as 01-the-handshake")
     try:
-        text = (path / TEXT).read_text(encoding="utf-8")
+        text = _whole((path / TEXT).read_text(encoding="utf-8"), path)
     except OSError as error:
-        raise LessonBrokenError(f"{path / TEXT}: {error.strerror}") from error
+        raise LessonBrokenError(f"{error.filename}: {error.strerror}") from error
     module = load(path / SCENARIO)
     heading, objective = _HEADING.search(text), _OBJECTIVE.search(text)
     if heading is None or objective is None:
         raise LessonBrokenError(f"{path / TEXT} has no heading, or does not name its objective")
+    script, mutant = path / SCRIPT, path / MUTANT
     try:
-        return Lesson(
+        found = Lesson(
             number=int(named[1]),
             name=named[2],
             title=heading[1],
             objective=" ".join(objective[1].split()),
             text=text,
-            play=module.play,
+            play=script if script.is_file() else module.play,
             rules=getattr(module, "RULES", {}),
             expectations=tuple(module.EXPECTATIONS),
             questions=tuple(module.QUESTIONS),
@@ -252,6 +312,26 @@ def read(path: Path) -> Lesson:
         )
     except AttributeError as error:
         raise LessonBrokenError(f"{path / SCENARIO}: it has no {error.name}") from error
+    return _on_mutant(found, mutant) if mutant.is_file() else found
+
+
+def _whole(text: str, path: Path) -> str:
+    """Return a text with the files in it that it includes."""
+    return _INCLUDED.sub(lambda found: f"```\n{(path / found[1]).read_text(encoding='utf-8')}```", text)
+
+
+def _on_mutant(lesson: Lesson, mutant: Path) -> Lesson:
+    """Return the lesson with a bug in the engine, whatever is played."""
+    exercise = lesson.exercise
+    exercise = exercise._replace(play=with_bug(exercise.play, mutant))
+    if not isinstance(exercise.solution, Mapping):
+        exercise = exercise._replace(solution=with_bug(exercise.solution, mutant))
+    return lesson._replace(play=with_bug(lesson.play, mutant), exercise=exercise, mutant=mutant)
+
+
+def with_bug(play: Scenario, mutant: Path | None) -> Scenario:
+    """Return what happens so that it does on engines with a bug, if there is one."""
+    return play if mutant is None or isinstance(play, OnMutant) else OnMutant(play, mutant)
 
 
 def load(path: Path) -> ModuleType:
@@ -274,13 +354,14 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-def play(play: Play, stage_name: str, rules: Mapping[str, Any], *, title: str, seed: int = 1) -> Run:
+def play(play: Scenario, stage_name: str, rules: Mapping[str, Any], *, title: str, seed: int = 1) -> Run:
     """Let something happen on a new stage, and return what did.
 
     On the kernel it happens again, a few times at most, if this machine was too busy for real time.
 
     Args:
-        play: What. Where a call of its fails, as that of a socket may, it ends there.
+        play: What. Where a call of its fails, as that of a socket may, it ends there. A bug is in the engine
+            alone: on the kernel it makes no difference.
         stage_name: ``engine`` or ``kernel``.
         rules: Fields of `TcpConfig`, for both ends.
         title: Of the story.
@@ -290,7 +371,18 @@ def play(play: Play, stage_name: str, rules: Mapping[str, Any], *, title: str, s
         BadConfigError: A rule is none, or its value is outside its range.
         LabError: The machine allows no namespaces, which ``kernel`` needs.
         LessonBrokenError: It has a mistake.
+        ToolError: It asks for what there is not, such as an extra that is not installed.
     """
+    if isinstance(play, OnMutant):
+        if stage_name == "engine":
+            from xsocket_tools.teaching.planted import play_planted
+
+            return play_planted(play, rules, title=title, seed=seed)
+        play = play.play
+    if isinstance(play, Path):
+        from xsocket_tools.teaching.scripted import play_script
+
+        return play_script(play, stage_name, rules, title=title)
     for _ in range(MOST_RUNS):
         run, was_late = _play_once(play, _stage(stage_name, TcpConfig(**rules), rules, seed), title)
         if not was_late:
@@ -299,20 +391,22 @@ def play(play: Play, stage_name: str, rules: Mapping[str, Any], *, title: str, s
 
 
 def _play_once(play: Play, stage: Stage, title: str) -> tuple[Run, bool]:
-    error = ""
+    error, found = "", Found({})
     try:
         try:
-            play(stage)
+            returned = play(stage)
         except OSError as failure:
             error = f"{type(failure).__name__}: {failure}".rstrip(": ")
-        except (TeachingError, XsocketError):
+        except (ToolError, XsocketError):
             raise
         except Exception as mistake:
             raise LessonBrokenError(_told(mistake)) from mistake
+        else:
+            found = returned if isinstance(returned, Found) else found
         story = stage.story(title)
-        if error:
-            story = story._replace(notes=(*story.notes, f"It ended with {error}"))
-        return Run(story, stage.name, error), stage.was_late
+        ended = (f"It ended with {error}",) if error else ()
+        story = story._replace(notes=(*story.notes, *found.notes, *ended))
+        return Run(story, stage.name, error, found.values), stage.was_late
     finally:
         stage.close()
 

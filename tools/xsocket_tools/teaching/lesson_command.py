@@ -21,6 +21,7 @@ from xsocket_tools.teaching import lesson as teaching
 from xsocket_tools.teaching.checking import Checked, check_lesson, check_work
 from xsocket_tools.teaching.console import StoryView
 from xsocket_tools.teaching.errors import CannotWriteLessonError, NoMutantError, NotOnThisStageError
+from xsocket_tools.teaching.folding import folded
 from xsocket_tools.teaching.glossary import MEANINGS
 from xsocket_tools.teaching.template import answer_to, new_lesson, suffix_of_answer
 from xsocket_tools.teaching.tui import check_terminal, step_through
@@ -205,7 +206,7 @@ def report(
             path = path.with_stem(f"{path.stem}-{stage}")
         played = _played(found, stage, rules, seed)
         write_report(played.story, path)
-        click.echo(f"wrote {path}: {len(played.story.steps)} steps; open it in a browser")
+        click.echo(f"wrote {path}: {len(folded(played.story).steps)} steps; open it in a browser")
         if capture:
             _write_capture(path.with_suffix(".pcapng"), played)
 
@@ -366,8 +367,8 @@ def new(name: str, into: Path, by_script: bool) -> None:
 def mutant(number: int, command: tuple[str, ...]) -> int:
     """Run a command on the engine of a lesson that has a bug.
 
-    COMMAND is one of xsocket, such as: fuzz --cases 200. Its engine is a copy with the bug in it, and its exit
-    status is that of the command. Without COMMAND the bug is shown.
+    COMMAND is one of xsocket, such as: fuzz --cases 200. Its engine is a copy with the bug in it. The exit
+    status is that of COMMAND. Without one the bug is shown.
     """
     path = _lesson(number).mutant
     if path is None:

@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Final
 
 from xsocket_tools.teaching.errors import CannotWriteLessonError
-from xsocket_tools.teaching.lesson import SCENARIO, TEXT, Lesson
+from xsocket_tools.teaching.lesson import SCENARIO, SCRIPT, TEXT, Lesson, OnMutant
+from xsocket_tools.teaching.stage import Play
 
 _NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -59,6 +60,58 @@ def _solution(stage: Stage) -> None:
 EXERCISE = Exercise("Let the client send two SYNs.", play, _judge, _solution)
 '''
 
+_OF_SCRIPT: Final = '''\
+"""Lesson {number}: what is asked of the script scenario.pkt."""
+
+from pathlib import Path
+
+from xsocket_tools.teaching.lesson import Exercise, Expectation, Question, Run
+
+SCRIPT = Path(__file__).with_name("scenario.pkt")
+SOLUTION = Path(__file__).with_name("solution.pkt")
+
+EXPECTATIONS = (
+    Expectation("the script sends one SYN", lambda run: run.flags(0).count("SYN") == 1),
+)
+
+QUESTIONS = (
+    Question(
+        "How many segments are sent in all?",
+        lambda run: str(len(run.sent())),
+        "Say what the answer shows.",
+    ),
+)
+
+
+def _judge(run: Run) -> str | None:
+    """Return what is still wrong; None if the exercise is done."""
+    if run.error:
+        return f"The script does not pass: {{run.error}}."
+    return None if run.flags(0).count("SYN") == 2 else "The script does not send two SYNs."
+
+
+EXERCISE = Exercise("Let the script send two SYNs.", SCRIPT, _judge, SOLUTION)
+'''
+
+_LISTENING: Final = """\
+// {what}
+--ip_version=ipv4
+
+0    socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0   bind(3, ..., ...) = 0
++0   listen(3, 1) = 0
+
+"""
+_SYN: Final = """\
++.1  < S 0:0(0) win 1000 <mss 1460>
++0   > S. 0:0(0) ack 1 <mss 1460>
+"""
+_THIRD: Final = """\
++.1  < . 1:1(0) ack 1 win 1000
++0   accept(3, ..., ...) = 4
++0   state ESTABLISHED
+"""
+
 _TEXT: Final = """\
 # {number}. {title}
 
@@ -88,7 +141,7 @@ $ xsocket lesson run {number}
 
 ## Exercise
 
-Let the client send two SYNs.
+Let the {who} send two SYNs.
 
 ## Further reading
 
@@ -96,12 +149,13 @@ Let the client send two SYNs.
 """
 
 
-def new_lesson(name: str, directory: Path) -> Path:
+def new_lesson(name: str, directory: Path, *, by_script: bool = False) -> Path:
     """Write a lesson with the next free number, and return its folder.
 
     Args:
         name: Of the folder, behind the number: words in small letters with hyphens between them.
         directory: Where lessons are.
+        by_script: Whether a scenario script says what happens, and not Python.
 
     Raises:
         CannotWriteLessonError: The name is none, or the folder cannot be made.
@@ -116,16 +170,50 @@ def new_lesson(name: str, directory: Path) -> Path:
     title = name.replace("-", " ").capitalize()
     try:
         path.mkdir(parents=True)
-        (path / TEXT).write_text(_TEXT.format(number=number, title=title), encoding="utf-8")
-        (path / SCENARIO).write_text(_SCENARIO.format(number=number), encoding="utf-8")
+        for file, text in _files(number, title, by_script=by_script).items():
+            (path / file).write_text(text, encoding="utf-8")
     except OSError as error:
         raise CannotWriteLessonError(f"cannot write {path}: {error.strerror}") from error
     return path
 
 
-def answer_to(lesson: Lesson) -> str:
-    """Return a Python file to answer the exercise of *lesson* with: what happens in it to begin with."""
+def _files(number: int, title: str, *, by_script: bool) -> dict[str, str]:
+    """Return the files of a new lesson, by name."""
+    text = _TEXT.format(number=number, title=title, who="script" if by_script else "client")
+    if not by_script:
+        return {TEXT: text, SCENARIO: _SCENARIO.format(number=number)}
+    begin = _LISTENING.format(what="Say in one line what happens.")
+    again = _LISTENING.format(what="The SYN comes twice.")
+    return {
+        TEXT: text,
+        SCENARIO: _OF_SCRIPT.format(number=number),
+        SCRIPT: f"{begin}{_SYN}{_THIRD}",
+        "solution.pkt": f"{again}{_SYN}{_SYN}{_THIRD}",
+    }
+
+
+def _beginning(lesson: Lesson) -> Play | Path:
+    """Return what happens in the exercise of *lesson* to begin with."""
     play = lesson.exercise.play
+    return play.play if isinstance(play, OnMutant) else play
+
+
+def suffix_of_answer(lesson: Lesson) -> str:
+    """Return how the name of an answer to the exercise of *lesson* ends."""
+    play = _beginning(lesson)
+    return play.suffix if isinstance(play, Path) else ".py"
+
+
+def answer_to(lesson: Lesson) -> str:
+    """Return a file to answer the exercise of *lesson* with: what happens in it to begin with.
+
+    It is Python, or a script where the lesson has one.
+    """
+    play = _beginning(lesson)
+    if isinstance(play, Path):
+        asked = fill(lesson.exercise.text, 100, initial_indent="// ", subsequent_indent="// ")
+        about = f"// An answer to the exercise of lesson {lesson.number}.\n{asked}\n"
+        return f"{about}\n{play.read_text(encoding='utf-8')}"
     module = inspect.getmodule(play)
     assert module is not None
     source = inspect.getsource(play).replace(f"def {play.__name__}(", "def play(", 1)
