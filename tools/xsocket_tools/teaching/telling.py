@@ -112,7 +112,8 @@ def packet_in_words(segment: Segment, numbering: Numbering, *, to_engine: bool) 
     """
     return Packet(
         flags=flag_names(segment),
-        seq=numbering.seq(segment.seq, to_engine=to_engine),
+        # A reset for no connection has the number 0, which counts from nothing (RFC 9293 section 3.5.2).
+        seq=0 if segment.rst and not segment.seq else numbering.seq(segment.seq, to_engine=to_engine),
         ack=None if segment.ack is None else numbering.seq(segment.ack, to_engine=not to_engine),
         absolute_seq=segment.seq,
         absolute_ack=segment.ack,
