@@ -14,10 +14,9 @@ from xsocket_tools.teaching.story import Kind, Step, Story
 
 NOBODYS: Final = "198.51.100.0/24"
 """Addresses that belong to nobody: RFC 5737 keeps them for documents."""
-MOST: Final = 1000
-"""How many SYNs there are in one call, at most."""
 _NETWORK: Final = ip_network(NOBODYS)
-_HOSTS: Final = _NETWORK.num_addresses - 2
+MOST: Final = _NETWORK.num_addresses - 2
+"""How many SYNs there are in one run, at most."""
 _STRIDE: Final = 64_000
 """Between the sequence numbers of two SYNs: any will do, and nobody needs to remember them."""
 
@@ -33,17 +32,20 @@ class Flood:
         self.four_tuples: list[FourTuple] = []
 
     def syns(self, count: int) -> list[tuple[FourTuple, Segment]]:
-        """Return SYNs to the server, each with another false address while there are any, none made twice.
+        """Return SYNs to the server, each with a false address that none had before.
 
         Args:
-            count: How many, 1 to `MOST`.
+            count: How many, at least one.
 
         Raises:
-            ValueError: It is another number.
+            ValueError: There are none, or more than `MOST` in all.
         """
-        if not 1 <= count <= MOST:
-            raise ValueError(f"a flood has 1 to {MOST} SYNs, not {count}")
-        made = [_syn(len(self.four_tuples) + number) for number in range(count)]
+        before = len(self.four_tuples)
+        if count < 1 or before + count > MOST:
+            raise ValueError(
+                f"{count} SYNs after {before}: a flood has at least 1, and {MOST} in all at most"
+            )
+        made = [_syn(before + number) for number in range(count)]
         self.four_tuples += [four_tuple for four_tuple, _ in made]
         return made
 
@@ -68,8 +70,7 @@ def _title(story: Story, step: Step) -> str:
 
 
 def _syn(number: int) -> tuple[FourTuple, Segment]:
-    rounds, host = divmod(number, _HOSTS)
-    four_tuple = FourTuple(str(_NETWORK[1 + host]), FROM_PORT + rounds, ADDRESSES["server"], PORT)
+    four_tuple = FourTuple(str(_NETWORK[1 + number]), FROM_PORT, ADDRESSES["server"], PORT)
     return four_tuple, Segment(add(0, _STRIDE * (number + 1)), 0, SYN, 65_535)
 
 

@@ -66,10 +66,11 @@ def _said(step: Step) -> object:
 def _told_in_one(story: Story, first: Turn, others: list[Turn]) -> Step:
     last = others[-1][-1]
     begun, ended = (_source(story, turn) for turn in (others[0], others[-1]))
+    sources = f"{begun} to .{ended.rpartition('.')[2]}"  # all of them are in one network
     left, right = first[-1].views
     return first[-1]._replace(
         kind=Kind.REPEATED,
-        title=f"{story.ends[RIGHT].name}: the same {len(others)} times more, {begun} to {ended}",
+        title=f"{story.ends[RIGHT].name}: the same {len(others)} times more, {sources}",
         end=RIGHT,
         at_s=others[0][0].at_s,
         until_s=last.until_s,

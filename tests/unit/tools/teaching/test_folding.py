@@ -43,7 +43,7 @@ def test_those_that_are_alike_are_told_once(count: int, expected: list[Kind]) ->
 def test_the_step_that_tells_them_has_what_is_held_after_all_of_them() -> None:
     story = flood(5)
     first, _, repeated = folded(story).steps
-    assert repeated.title == "server: the same 4 times more, 198.51.100.2 to 198.51.100.5"
+    assert repeated.title == "server: the same 4 times more, 198.51.100.2 to .5"
     assert repeated.tables == story.steps[-1].tables
     assert repeated.connection == first.connection
     assert not any(view.moved for view in repeated.views)
