@@ -181,7 +181,7 @@ class Stage(Protocol):
         The addresses belong to nobody, so nobody answers what comes back, not even with a reset.
 
         Args:
-            count: How many come, one behind the other: 1 to 1,000.
+            count: How many come, one behind the other: at least one, and 254 in a run.
 
         Raises:
             ValueError: It is another number.
