@@ -2,7 +2,8 @@
 
 ``drop-reasons`` has every `xsocket.DropReason`, ``tcp-config`` every rule of `xsocket.TcpConfig`,
 ``tcp-differences`` those in which Linux and the RFCs differ, ``grid`` and ``grid-differences`` what segments
-do in each state, and ``command-line`` the help of every command.
+do in each state, ``command-line`` the help of every command, and ``doctor-checks`` what `xsocket doctor`
+tries.
 """
 
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from sphinx.application import Sphinx
 from xsocket import DropReason, TcpConfig
 from xsocket.config import Rule
 from xsocket_tools.cli import main
+from xsocket_tools.doctor import BEFORE_PRIVILEGES, PRIVILEGES, WITH_PRIVILEGES
 from xsocket_tools.grid.cells import cells
 from xsocket_tools.grid.differences import DIFFERENCES
 from xsocket_tools.grid.report import answers, differences_of, rows_of
@@ -116,6 +118,15 @@ def _sections(command: click.Command, name: str, above: click.Context | None) ->
         yield from _sections(below, each, context)
 
 
+def doctor_checks() -> str:
+    """Return a Markdown table of what is tried on a machine, and what to do where it does not work."""
+    rows = [
+        (f"`{check.name}`", "yes" if check.needed else "", check.remedy or "The line says it, and why.")
+        for check in (*BEFORE_PRIVILEGES, PRIVILEGES, *WITH_PRIVILEGES)
+    ]
+    return table(("Check", "Needed for everything", "Where it says NO"), rows)
+
+
 def _range_of(kind: Any, rule: Rule) -> str:  # noqa: ANN401  # whatever an annotation may be
     if choices := get_args(kind):
         return ", ".join(f"`{choice!r}`" for choice in choices)
@@ -160,6 +171,12 @@ class CommandLine(Generated):
     text = staticmethod(command_line)
 
 
+class DoctorChecks(Generated):
+    """``{doctor-checks}``."""
+
+    text = staticmethod(doctor_checks)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add the directives."""
     app.add_directive("drop-reasons", DropReasons)
@@ -168,4 +185,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("grid", Grid)
     app.add_directive("grid-differences", GridDifferences)
     app.add_directive("command-line", CommandLine)
+    app.add_directive("doctor-checks", DoctorChecks)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any, Final
 
-from generated import Generated, linked, table
+from generated import Generated, attributes_of, linked, table
 from sphinx.application import Sphinx
 
 from xsocket_tools.fuzzing.case import (
@@ -112,7 +112,7 @@ def summary_of(kind: type) -> str:
 
 
 def _fields(kind: Any) -> str:  # noqa: ANN401  # a named tuple
-    said = _attributes(kind)
+    said = {name: _with_links(text) for name, text in attributes_of(kind).items()}
     rows = [(f"`{name}`", _default(kind, name), linked(said.get(name, "How many."))) for name in kind._fields]
     return table(("Field", "Without it", "What it says"), rows)
 
@@ -126,16 +126,6 @@ def _default(kind: Any, name: str) -> str:  # noqa: ANN401
     if isinstance(default, int):
         return f"`{json.dumps(default)}`"
     return "none"
-
-
-def _attributes(kind: type) -> dict[str, str]:
-    """Return what the docstring of a class says of its attributes."""
-    _, _, section = (inspect.getdoc(kind) or "").partition("Attributes:\n")
-    found = {}
-    for names, text in re.findall(r"^    ([\w, ]+): (.*(?:\n {8}.*)*)", section, re.MULTILINE):
-        plain = " ".join(text.split()).replace("``", "`")
-        found.update(dict.fromkeys(names.split(", "), _with_links(plain)))
-    return found
 
 
 _LINKS: Final = {
@@ -153,7 +143,7 @@ _LINKS: Final = {
 def _with_links(text: str) -> str:
     for name, link in _LINKS.items():
         text = text.replace(f"`{name}`", link)
-    return re.sub(r"\*(\w+)\*", r"`\1`", text)
+    return text
 
 
 def _listed(heading: str, names: Any, texts: dict[str, str]) -> str:  # noqa: ANN401  # whatever has them

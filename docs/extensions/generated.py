@@ -1,5 +1,6 @@
 """What directives that write Markdown have in common: tables, links to RFCs, and the directive itself."""
 
+import inspect
 import re
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -25,6 +26,16 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """Return a Markdown table."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def attributes_of(kind: type) -> dict[str, str]:
+    """Return what the docstring of a class says of its attributes, as Markdown."""
+    _, _, section = (inspect.getdoc(kind) or "").partition("Attributes:\n")
+    found: dict[str, str] = {}
+    for names, text in re.findall(r"^    ([\w, ]+): (.*(?:\n {8}.*)*)", section, re.MULTILINE):
+        plain = " ".join(text.split()).replace("``", "`")
+        found.update(dict.fromkeys(names.split(", "), re.sub(r"\*(\w+)\*", r"`\1`", plain)))
+    return found
 
 
 class Generated(SphinxDirective):

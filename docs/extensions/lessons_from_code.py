@@ -42,7 +42,7 @@ class LessonVariables(Generated):
 
 @cache
 def _run(number: int) -> tuple[Lesson, Run]:
-    """Return a lesson and its run on two engines, at the time of the build."""
+    """Return a lesson and its run on the engine, at the time of the build."""
     found = lesson(number)
     return found, play(found.play, "engine", found.rules, title=found.title)
 
@@ -56,7 +56,7 @@ class LessonLadder(SphinxDirective):
         """Return the nodes."""
         self.env.note_reread()
         _, run = _run(int(self.arguments[0]))
-        caption = "<p>A run on two engines, in virtual time; rows are steps, and no measure of time.</p>\n"
+        caption = "<p>A run on the engine, in virtual time; rows are steps, and no measure of time.</p>\n"
         return [placed(caption + ladder_picture(run.story))]
 
 

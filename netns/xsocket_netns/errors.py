@@ -116,7 +116,10 @@ class TunError(LabRefusedError):
 class SysctlError(LabRefusedError):
     """A sysctl does not exist in this namespace, or a write to it did not take."""
 
-    remedy = "Check the name and the value's range; /proc/sys must be writable, which some containers forbid."
+    remedy = (
+        "Check the name and the value's range. Where /proc/sys is read-only, as in containers: start the "
+        "container with --security-opt systempaths=unconfined."
+    )
 
 
 class RuntimeDirectoryError(LabRefusedError):

@@ -216,5 +216,6 @@ def _remedy(error: OSError) -> str:
         return "Enter before anything starts a thread (unshare(2))."
     return (
         "Run as root. In a container: start it with --cap-add SYS_ADMIN --cap-add NET_ADMIN"
-        " --security-opt seccomp=unconfined --security-opt apparmor=unconfined."
+        " --security-opt seccomp=unconfined --security-opt apparmor=unconfined"
+        " --security-opt systempaths=unconfined."
     )

@@ -257,7 +257,8 @@ WITH_PRIVILEGES = (
         False,
         _tun,
         "modprobe tun, and chmod 666 /dev/net/tun for users without root. "
-        "Only scripts on Linux itself need it: xsocket run --on kernel.",
+        "Only scripts on Linux itself (xsocket run --on kernel) and other stacks (xsocket fuzz --on foreign) "
+        "need it.",
     ),
     Check(
         "nftables",
