@@ -33,16 +33,24 @@ class Settings:
     """What `xsocket serve` was asked for. Names are those of the options, and the keys of the file.
 
     Attributes:
-        interface, addresses, gateways: Of the engine.
-        ports, sources, ignored_ports, otherwise: Its admission.
-        pool_capacity, pool_policy, pool_timeout_s: Rules of its pool; those of `TcpConfig` without.
+        interface: Of the engine; needed.
+        addresses: Of the engine and the kernel, with prefix lengths; needed.
+        ports: Which are served, such as ``80,8000-8099``; needed.
+        gateways: Where packets for other networks go, one for each IP version.
+        sources: Networks that are served; all of them without it.
+        ignored_ports: Ports on which a SYN gets no answer.
+        otherwise: What other SYNs get: ``refuse`` or ``ignore``.
+        pool_capacity, pool_policy, pool_timeout_s: Rules of `TcpConfig` by the same names.
         socket: Path of the pool server's socket.
-        mode: Its permissions; 0600, or 0660 with a group, if not given.
+        mode: Its permissions, in octal; 0600, or 0660 with a group, if not given.
         group: Its group.
-        allow: What each user, or group with an @ before its name, may claim.
-        acknowledge_s, max_clients, max_clients_per_user: Of `PoolServer`.
-        metrics: Address and port of the metrics; None for none.
-        log_format, log_level: Of the log.
+        allow: What each user, or group with an @ before its name, may claim: a table.
+        acknowledge_s: How long a client may take to say that a connection has come, seconds.
+        max_clients: At once.
+        max_clients_per_user: At once, of one user.
+        metrics: Where Prometheus is answered, ``[ADDR:]PORT``; nowhere without it.
+        log_format: ``text`` or ``json``.
+        log_level: ``debug``, ``info``, ``warning`` or ``error``.
     """
 
     interface: str
