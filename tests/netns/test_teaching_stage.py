@@ -301,6 +301,20 @@ def test_a_timer_that_ends_a_connection_is_told() -> None:
         assert told(stage.story(""))[-1] == "timer server: ESTABLISHED, CLOSED"
 
 
+def test_what_a_timer_has_ended_is_told_before_what_a_later_one_sends() -> None:
+    with staged({"synack_retries": 0}) as stage:
+        stage.flood(1)
+        stage.wait(0.3)
+        stage.lose("S")
+        stage.client.open()
+        stage.wait(1.2)
+        assert told(stage.story(""))[2:5] == [
+            "lost client SYN: SYN-SENT, None",
+            "timer server: None, CLOSED",
+            "carried client SYN: SYN-SENT, SYN-RECEIVED",
+        ]
+
+
 def test_rules_are_set_for_both() -> None:
     with staged({"syn_retries": 1, "sack": False, "window_scaling": False}) as stage:
         hosts: list[Host] = [stage.client.host, stage.server.host]

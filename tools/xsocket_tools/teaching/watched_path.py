@@ -362,9 +362,15 @@ class WatchedPath:
         """Take what the hosts have sent by themselves, for timers: in the order in which these were set."""
         self._unasked += [(end, frame) for end, side in enumerate(self._sides) for frame in side.take()]
         if self._unasked and not self._is_tied(_OVERDUE_S):
+            self._notice_given_up()
             unasked, self._unasked = self._unasked, []
             for end, frame in sorted(unasked, key=self._last_sent):
                 self._take(end, [frame])
+
+    def _notice_given_up(self) -> None:
+        """Make a record of each handshake that a server's timer has ended, before what timers sent since."""
+        for end, four_tuple in [key for key, state in self._states.items() if state is State.SYN_RECEIVED]:
+            self._notice(end, four_tuple)
 
     def _last_sent(self, unasked: tuple[int, Frame]) -> int:
         end, frame = unasked
