@@ -92,8 +92,13 @@ def _judge(run: Run) -> str | None:
         return "The wrong third segment is not answered by a reset."
     if not any(state(step) == "ESTABLISHED" for step in following):
         return "Afterwards the right third segment does not establish the connection."
-    unsaid = [each.text for each in run.found["outcome"].path if each.line == 0] if run.found else []
-    return f"The script does not say that this comes: {unsaid[0]}" if unsaid else None
+    return None if _says_all(run) else "Something comes that no line says; end the script with silence."
+
+
+def _says_all(run: Run) -> bool:
+    """Return whether the script has a line for each segment that came out; a play has none to say it with."""
+    outcome = run.found.get("outcome")
+    return outcome is None or len(run.sent(TESTED)) == sum(each.text[0] == ">" for each in outcome.path)
 
 
 def _is_wrong_third(step: Step) -> bool:

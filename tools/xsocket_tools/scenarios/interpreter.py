@@ -12,7 +12,7 @@ from textwrap import dedent
 from typing import Final, NamedTuple
 
 from xsocket import Event as TraceEvent
-from xsocket import State
+from xsocket import FourTuple, State
 from xsocket.seqnum import MASK
 from xsocket.wire.icmp import IcmpPacket
 from xsocket_tools.scenarios import packets, symbols
@@ -89,9 +89,12 @@ class Interpreter:
         target: Entered already.
         settings: With the script's own flags.
         directory: Where the commands of the script run.
+        asking: Whether to ask the target after each packet where it stands; see `Outcome.states`.
     """
 
-    def __init__(self, script: Script, target: Target, settings: Settings, directory: str) -> None:
+    def __init__(
+        self, script: Script, target: Target, settings: Settings, directory: str, *, asking: bool = False
+    ) -> None:
         self._script = script
         self._target = target
         self._settings = settings
@@ -103,6 +106,8 @@ class Interpreter:
         self._was_late = False
         self._path: list[Seen] = []
         self._frames: list[tuple[str, float, bytes]] = []
+        self._asking = asking
+        self._states: list[dict[FourTuple, State | None]] = []
 
     def outcome(self) -> Outcome:
         """Run every event; return what became of it, and let the cleanup commands run in any case.
@@ -128,6 +133,7 @@ class Interpreter:
             state,
             _last_rule(events),
             was_late=self._was_late,
+            states=tuple(self._states),
         )
 
     def _ended(self) -> tuple[Status, str, Failure | None]:
@@ -257,6 +263,15 @@ class Interpreter:
     def _send(self, packet: bytes) -> None:
         self._frames.append(("<", self._target.now(), packet))
         self._target.inject(packet)
+        self._ask()
+
+    def _keep(self, sniffed: Sniffed) -> None:
+        self._frames.append((">", sniffed.at, sniffed.packet))
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._asking:
+            self._states.append({key: self._target.state(key) for key in self._space.four_tuples()})
 
     def _note(self, line: int, at_us: int, text: str) -> None:
         self._path.append(Seen(line, at_us, text))
@@ -292,7 +307,7 @@ class Interpreter:
             self._fail("no packet came", wanted)
             return
         came_us = round(sniffed.at * 1e6)
-        self._frames.append((">", sniffed.at, sniffed.packet))
+        self._keep(sniffed)
         actual = self._compared(spec, sniffed, wanted)
         self._note(self._line, came_us, actual)
         if when.kind is not Kind.ANY and not at_us - tolerance <= came_us <= end_us + tolerance:
@@ -342,7 +357,7 @@ class Interpreter:
             if sniffed is None or not isinstance(live, Live):
                 break
             more = self._space.expect(spec, live)
-            self._frames.append((">", sniffed.at, sniffed.packet))
+            self._keep(sniffed)
             if more is None or actual.seq is ANYTHING or more.seq != (actual.seq + actual.length) & MASK:
                 break
             text = (actual.payload or b"") + (more.payload or b"")
@@ -368,7 +383,7 @@ class Interpreter:
         shown = (
             action_text(_as_shown(None, self._space.describe(live))) if isinstance(live, Live) else "a packet"
         )
-        self._frames.append((">", sniffed.at, sniffed.packet))
+        self._keep(sniffed)
         self._note(0, round(sniffed.at * 1e6), shown)
         self._fail(f"a packet came at {_seconds(round(sniffed.at * 1e6))} that no event expects", "", shown)
 

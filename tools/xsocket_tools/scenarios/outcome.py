@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from xsocket import Event
+    from xsocket import Event, FourTuple, State
     from xsocket_tools.scenarios.script import Script
     from xsocket_tools.scenarios.settings import IpVersion
 
@@ -95,6 +96,8 @@ class Outcome:
         duration_s: How long it took, of real time.
         runs: How often it was run, because the machine was too slow for its times the other times.
         was_late: Whether it may have been too slow this time, too.
+        states: Where the target stood after each of *frames*, by connection, its own end first; None for no
+            connection. Empty where it was not asked.
     """
 
     script: Script
@@ -111,6 +114,7 @@ class Outcome:
     duration_s: float = 0.0
     runs: int = 1
     was_late: bool = False
+    states: tuple[Mapping[FourTuple, State | None], ...] = ()
 
     @property
     def name(self) -> str:

@@ -17,7 +17,9 @@ MOST_RUNS: Final = 5
 """How often a script is run, in real time, before it fails by its times alone: the machine may be busy."""
 
 
-def run(script: Script, target: str, settings: Settings, *, directory: str = ".") -> Outcome:
+def run(
+    script: Script, target: str, settings: Settings, *, directory: str = ".", asking: bool = False
+) -> Outcome:
     """Run *script* once on a target.
 
     Args:
@@ -25,6 +27,7 @@ def run(script: Script, target: str, settings: Settings, *, directory: str = "."
         target: ``sim``, ``wire`` or ``kernel``.
         settings: The IP version, and what a command line gave, which counts more than the script's flags.
         directory: Where the script lies: its commands run there.
+        asking: Whether to ask the target after each packet where it stands.
 
     Returns:
         What became of it. Nothing that a script does raises.
@@ -37,7 +40,7 @@ def run(script: Script, target: str, settings: Settings, *, directory: str = "."
     skipped = next((verdict for verdict in verdicts if verdict.kind == "skip"), None)
     if skipped is not None:
         return Outcome(script, target, settings.ip_version, Status.SKIPPED, skipped.reason)
-    outcome = _run_until_in_time(script, target, settings, directory)
+    outcome = _run_until_in_time(script, target, settings, directory, asking)
     expected = next((verdict for verdict in verdicts if verdict.kind == "xfail"), None)
     if expected is not None and outcome.status in (Status.FAILED, Status.PASSED):
         failed = outcome.status is Status.FAILED
@@ -47,10 +50,12 @@ def run(script: Script, target: str, settings: Settings, *, directory: str = "."
     return replace(outcome, duration_s=time.perf_counter() - began)
 
 
-def _run_until_in_time(script: Script, name: str, settings: Settings, directory: str) -> Outcome:
+def _run_until_in_time(
+    script: Script, name: str, settings: Settings, directory: str, asking: bool
+) -> Outcome:
     for runs in range(1, MOST_RUNS + 1):
         try:
-            outcome = _run_once(script, name, settings, directory)
+            outcome = _run_once(script, name, settings, directory, asking)
         except TooSlowError as late:
             failure = late.failure
             continue
@@ -69,13 +74,13 @@ def _run_until_in_time(script: Script, name: str, settings: Settings, directory:
     )
 
 
-def _run_once(script: Script, name: str, settings: Settings, directory: str) -> Outcome:
+def _run_once(script: Script, name: str, settings: Settings, directory: str, asking: bool) -> Outcome:
     version = settings.ip_version
     try:
         own = with_flags(Settings(ip_version=version), script.flags, version=version)
         settings = with_flags(own, settings.given, version=version)
         with make_target(name, settings) as target:
-            return Interpreter(script, target, settings, directory).outcome()
+            return Interpreter(script, target, settings, directory, asking=asking).outcome()
     except UnsupportedError as error:
         return _unrun(script, name, settings, Status.UNSUPPORTED, error, error.line)
     except ScriptError as error:

@@ -1,16 +1,17 @@
 """Stories of scenario scripts: what a script asked of the engine, or of Linux, and what came of it.
 
-The script is one end, and keeps no TCB: where its end stands is inferred. So is where Linux does.
+The script is one end, and keeps no TCB: where its end stands is inferred. Linux is asked after each packet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from xsocket import TcpConfig
+from xsocket import Event as TraceEvent
+from xsocket import FourTuple, State, TcpConfig
 from xsocket_tools.fuzzing.targets.kernel_rules import sysctl_text
 from xsocket_tools.scenarios.outcome import Outcome, Status
 from xsocket_tools.scenarios.plan import read_file
@@ -28,7 +29,7 @@ TARGETS: Final = {"engine": "sim", "kernel": "kernel"}
 """Where a script runs on each stage."""
 PEER: Final = "script"
 _ENGINE: Final = End("engine", "in virtual time", Source.RECORDED)
-_LINUX: Final = End("Linux", "", Source.INFERRED)
+_LINUX: Final = End("Linux", "", Source.ASKED)
 
 
 def play_script(path: Path, stage_name: str, rules: Mapping[str, Any], *, title: str) -> Run:
@@ -76,7 +77,7 @@ def _with_rules(script: Script, rules: Mapping[str, Any]) -> Script:
 def outcome_of(script: Script, path: Path, target: str) -> Outcome:
     """Run a script that was read from *path*, with the first IP version that it is for."""
     settings = Settings(ip_version=ip_versions(script)[0])
-    return run(script, target, settings, directory=str(path.parent))
+    return run(script, target, settings, directory=str(path.parent), asking=target == "kernel")
 
 
 def story_of(outcome: Outcome, title: str) -> Story:
@@ -87,11 +88,33 @@ def story_of(outcome: Outcome, title: str) -> Story:
         title: Of the story.
     """
     is_linux = outcome.target == "kernel"
-    events = list(events_of(outcome.frames)) if is_linux else outcome.events
+    events = list(_asked(outcome)) if is_linux else outcome.events
     story = of_trace(events, title=title, engine=_LINUX if is_linux else _ENGINE, peer=PEER)
     if outcome.status is Status.PASSED:
         return story
     return story._replace(notes=(f"The script {outcome.status.value}: {why(outcome)}",))
+
+
+def _asked(outcome: Outcome) -> Iterator[TraceEvent]:
+    """Yield the segments of a run on Linux, each with where Linux stood before and after."""
+    before: dict[FourTuple, State] = {}
+    for frame, states in zip(outcome.frames, outcome.states, strict=False):
+        for event in events_of([frame]):
+            key = event.four_tuple
+            assert key is not None
+            after = (states[key] or State.CLOSED) if key in states else None
+            yield TraceEvent(
+                event.kind,
+                event.at_ns,
+                four_tuple=key,
+                segment=event.segment,
+                frame=event.frame,
+                checksum_ready=event.checksum_ready,
+                before=before.get(key),
+                after=after,
+            )
+            if after is not None:
+                before[key] = after
 
 
 def why(outcome: Outcome) -> str:

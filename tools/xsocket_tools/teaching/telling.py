@@ -71,7 +71,7 @@ def of_trace(
     """Return the story that one end tells: what the other one does is inferred.
 
     Args:
-        events: Its trace.
+        events: Its trace; of a TCP that was asked, its segments with where it stood before and after each.
         title: Of the story.
         engine: The end that kept it.
         peer: The name of the other one.
@@ -265,6 +265,7 @@ class _Teller:
         self._began_ns = 0 if first is None else first.step.event.at_ns
         self._clock_s = self._began_ns / 1e9 if virtual else None
         guessed = any(each.source is Source.INFERRED for each in ends)
+        self._guessed = guessed
         self._arrivals, self._unasked = ({}, set[int]()) if guessed else _matched(moments)
         self._connections: dict[FourTuple, int] = {}
         self._numberings: defaultdict[FourTuple, Numbering] = defaultdict(lambda: Numbering(absolute=False))
@@ -344,6 +345,10 @@ class _Teller:
         inferred = [end for end in (LEFT, RIGHT) if end not in touched]
         for end in inferred:
             self._infer(self._seen[end, key], event.segment, sent=end == sender)
+        if moment.end in inferred and event.after is not None:  # it was asked, so this is no guess
+            seen = self._seen[moment.end, key]
+            variables = () if event.after is State.CLOSED else seen.view.variables
+            seen.view = View(event.after, event.before, variables)
         views = self._after(touched, key, inferred)
         self._add(
             Kind.CARRIED,
@@ -477,7 +482,10 @@ class _Teller:
         notes: tuple[str, ...] = (),
         frame: bytes | None = None,
     ) -> None:
-        kept = [each.source is not Source.INFERRED for each in self._ends]
+        kept = [
+            each.source is Source.RECORDED or (each.source is Source.ASKED and not self._guessed)
+            for each in self._ends
+        ]
         left, right = (held.tables() if there else None for held, there in zip(self._held, kept, strict=True))
         at_s = (at_ns - self._began_ns) / 1e9
         self._steps.append(

@@ -195,8 +195,11 @@ class Onlooker:
             self._irs, self._rcv_nxt = add(segment.seq, -1), segment.seq
         if segment.length and segment.seq == self._rcv_nxt:
             self._rcv_nxt = add(segment.seq, segment.length)
-        if segment.ack is not None and self._iss is not None and precedes(self._snd_una, segment.ack):
-            self._snd_una = segment.ack
+        if segment.ack is not None and self._iss is not None:
+            if precedes(self._snd_nxt, segment.ack):
+                return  # it acknowledges what was never sent
+            if precedes(self._snd_una, segment.ack):
+                self._snd_una = segment.ack
         self._snd_wnd = self._scaled(segment, self._peers_shift)
 
     def _scaled(self, segment: Segment, shift: int | None) -> int:
