@@ -62,6 +62,7 @@ nitpick_ignore_regex = [
         r"py:class",
         r"xsocket\.simulation\.port\.ImpairmentFields",
     ),  # those of Impairments, which is documented
+    (r"py:class", r"xsocket_tools\.(fuzzing|learning)\..*"),  # parts of what experiments of lessons give
 ]
 
 PUBLIC = ("xsocket", "xsocket_netns")

@@ -23,7 +23,8 @@ PAGE: Final = """\
 <!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Pictures</title>
-<style>body {{ margin: 0; }} body[data-theme=dark] {{ background: #131416; color: #fff; }}\n{style}</style></head>
+<style>body {{ margin: 0; }}
+body[data-theme=dark] {{ background: #131416; color: #fff; }}\n{style}</style></head>
 <body data-theme="{theme}"><main><h1>Pictures</h1>{drawn}</main></body></html>
 """
 INK: Final = {"light": "rgb(27, 31, 36)", "dark": "rgb(230, 237, 243)"}
