@@ -23,6 +23,9 @@ from xsocket.errors import XsocketError
 from xsocket.handoff.guard import Guard
 from xsocket.ranges import PortSet
 from xsocket_netns import Lab, LabError, Namespace, Tun, netlink, privileges
+from xsocket_tools.errors import ToolError
+from xsocket_tools.teaching import tracepoints
+from xsocket_tools.tracefs import Tracing
 
 _OLDEST_PYTHON = (3, 11)
 _ETH_P_ALL = 0x0003  # linux/if_ether.h
@@ -61,7 +64,7 @@ class Check(NamedTuple):
         """Do it. Whatever a library or the kernel raises, the answer is no."""
         try:
             return Finding(self.name, True, self.needed, self.attempt(), None)
-        except LabError as error:
+        except (LabError, ToolError) as error:
             return Finding(self.name, False, self.needed, error.message, self.remedy or error.remedy)
         except XsocketError as error:
             return Finding(self.name, False, self.needed, str(error.args[0]), self.remedy or error.remedy)
@@ -228,6 +231,19 @@ def _repair() -> str:
     return "switched on and off"
 
 
+def _tracefs() -> str:
+    tracing = Tracing()
+    try:
+        missing = [
+            each for each in (tracepoints.DROP, tracepoints.RESET) if "reason" not in tracing.fields(each)
+        ]
+    finally:
+        tracing.close()
+    return (
+        "tracepoints name reasons" if not missing else f"no reasons from {', '.join(missing)} on this kernel"
+    )
+
+
 def _netem() -> str:
     with Namespace.create() as namespace:
         netlink.on(
@@ -268,6 +284,13 @@ WITH_PRIVILEGES = (
     ),
     Check(
         "tcp-repair", False, _tcp_repair, "Use a kernel with CONFIG_CHECKPOINT_RESTORE; to_kernel() needs it."
+    ),
+    Check(
+        "tracefs",
+        False,
+        _tracefs,
+        "Run as root, outside of containers, on a kernel with CONFIG_FTRACE. "
+        "Without it, lessons on Linux do not say why a segment was dropped or reset.",
     ),
     Check("netem", False, _netem, "modprobe sch_netem. Without it, impairments are made in user space."),
 )

@@ -12,7 +12,8 @@ from xsocket.trace import EventKind
 from xsocket_tools.ladder import Arrow, Ladder, Note, Row, States
 from xsocket_tools.ladder_view import LadderView
 from xsocket_tools.teaching.folding import folded
-from xsocket_tools.teaching.story import Because, End, Kind, Packet, Source, Step, Story, View
+from xsocket_tools.teaching.report import words
+from xsocket_tools.teaching.story import Because, End, Kind, Packet, Source, Step, Story, Variable, View
 
 NOBODY: Final = "nobody"
 """The name of whoever has a false address."""
@@ -96,11 +97,11 @@ class StoryView:
         for end, view in zip(self._story.ends, step.views, strict=True):
             changed = [each for each in view.variables if each.changed]
             if changed:
-                told = ", ".join(
-                    f"{each.name} {each.absolute if self._absolute and each.absolute else each.value}"
-                    for each in changed
-                )
-                yield f"{end.name}: {told}"
+                yield f"{end.name}: {', '.join(f'{each.name} {self._value(each)}' for each in changed)}"
+
+    def _value(self, variable: Variable) -> str:
+        said = words.value(variable)
+        return said.absolute if self._absolute and said.absolute else said.relative
 
 
 def _name_of(end: End) -> str:

@@ -58,6 +58,7 @@ class KernelStage:
 
     Args:
         rules: Fields of `TcpConfig` that Linux has as sysctls, for both ends, and those `OF_THE_LISTENER`.
+        traced: Whether the kernels tell at tracepoints, too, why they did something; if the machine lets us.
 
     Raises:
         NotOnThisStageError: Linux has nothing for a rule, or nothing with that value.
@@ -67,14 +68,14 @@ class KernelStage:
 
     name = "kernel"
 
-    def __init__(self, rules: Mapping[str, Any]) -> None:
+    def __init__(self, rules: Mapping[str, Any], *, traced: bool = True) -> None:
         _refuse_what_linux_has_not(rules)
         with ExitStack() as stack:
             lab = stack.enter_context(Lab())
             hosts = lab.host("client"), lab.host("server")
             for host in hosts:
                 _silence_ipv6(host)
-            path = WatchedPath(lab, hosts)
+            path = WatchedPath(lab, hosts, traced=traced)
             stack.callback(path.close)
             for end, host in enumerate(hosts):
                 _prepare(host, hosts[1 - end], rules)

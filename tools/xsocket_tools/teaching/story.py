@@ -19,6 +19,8 @@ class Source(Enum):
     """The end itself kept a trace."""
     ASKED = "asked"
     """Asked of the kernel after each segment, by sock_diag."""
+    TRACED = "traced"
+    """Told by the kernel at a tracepoint."""
     INFERRED = "inferred"
     """From the segments, by the transition table: a guess, and marked as one."""
 
@@ -45,12 +47,14 @@ class Variable(NamedTuple):
         value: As people read it; a sequence number counts from its end's SYN, which is 0.
         absolute: The number as it is on the wire; empty where *value* is no sequence number.
         changed: Whether this step changed it.
+        source: How it is known, where not as its end's state is.
     """
 
     name: str
     value: str
     absolute: str = ""
     changed: bool = False
+    source: Source | None = None
 
 
 class View(NamedTuple):
@@ -187,6 +191,7 @@ class Step(NamedTuple):
         notes: What else there is to say, such as why a segment was dropped.
         tables: Of both ends; None for one that keeps no trace.
         frame: Of the segment, octets; None where it was not kept.
+        timed: Whether a timer had it sent, as the kernel says; with other ends that is a step of its own.
     """
 
     number: int
@@ -203,6 +208,7 @@ class Step(NamedTuple):
     notes: tuple[str, ...] = ()
     tables: tuple[Tables | None, Tables | None] = (None, None)
     frame: bytes | None = None
+    timed: bool = False
 
 
 class Story(NamedTuple):
@@ -262,5 +268,10 @@ def _view_as_dict(view: View) -> dict[str, Any]:
     return {
         "state": None if view.state is None else view.state.value,
         "before": None if view.before is None else view.before.value,
-        "variables": [each._asdict() for each in view.variables],
+        "variables": [_variable_as_dict(each) for each in view.variables],
     }
+
+
+def _variable_as_dict(variable: Variable) -> dict[str, Any]:
+    source = variable.source
+    return {**variable._asdict(), "source": None if source is None else source.value}

@@ -6,7 +6,7 @@ Or of what two kernels said when they were asked.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import count
 from typing import Final, NamedTuple
@@ -22,6 +22,7 @@ from xsocket_tools.rules.catalogue import catalogue
 from xsocket_tools.rules.citation import citations
 from xsocket_tools.steps import Step as Recorded
 from xsocket_tools.steps import cite, steps
+from xsocket_tools.teaching.kernel_reasons import why_dropped, why_reset
 from xsocket_tools.teaching.story import (
     Because,
     End,
@@ -34,6 +35,7 @@ from xsocket_tools.teaching.story import (
     Variable,
     View,
 )
+from xsocket_tools.teaching.tracepoints import Again
 from xsocket_tools.teaching.variables import Onlooker, recorded, with_changes
 
 LEFT: Final = 0
@@ -136,6 +138,10 @@ class Record(NamedTuple):
         lost: Whether the segment will not arrive.
         forged: Whether nobody sent it.
         worker: POOL: to whom it happened, if to a worker.
+        drop: The kernel's name of the reason for which it dropped the segment; empty where it tells none.
+        reset: The kernel's name of the reason for which it sent a reset; the same.
+        again: How the kernel came to send the segment again; None where it did not, or does not tell.
+        timeouts: How often the timer has run out since something was acknowledged.
     """
 
     end: int
@@ -144,6 +150,10 @@ class Record(NamedTuple):
     lost: bool = False
     forged: bool = False
     worker: str = ""
+    drop: str = ""
+    reset: str = ""
+    again: Again | None = None
+    timeouts: int = 0
 
 
 def of_kernels(records: Iterable[Record], *, title: str) -> Story:
@@ -332,7 +342,8 @@ class _Teller:
             frame=_frame_of(event),
             changed_on_the_way=changed,
             because=tuple(each for one in touched for each in _because(one)),
-            notes=tuple(each for one in touched for each in _drops(one.step)),
+            notes=tuple(each for one in touched for each in _drops(one)),
+            timed=moment.record is not None and moment.record.again is Again.BY_TIMER,
         )
 
     def _tell_seen_from_one_end(self, moment: _Moment) -> None:
@@ -360,7 +371,7 @@ class _Teller:
             packet=packet,
             frame=_frame_of(event),
             because=tuple(_because(moment)),
-            notes=tuple(_drops(moment.step)),
+            notes=tuple(_drops(moment)),
         )
 
     def _infer(self, seen: _Seen, segment: Segment, *, sent: bool) -> None:
@@ -428,7 +439,7 @@ class _Teller:
             at_ns=event.at_ns,
             views=views,
             because=tuple(_because(moment)),
-            notes=(*notes, *_drops(step)),
+            notes=(*notes, *_drops(moment)),
         )
 
     # How the ends stand
@@ -481,6 +492,7 @@ class _Teller:
         because: tuple[Because, ...] = (),
         notes: tuple[str, ...] = (),
         frame: bytes | None = None,
+        timed: bool = False,
     ) -> None:
         kept = [
             each.source is Source.RECORDED or (each.source is Source.ASKED and not self._guessed)
@@ -504,6 +516,7 @@ class _Teller:
                 notes=notes,
                 tables=(left, right),
                 frame=frame,
+                timed=timed,
             )
         )
 
@@ -632,7 +645,43 @@ def _because(moment: _Moment) -> list[Because]:
         if move.rule is not None and move.trigger is not None and move.after is not None:
             moved = f"{move.after.value} by " if move.before is not move.after else ""
             did[move.rule].append(f"{moved}{move.trigger.value}")
-    return [_explained(moment.end, rule, ", ".join(dict.fromkeys(what))) for rule, what in did.items()]
+    found = [_explained(moment.end, rule, ", ".join(dict.fromkeys(what))) for rule, what in did.items()]
+    return found if moment.record is None else [*found, *_kernels_because(moment.record)]
+
+
+def _kernels_because(record: Record) -> Iterator[Because]:
+    """Yield the rules behind what a kernel said at its tracepoints."""
+    event, end = record.event, record.end
+    assert event.segment is not None or not (record.drop or record.reset or record.again)
+    if record.again is not None and event.segment is not None:
+        did = f"sent {flag_names(event.segment)} again"
+        if record.again is Again.BY_TIMER:
+            yield _explained(end, _timers_rule(record), did)
+        else:
+            yield Because(end, "Linux", did, "Lost", "What came shows that it has not arrived.")
+    if record.reset:
+        why = why_reset(record.reset, event.before)
+        said = f"Linux: {record.reset}" + (f", {why.sentence}." if why.sentence else ".")
+        if not why.rule:
+            yield Because(end, "Linux", "sent RST", "A reset", said)
+        else:
+            by = _explained(end, why.rule, "sent RST")
+            yield by._replace(sentence=f"{said} {by.sentence}")
+    if _was_dropped(record) and event.segment is not None:
+        rule = why_dropped(record.drop, event.segment, event.before).rule
+        if rule:
+            yield _explained(end, rule, "dropped")
+
+
+def _timers_rule(record: Record) -> str:
+    """Return the rule by which a timer has a segment sent again; that of loss probes counts no timeouts."""
+    in_handshake = record.event.before in (State.SYN_SENT, State.SYN_RECEIVED)
+    return "RFC 6298 5.4" if record.timeouts or in_handshake else "RFC 8985 7.3"
+
+
+def _was_dropped(record: Record) -> bool:
+    """Whether a kernel dropped a segment for which it did nothing; it drops what it is through with, too."""
+    return bool(record.drop) and record.event.before is record.event.after
 
 
 @cache
@@ -654,8 +703,12 @@ def _first_sentence(text: str) -> str:
     return head + stop.rstrip() if stop else paragraph
 
 
-def _drops(step: Recorded) -> list[str]:
-    return [_why_dropped(drop) for drop in step.drops]
+def _drops(moment: _Moment) -> list[str]:
+    record = moment.record
+    if record is None or record.event.segment is None or not _was_dropped(record):
+        return [_why_dropped(drop) for drop in moment.step.drops]
+    why = why_dropped(record.drop, record.event.segment, record.event.before)
+    return [": ".join(filter(None, (f"dropped, {record.drop}", why.rule and cite(why.rule), why.sentence)))]
 
 
 def _why_dropped(event: Event) -> str:

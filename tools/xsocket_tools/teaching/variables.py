@@ -12,7 +12,7 @@ from xsocket.seqnum import add, distance, precedes
 from xsocket.state import SYNCHRONIZED, State
 from xsocket.tcp import options as tcp_options
 from xsocket_tools.sockdiag import Told
-from xsocket_tools.teaching.story import Variable
+from xsocket_tools.teaching.story import Source, Variable
 
 MAX_SHIFT: Final = 14
 """RFC 7323 section 2.3."""
@@ -94,13 +94,13 @@ _WINDOW_SCALE: Final = 4
 
 
 def asked(told: Told, onlooker: Onlooker) -> list[Variable]:
-    """Return what a kernel tells of a connection, and of its sequence numbers what the segments told.
+    """Return what a kernel tells of a connection, and of its sequence numbers what it or the segments told.
 
     Args:
         told: The kernel's answer.
         onlooker: Has followed this end so far.
     """
-    seen, info = onlooker.variables(), told.tcp_info
+    seen, info = onlooker.variables(marked=True), told.tcp_info
     if told.state in (State.CLOSED, State.LISTEN):
         return []
     if not info:
@@ -156,6 +156,7 @@ class Onlooker:
         self._iss: int | None = None
         self._irs: int | None = None
         self._snd_una = self._snd_nxt = self._rcv_nxt = 0
+        self._told: tuple[int, int] | None = None
         self._snd_wnd: int | None = None
         self._rcv_wnd: int | None = None
         self._own_shift: int | None = None
@@ -202,10 +203,19 @@ class Onlooker:
                 self._snd_una = segment.ack
         self._snd_wnd = self._scaled(segment, self._peers_shift)
 
+    def told(self, snd_una: int, snd_nxt: int) -> None:
+        """Take what the end's kernel says of its own numbers, which is worth more than what was seen."""
+        self._told = self._snd_una, self._snd_nxt = snd_una, snd_nxt
+
     def _scaled(self, segment: Segment, shift: int | None) -> int:
         """Return a window in octets: scaled if both SYNs offered to, and never that of a SYN itself."""
         agreed = self._own_shift is not None and self._peers_shift is not None
         return segment.window << (min(shift or 0, MAX_SHIFT) if agreed and not segment.syn else 0)
+
+    @property
+    def snd_una(self) -> int:
+        """SND.UNA; 0 before the end has sent anything."""
+        return self._snd_una
 
     @property
     def snd_nxt(self) -> int:
@@ -217,8 +227,24 @@ class Onlooker:
         """RCV.NXT; 0 before the end has heard anything."""
         return self._rcv_nxt
 
-    def variables(self) -> list[Variable]:
-        """Return what is known by now."""
+    def variables(self, *, marked: bool = False) -> list[Variable]:
+        """Return what is known by now.
+
+        Args:
+            marked: Each with its source, as other variables of the end have another.
+        """
+        found = list(self._variables())
+        if not marked:
+            return found
+        told = {} if self._told is None else dict(zip(("SND.UNA", "SND.NXT"), self._told, strict=True))
+        return [
+            each._replace(
+                source=Source.TRACED if each.absolute == str(told.get(each.name)) else Source.INFERRED
+            )
+            for each in found
+        ]
+
+    def _variables(self) -> list[Variable]:
         found = []
         if self._iss is not None:
             found += [

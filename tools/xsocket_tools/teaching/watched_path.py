@@ -23,6 +23,7 @@ from typing import Any, Final, Generic, TypeVar
 from xsocket.bell import Bell
 from xsocket.fourtuple import FourTuple
 from xsocket.segment import Segment
+from xsocket.seqnum import add, precedes
 from xsocket.state import State, Trigger
 from xsocket.trace import Event, EventKind
 from xsocket.wire.codec import TcpPacket
@@ -37,7 +38,9 @@ from xsocket_tools.path.errors import PathBrokenError
 from xsocket_tools.sockdiag import SockDiag, Told
 from xsocket_tools.teaching.stage import ADDRESSES, DELAY_S, PREFIX
 from xsocket_tools.teaching.telling import LEFT, RIGHT, Record
+from xsocket_tools.teaching.tracepoints import NOTHING, Heard, Tracepoints
 from xsocket_tools.teaching.variables import Onlooker, asked
+from xsocket_tools.tracefs import TracefsError, Tracing
 
 GRACE_S: Final = 0.2
 """So long nothing arrives after a call has returned, unless the play waits for something: what it does next
@@ -55,6 +58,7 @@ _PATIENCE_S: Final = 5.0
 _LONGEST_WAIT_S: Final = 3600.0
 _INTERFACE: Final = "eth0"
 _HANDSHAKE: Final = (State.SYN_SENT, State.SYN_RECEIVED)
+_ACKNOWLEDGED: Final = "tcpi_bytes_acked"
 
 T = TypeVar("T")
 
@@ -179,12 +183,13 @@ class WatchedPath:
     Args:
         lab: Of both hosts.
         hosts: The left one and the right one, without interfaces so far.
+        traced: Whether to listen to the kernel's tracepoints as well, where the machine lets us.
 
     Attributes:
         late_s: How much later than it was due something was done, at most, so far; the machine was busy then.
     """
 
-    def __init__(self, lab: Lab, hosts: tuple[Host, Host]) -> None:
+    def __init__(self, lab: Lab, hosts: tuple[Host, Host], *, traced: bool = True) -> None:
         self._stack = ExitStack()
         addresses = [f"{address}/{PREFIX}" for address in ADDRESSES.values()]
         detour = lab.detour("path", *hosts, addresses=(addresses[:1], addresses[1:]))
@@ -207,7 +212,9 @@ class WatchedPath:
         self._newest: FourTuple | None = None
         self._workers: dict[int, str] = {}
         self._thread: threading.Thread | None = None
+        self._tracepoints: Tracepoints | None = None
         with ExitStack() as stack:
+            self._tracing = _tracing(stack) if traced else None
             for host, port in zip(hosts, (detour.left_port, detour.right_port), strict=True):
                 self._sides.append(_Side(stack, detour.middle, port.name, host))
             self._stack = stack.pop_all()
@@ -320,6 +327,8 @@ class WatchedPath:
     def _work(self) -> None:
         try:
             _stay_on_one_processor()
+            if self._tracing is not None:
+                self._tracepoints = Tracepoints(self._tracing)
             while self._turn():
                 pass
         except BaseException as error:
@@ -493,17 +502,24 @@ class WatchedPath:
             self._newest = four_tuple if end == LEFT else four_tuple.reversed
             self._onlookers[end, four_tuple] = Onlooker()
         onlooker = self._onlooker(end, four_tuple)
+        is_old = segment.length > 0 and precedes(segment.seq, onlooker.snd_nxt)
         onlooker.sent(segment)
         told = self._ask(end, four_tuple)
         self._last_at = time.monotonic()
         event = Event(EventKind.SENT, at_ns, four_tuple, segment, frame, before=before, after=told.state)
-        self._add(Record(end, event, tuple(asked(told, onlooker)), lost=lost))
+        record = Record(end, event, tuple(asked(told, onlooker)), lost=lost)
+        if self._tracepoints is not None:
+            self._tracepoints.listen()
+            again = self._tracepoints.again(four_tuple) if is_old else None
+            reset = self._tracepoints.reset(four_tuple) if segment.rst else ""
+            record = record._replace(again=again, timeouts=told.retransmissions, reset=reset)
+        self._add(record)
 
     def _deliver(self, end: int, parcel: Parcel, *, forged: bool = False) -> None:
         """Hand a frame to the host at *end*, and take what it answers."""
         side, packet = self._sides[end], parcel.tcp
         if packet is None:
-            side.hand_over(parcel.frame)
+            self._hand_over(end, parcel.frame)
             self._take(end, side.all_sent())
             return
         four_tuple, segment = packet.four_tuple, packet.segment
@@ -512,23 +528,34 @@ class WatchedPath:
         asked_before = self._ask(end, four_tuple)
         before = asked_before.state
         at_ns = time.time_ns()
-        side.hand_over(parcel.frame)
+        heard = self._hand_over(end, parcel.frame, four_tuple)
         told = self._ask(end, four_tuple)
         if segment.syn and before in (State.CLOSED, State.LISTEN):
             self._onlookers[end, four_tuple] = Onlooker()
         onlooker = self._onlooker(end, four_tuple)
         # What a forged one does is seen from what the host sends next; in SYN-SENT it has heard nothing yet.
-        if not forged and told.state is not State.SYN_SENT:
+        was_dropped = bool(heard.drop) and told.state is before
+        if not forged and not was_dropped and told.state is not State.SYN_SENT:
             onlooker.received(segment)
+        _believe(onlooker, heard, asked_before, told)
         self._last_at = time.monotonic()
         event = Event(
             EventKind.RECEIVED, at_ns, four_tuple, segment, parcel.frame, before=before, after=told.state
         )
-        self._add(Record(end, event, tuple(asked(told, onlooker)), forged=forged))
+        self._add(Record(end, event, tuple(asked(told, onlooker)), forged=forged, drop=heard.drop))
         worker = self._workers.get(asked_before.listener, "")
         if worker and told.state not in (State.CLOSED, State.LISTEN):
             self.note(end, "given", four_tuple, worker)
         self._take(end, side.all_sent())
+
+    def _hand_over(self, end: int, frame: bytes, four_tuple: FourTuple | None = None) -> Heard:
+        """Give the host a frame, and return what its kernel tells of it, beyond what one can ask."""
+        if self._tracepoints is None:
+            self._sides[end].hand_over(frame)
+            return NOTHING
+        self._tracepoints.listen()
+        self._sides[end].hand_over(frame)
+        return self._tracepoints.heard(four_tuple, len(frame))
 
     def _add(self, record: Record) -> None:
         """Make *record* the last one, and no earlier than the one before."""
@@ -569,6 +596,29 @@ class WatchedPath:
 
     def _onlooker(self, end: int, four_tuple: FourTuple) -> Onlooker:
         return self._onlookers.setdefault((end, four_tuple), Onlooker())
+
+
+def _believe(onlooker: Onlooker, heard: Heard, earlier: Told, told: Told) -> None:
+    """Let an onlooker have what a kernel tells of its own numbers.
+
+    It told how they stood when the segment came, and sock_diag how much that has acknowledged. What it
+    answers is a step of its own.
+    """
+    infos = earlier.tcp_info, told.tcp_info
+    if heard.snd_una is None or heard.snd_nxt is None or not all(_ACKNOWLEDGED in each for each in infos):
+        return
+    acknowledged = infos[1][_ACKNOWLEDGED] - infos[0][_ACKNOWLEDGED]
+    onlooker.told(add(heard.snd_una, acknowledged), heard.snd_nxt)
+
+
+def _tracing(stack: ExitStack) -> Tracing | None:
+    """Return an instance that *stack* closes; None where there is none to be had, which is no harm."""
+    try:
+        tracing = Tracing()
+    except TracefsError:
+        return None
+    stack.callback(tracing.close)
+    return tracing
 
 
 def _stay_on_one_processor() -> None:

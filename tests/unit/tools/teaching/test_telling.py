@@ -6,8 +6,10 @@ from xsocket import FourTuple
 from xsocket.segment import ACK, RST, SYN, Segment
 from xsocket.state import State, Trigger
 from xsocket.trace import Event, EventKind
+from xsocket_tools.teaching.lesson import digest
 from xsocket_tools.teaching.story import Kind, Source, Step, Tables, Variable
 from xsocket_tools.teaching.telling import LEFT, RIGHT, Record, of_kernels
+from xsocket_tools.teaching.tracepoints import Again
 
 OURS = FourTuple("10.0.0.1", 40_000, "10.0.0.2", 80)
 SYN_SEGMENT = Segment(1000, 0, SYN)
@@ -154,3 +156,75 @@ def test_what_no_segment_shows(trigger: Trigger | None, kind: Kind, title: str) 
     step = told(sent(LEFT, 0, SYN_SEGMENT, CLOSED, SYN_SENT, lost=True), moved)[-1]
     assert (step.kind, step.title) == (kind, title)
     assert (step.views[0].before, step.views[0].state) == (SYN_SENT, CLOSED)
+
+
+REFUSED = Segment(0, 1001, RST | ACK)
+BLIND = Segment(1, 0, RST)
+
+
+def test_a_drop_is_told_with_its_reason_and_its_rule() -> None:
+    dropped = got(LEFT, 40, BLIND, OPEN, OPEN, forged=True)._replace(drop="TCP_OLD_SEQUENCE")
+    step = told(*HANDSHAKE, dropped)[-1]
+    assert step.notes == (
+        "dropped, TCP_OLD_SEQUENCE: RFC 9293 3.10.7.4 second, 1): all of it lies before RCV.NXT",
+    )
+    assert [(each.end, each.key, each.did) for each in step.because] == [
+        (LEFT, "RFC 9293 3.10.7.4 second, 1)", "dropped")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        pytest.param(
+            "TCP_LISTEN_OVERFLOW", "dropped, TCP_LISTEN_OVERFLOW: the listener's queue is full", id="ours"
+        ),
+        pytest.param("SOMETHING_NEW", "dropped, SOMETHING_NEW", id="unknown"),
+    ],
+)
+def test_a_drop_may_have_no_rule(name: str, note: str) -> None:
+    step = told(*HANDSHAKE[:5], got(RIGHT, 30, THIRD, HALF, HALF)._replace(drop=name))[-1]
+    assert (step.notes, step.because) == ((note,), ())
+
+
+def test_what_moved_a_connection_was_not_dropped() -> None:
+    step = told(*HANDSHAKE[:5], got(RIGHT, 30, THIRD, HALF, OPEN)._replace(drop="TCP_OLD_DATA"))[-1]
+    assert (step.notes, step.because) == ((), ())
+
+
+def test_a_reset_is_told_with_its_reason() -> None:
+    syn = got(RIGHT, 10, SYN_SEGMENT, CLOSED, CLOSED)
+    reset = sent(RIGHT, 10, REFUSED, CLOSED, CLOSED)._replace(reset="NO_SOCKET")
+    (because,) = told(HANDSHAKE[0], syn, reset)[-1].because
+    assert (because.end, because.key, because.did) == (RIGHT, "RFC 9293 3.10.7.1", "sent RST")
+    assert because.sentence.startswith("Linux: NO_SOCKET, no connection and no listener has ")
+    assert because.url.endswith("#section-3.10.7.1")
+
+
+def test_a_reset_may_have_no_rule() -> None:
+    reset = sent(RIGHT, 40, REFUSED, OPEN, CLOSED)._replace(reset="SOMETHING_NEW")
+    (because,) = told(*HANDSHAKE, reset)[-1].because
+    assert (because.key, because.sentence, because.url) == ("Linux", "Linux: SOMETHING_NEW.", "")
+
+
+@pytest.mark.parametrize(
+    ("again", "before", "timeouts", "key"),
+    [
+        pytest.param(Again.BY_TIMER, SYN_SENT, 0, "RFC 6298 5.4", id="handshake"),
+        pytest.param(Again.BY_TIMER, OPEN, 1, "RFC 6298 5.4", id="timeout"),
+        pytest.param(Again.BY_TIMER, OPEN, 0, "RFC 8985 7.3", id="probe"),
+        pytest.param(Again.FOR_AN_ANSWER, OPEN, 0, "Linux", id="answer"),
+    ],
+)
+def test_a_retransmission_is_told_as_one(again: Again, before: State, timeouts: int, key: str) -> None:
+    record = sent(LEFT, 40, THIRD, before, before)._replace(again=again, timeouts=timeouts)
+    step = told(record)[-1]
+    assert [(each.key, each.did) for each in step.because] == [(key, "sent ACK again")]
+    assert step.timed == (again is Again.BY_TIMER)
+
+
+def test_what_is_told_besides_is_not_in_the_digest() -> None:
+    plain = [*HANDSHAKE, got(LEFT, 40, BLIND, OPEN, OPEN, forged=True)]
+    traced = [*HANDSHAKE, plain[-1]._replace(drop="TCP_OLD_SEQUENCE")]
+    traced[0] = traced[0]._replace(again=Again.BY_TIMER, reset="TCP_STATE")
+    assert digest(of_kernels(plain, title="")) == digest(of_kernels(traced, title=""))

@@ -215,6 +215,8 @@ class _Drawer:
             yield from arrow(look, start, (end, place.end))
         near = receiver if step.kind is Kind.FORGED else sender
         yield from self._label(step, near, said, place.begin - 8)
+        if step.timed:
+            yield from _clock(LIFELINES[sender], place.begin)
         remark = _remark(step)
         if remark:
             y = place.end + (22 if step.kind is not Kind.SENT else 0)
@@ -231,8 +233,7 @@ class _Drawer:
         """Draw a mark on the lifeline of what happened without a segment, and what it was."""
         y, x = self._places[step.number].begin, LIFELINES[step.end]
         if step.kind is Kind.TIMER:
-            yield Path("mark", circle(x, y, 9))
-            yield Path("hands", f"M{x} {y - 6}V{y}L{x + 4} {y + 3}")
+            yield from _clock(x, y)
         elif step.kind is Kind.DROPPED:
             yield Path("mark", circle(x, y, 9))
             yield Path("hands", cross(x, y, 4))
@@ -309,6 +310,12 @@ class _Drawer:
             yield from badge(x + outward * 8, y, step.connection)
             x += outward * 24
         yield Text(look, x, y + 4, _TOWARDS[end], Said(name))
+
+
+def _clock(x: float, y: float) -> Iterator[Shape]:
+    """Draw a timer that runs out."""
+    yield Path("mark", circle(x, y, 9))
+    yield Path("hands", f"M{x} {y - 6}V{y}L{x + 4} {y + 3}")
 
 
 def _remark(step: Step) -> str:

@@ -16,7 +16,7 @@ from xsocket_tools.teaching.report import diagram, words
 from xsocket_tools.teaching.report.details import details
 from xsocket_tools.teaching.report.errors import CannotWriteError
 from xsocket_tools.teaching.report.ladder import LIFELINES, WIDTH, ladder
-from xsocket_tools.teaching.story import Story
+from xsocket_tools.teaching.story import Source, Story
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -94,7 +94,7 @@ def render(story: Story) -> str:
         details=details(story),
         diagram=diagram,
         meanings=meanings(story),
-        kinds={step.kind.value for step in story.steps},
+        kinds={step.kind.value for step in story.steps} | {"timer" for step in story.steps if step.timed},
         has_breaks=any(shape.look == "pause" for shape in ladder(story).backdrop),
         style=_text("colors.css") + _text("shapes.css") + _text("page.css"),
         script=_text("page.js"),
@@ -132,6 +132,7 @@ def _common(story: Story) -> dict[str, object]:
         "words": words,
         "letters": words.letters(story.ends),
         "is_inferred": any(words.is_inferred(end) for end in story.ends),
+        "is_asked": any(end.source is Source.ASKED for end in story.ends),
     }
 
 

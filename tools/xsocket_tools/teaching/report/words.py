@@ -70,8 +70,10 @@ def without(name: str, step: Step) -> str:
 
 
 def value(variable: Variable) -> Said:
-    """Return the value of a variable."""
-    return Said(variable.value, variable.absolute)
+    """Return the value of a variable, marked if it is inferred where others are not."""
+    if variable.source is not Source.INFERRED:
+        return Said(variable.value, variable.absolute)
+    return Said(INFERRED + variable.value, variable.absolute and INFERRED + variable.absolute)
 
 
 def link(because: Because) -> str:

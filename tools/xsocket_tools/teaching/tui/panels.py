@@ -11,7 +11,7 @@ from rich.text import Text
 
 from xsocket_tools.teaching.report import words
 from xsocket_tools.teaching.report.details import Cell, Detail, Row
-from xsocket_tools.teaching.story import Because, Story
+from xsocket_tools.teaching.story import Because, Source, Story
 from xsocket_tools.teaching.tui.printable import cut, printable
 from xsocket_tools.teaching.tui.rows import chosen
 
@@ -42,7 +42,7 @@ def both_ends(story: Story, detail: Detail, *, absolute: bool, changed_first: bo
         variables.sort(key=lambda row: not any(cell.is_changed for cell in row.cells))
     heads = ["", *(end.name for end in story.ends)]
     signs = [f"{CHANGED} changed by this step"] if _has_changes(detail.rows) else []
-    if any(words.is_inferred(end) for end in story.ends):
+    if any(end.source is not Source.RECORDED for end in story.ends):
         signs.append(f"{words.INFERRED} inferred from the segments")
     return Group(
         _table(heads, [state, *variables], absolute=absolute), Text("   ".join(signs), style="italic")
