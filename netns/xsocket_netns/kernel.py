@@ -76,13 +76,12 @@ def detached_mount(kind: str) -> int:
     Whoever uses it opens what lies below it with ``dir_fd``. Nobody else sees it, and a killed process leaves
     none behind. It takes Linux 5.2.
     """
-    context = _system_call(_FSOPEN, ctypes.c_char_p(kind.encode()), ctypes.c_uint(_CLOSE_ON_EXEC))
+    close_on_exec = ctypes.c_uint(_CLOSE_ON_EXEC)
+    context = _system_call(_FSOPEN, kind, ctypes.c_char_p(kind.encode()), close_on_exec)
     try:
-        _system_call(_FSCONFIG, ctypes.c_int(context), ctypes.c_uint(_CREATE), None, None, ctypes.c_int(0))
-        return _system_call(_FSMOUNT, ctypes.c_int(context), ctypes.c_uint(_CLOSE_ON_EXEC), ctypes.c_uint(0))
-    except OSError as error:
-        error.filename = kind
-        raise
+        created = ctypes.c_uint(_CREATE), None, None, ctypes.c_int(0)
+        _system_call(_FSCONFIG, kind, ctypes.c_int(context), *created)
+        return _system_call(_FSMOUNT, kind, ctypes.c_int(context), close_on_exec, ctypes.c_uint(0))
     finally:
         os.close(context)
 
@@ -100,9 +99,9 @@ def wait_readable(descriptor: int, timeout_s: float) -> bool:
     return bool(result > 0)
 
 
-def _system_call(number: int, *arguments: object) -> int:
+def _system_call(number: int, subject: str, *arguments: object) -> int:
     result = int(_libc.syscall(ctypes.c_long(number), *arguments))
-    _check(min(result, 0), "mount")
+    _check(min(result, 0), subject)
     return result
 
 

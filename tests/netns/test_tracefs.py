@@ -7,9 +7,11 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from xsocket_netns import kernel
 from xsocket_tools.teaching.kernel_stage import KernelStage
 from xsocket_tools.teaching.lesson import Run, digest
 from xsocket_tools.teaching.stage import Play, Stage
@@ -194,3 +196,22 @@ def test_an_ordinary_user_is_told_why_not(
     as_ordinary_user: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     assert as_ordinary_user("-c", STRANGER).stdout.strip() == TracefsError.remedy
+
+
+def test_a_detached_mount_is_nowhere() -> None:
+    mounts = Path("/proc/self/mountinfo").read_text()
+    try:
+        root = kernel.detached_mount("tmpfs")
+    except PermissionError as error:
+        pytest.skip(str(error))
+    try:
+        os.mkdir("seen", dir_fd=root)
+        assert os.stat("seen", dir_fd=root).st_mode
+        assert Path("/proc/self/mountinfo").read_text() == mounts
+    finally:
+        os.close(root)
+
+
+def test_a_file_system_that_there_is_not_is_named() -> None:
+    with pytest.raises(OSError, match="no-such-file-system"):
+        kernel.detached_mount("no-such-file-system")

@@ -7,6 +7,7 @@ from xsocket.segment import ACK, RST, SYN, Segment
 from xsocket.state import State, Trigger
 from xsocket.trace import Event, EventKind
 from xsocket_tools.teaching.lesson import digest
+from xsocket_tools.teaching.report import render
 from xsocket_tools.teaching.story import Kind, Source, Step, Tables, Variable
 from xsocket_tools.teaching.telling import LEFT, RIGHT, Record, of_kernels
 from xsocket_tools.teaching.tracepoints import Again
@@ -228,3 +229,13 @@ def test_what_is_told_besides_is_not_in_the_digest() -> None:
     traced = [*HANDSHAKE, plain[-1]._replace(drop="TCP_OLD_SEQUENCE")]
     traced[0] = traced[0]._replace(again=Again.BY_TIMER, reset="TCP_STATE")
     assert digest(of_kernels(plain, title="")) == digest(of_kernels(traced, title=""))
+
+
+def test_a_clock_is_drawn_where_a_timer_has_something_sent() -> None:
+    syn = sent(LEFT, 1000, SYN_SEGMENT, SYN_SENT, SYN_SENT)
+    plain, timed = (
+        render(of_kernels([HANDSHAKE[0], each], title=""))
+        for each in (syn, syn._replace(again=Again.BY_TIMER))
+    )
+    assert [page.count('class="hands"') for page in (plain, timed)] == [0, 1]
+    assert [page.count("a timer that runs out") for page in (plain, timed)] == [0, 1]
