@@ -21,12 +21,13 @@ _DIAGRAM: Final = """
 ## The diagram
 
 What stays in its state, resets, giving up and other ends that may come at any time are left out; the tables
-have them.
+have them. Under a pointer an arrow says what brings the move about.
 
 ```{state-diagram}
 ```
 
-The same in the language of [Mermaid](https://mermaid.js.org), with what brings a move about and what is sent:
+In the language of [Mermaid](https://mermaid.js.org), with what brings a move about and what is sent. Only what
+stays in its state, resets, ABORT and giving up are left out:
 """
 _LEFT_OUT: Final = (Trigger.RST_FOR_US, Trigger.ABORT, Trigger.GIVE_UP)
 
