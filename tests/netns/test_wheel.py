@@ -66,10 +66,11 @@ def test_the_packages_are_the_wheels(python: Path, tmp_path: Path) -> None:
     assert [Path(path).is_relative_to(python.parents[1]) for path in ran.stdout.split()] == [True] * 3
 
 
-def test_the_lessons_are_in_it(python: Path, tmp_path: Path) -> None:
-    ran = run(python.with_name("xsocket"), "lesson", "check", "1", directory=tmp_path)
+@pytest.mark.parametrize("number", ["1", "16", "20"], ids=["as most are", "with a bug", "a script"])
+def test_the_lessons_are_in_it(python: Path, tmp_path: Path, number: str) -> None:
+    ran = run(python.with_name("xsocket"), "lesson", "check", number, directory=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.startswith("ok lesson 1 on engine")
+    assert ran.stdout.startswith(f"ok lesson {number} on engine")
 
 
 def test_another_projects_tests_run_with_the_plugin(python: Path, project: Path) -> None:

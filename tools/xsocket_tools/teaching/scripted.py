@@ -17,7 +17,7 @@ from xsocket_tools.scenarios.outcome import Outcome, Status
 from xsocket_tools.scenarios.plan import read_file
 from xsocket_tools.scenarios.report import events_of, told
 from xsocket_tools.scenarios.running import run
-from xsocket_tools.scenarios.script import Command, Event, Script
+from xsocket_tools.scenarios.script import Command, Event, Flag, Script
 from xsocket_tools.scenarios.settings import Settings, ip_versions
 from xsocket_tools.teaching.errors import LessonBrokenError, NotOnThisStageError
 from xsocket_tools.teaching.lesson import Run
@@ -27,6 +27,8 @@ from xsocket_tools.teaching.telling import of_trace
 SUFFIX: Final = ".pkt"
 TARGETS: Final = {"engine": "sim", "kernel": "kernel"}
 """Where a script runs on each stage."""
+PATIENCE: Final = Flag("tolerance_usecs", "100000", 0)
+"""In a story it matters what comes, and in which order; in real time it may come late on a busy machine."""
 PEER: Final = "script"
 _ENGINE: Final = End("engine", "in virtual time", Source.RECORDED)
 _LINUX: Final = End("Linux", "", Source.ASKED)
@@ -75,7 +77,12 @@ def _with_rules(script: Script, rules: Mapping[str, Any]) -> Script:
 
 
 def outcome_of(script: Script, path: Path, target: str) -> Outcome:
-    """Run a script that was read from *path*, with the first IP version that it is for."""
+    """Run a script that was read from *path*, with the first IP version that it is for.
+
+    On Linux it has patience, unless a flag of its own says how much.
+    """
+    if target == "kernel":
+        script = replace(script, flags=(PATIENCE, *script.flags))
     settings = Settings(ip_version=ip_versions(script)[0])
     return run(script, target, settings, directory=str(path.parent), asking=target == "kernel")
 
