@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from support.documents import Shown, declared
 from xsocket_netns import registry
 from xsocket_tools.pytest_plugin import namespaces_refused, require_namespaces
 
@@ -28,6 +29,34 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test that needs namespaces where there are none, or fail it where they are required."""
     if item.get_closest_marker("netns") is not None:
         require_namespaces(item.config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that asks for `each_page` once for each page that its marks name."""
+    if "each_page" in metafunc.fixturenames:
+        marks = [mark.args for mark in metafunc.definition.iter_markers("runs")]
+        pages = dict.fromkeys(block.page for args in reversed(marks) for block in declared(*args))
+        metafunc.parametrize("each_page", [*pages])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Fail a test that has not taken all the blocks of a page which it has said that it runs."""
+    result = yield
+    if pyfuncitem.get_closest_marker("runs") is not None:
+        left = [f"{block.page}, {block.name}" for block in pyfuncitem.funcargs["shown"].left]
+        assert not left, f"marked as run by this test, and not taken by it: {left}"
+    return result
+
+
+@pytest.fixture
+def shown(request: pytest.FixtureRequest) -> Shown:
+    """The blocks of pages that this test runs, by its marks; with `each_page`, those of one page."""
+    made = Shown(*(mark.args for mark in request.node.iter_markers("runs")))
+    if "each_page" in request.fixturenames:
+        page = request.getfixturevalue("each_page")
+        made.left = [block for block in made.left if block.page == page]
+    return made
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -3,7 +3,6 @@
 import ast
 import importlib
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +16,7 @@ from click.testing import CliRunner
 
 import xsocket
 import xsocket_netns
-from support.markdown import PAGES, ROOT, blocks, local_links, steps
+from support.markdown import PAGES, ROOT, blocks, local_links
 from xsocket_tools.cli import SUBCOMMANDS, main
 from xsocket_tools.rules.catalogue import catalogue
 
@@ -65,28 +64,6 @@ def _is_public(name: str) -> bool:
     if package not in ("xsocket", "xsocket_netns"):
         return True
     return rest in importlib.import_module(package).__all__
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if steps(page)], ids=name_of)
-def test_commands_exist_with_the_options_shown(page: Path) -> None:
-    for step in steps(page):
-        words = shlex.split(step.command)
-        if words[0] == "xsocket":
-            _check_command(words[1:])
-
-
-def _check_command(words: list[str]) -> None:
-    command: click.Command = main
-    context = click.Context(main)
-    for position, word in enumerate(words):
-        if not isinstance(command, click.Group) or (command.invoke_without_command and word.startswith("-")):
-            options = {name for each in command.params for name in each.opts}
-            shown = words[position : words.index("--") if "--" in words else None]
-            assert {each.partition("=")[0] for each in shown if each.startswith("-")} <= options, words
-            return
-        below = command.get_command(context, word)
-        assert below is not None, f"there is no command xsocket {' '.join(words)}"
-        command = below
 
 
 def test_every_command_is_in_the_reference() -> None:

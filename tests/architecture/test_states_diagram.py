@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from support.documents import Shown
 from xsocket.state import State
 from xsocket.tcp.table import TABLE
 from xsocket_tools.statechart import mermaid, page
@@ -12,7 +13,9 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "states.md"
 
 
-def test_the_page_in_docs_is_the_table_in_code() -> None:
+@pytest.mark.runs("docs/reference/states.md")
+def test_the_page_in_docs_is_the_table_in_code(shown: Shown) -> None:
+    assert [block.text for block in shown.blocks()] == [mermaid()]
     hint = "run: python -m xsocket_tools.statechart > docs/reference/states.md"
     assert PAGE.read_text() == page(), hint
 

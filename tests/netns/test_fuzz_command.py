@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.markdown import ROOT
 from xsocket.segment import ACK, FIN, SYN
 from xsocket_tools.fuzzing.campaign import Campaign, Plan, Record
 from xsocket_tools.fuzzing.case import Call, Case, Say, as_json
@@ -34,6 +35,16 @@ def test_cases_are_put_to_it(target: str, jobs: str, tmp_path: Path) -> None:
     assert printed["coverage"]["covered"] > 50
     scripts = {path.stem for path in (tmp_path / "findings").glob("*.pkt")}
     assert scripts == {path.stem for path in (tmp_path / "findings").glob("*.json")}
+
+
+def test_cases_are_put_to_another_program() -> None:
+    """Nobody makes calls of it, and it does not say in which state it is."""
+    stack = f"{sys.executable} {ROOT / 'tests' / 'support' / 'tap_engine.py'}"
+    result = fuzz("--on", "foreign", "--command", stack, "--cases", "40", "--json")
+    assert (result.returncode, result.stderr) == (0, "")
+    printed = json.loads(result.stdout)
+    assert (printed["cases"] + printed["stalled"], printed["findings"]) == (40, [])
+    assert printed["coverage"]["covered"] > 30
 
 
 def test_a_case_is_played_on_all_of_them(tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from support.markdown import ROOT, steps
+from support.documents import Shown
+from support.markdown import Block, steps_of
+from support.stories import takes_linux
 from xsocket_tools.teaching.checking import check_lesson
 from xsocket_tools.teaching.lesson import Lesson, digest, lessons, play
 
@@ -21,12 +24,6 @@ pytestmark = pytest.mark.netns
 
 AT_ONCE = 4
 PATIENCE_S = 120.0
-COMMANDS = [
-    step.command
-    for page in sorted((ROOT / "docs" / "lessons").rglob("*.md"))
-    for step in steps(page)
-    if step.command.startswith("xsocket lesson ") and {"kernel", "both"} & {*shlex.split(step.command)}
-]
 
 
 def wrong_with(which: Lesson) -> tuple[str, ...]:
@@ -44,14 +41,43 @@ def test_every_lesson_holds_what_it_says_on_linux() -> None:
     assert found == dict.fromkeys(found, ())
 
 
-def test_the_commands_of_the_pages_for_linux_do_what_they_say(tmp_path: Path) -> None:
-    def run(command: str) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-m", "xsocket_tools.cli", *shlex.split(command)[1:]]
-        return subprocess.run(
-            words, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-        )
+@pytest.mark.runs("docs/lessons/index.md", "console")
+@pytest.mark.runs("docs/lessons/*/lesson.md", "console")
+def test_the_commands_of_the_pages_for_linux_do_what_they_say(shown: Shown, tmp_path: Path) -> None:
+    def run(session: list[str], place: Path) -> dict[str, tuple[int, str]]:
+        place.mkdir()
+        found = {}
+        for command in session:
+            words = [sys.executable, "-m", "xsocket_tools.cli", *shlex.split(command)[1:]]
+            ended = subprocess.run(
+                words, cwd=place, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+            )
+            is_answer = " check " in command and ("--play" in command or "--set" in command)
+            if ended.returncode != int(is_answer):
+                found[command] = (ended.returncode, ended.stdout + ended.stderr)
+        return found
 
-    assert COMMANDS
+    sessions = [for_linux(block for block in shown.left if block.page == page) for page in pages_of(shown)]
+    shown.blocks()
+    sessions = [session for session in sessions if session]
+    assert len(sessions) > 10
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        ended = dict(zip(COMMANDS, pool.map(run, COMMANDS), strict=True))
-    assert {command: each.stderr for command, each in ended.items() if each.returncode} == {}
+        places = [tmp_path / str(number) for number in range(len(sessions))]
+        wrong = [found for found in pool.map(run, sessions, places) if found]
+    assert wrong == []
+
+
+def pages_of(shown: Shown) -> list[str]:
+    return list(dict.fromkeys(block.page for block in shown.left))
+
+
+def for_linux(session: Iterable[Block]) -> list[str]:
+    """Return the commands for Linux, and those by which they get their files."""
+    commands = [step.command for block in session for step in steps_of(block)]
+    read = {word for command in commands if takes_linux(command) for word in shlex.split(command)}
+    written = (command.partition(" --output ")[2] for command in commands)
+    return [
+        command
+        for command, made in zip(commands, written, strict=True)
+        if takes_linux(command) or (made and made in read)
+    ]

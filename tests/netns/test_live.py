@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from support.documents import Shown
 from support.live import PATIENCE_S, until
 from xsocket import State
 from xsocket_tools.live.errors import CannotDoError
@@ -258,9 +259,11 @@ def test_an_owner_learns_of_the_end(watching: Watching) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.runs("docs/how-to/live.md")
 def test_the_command_prints_the_address_serves_and_removes_everything(
-    environment: dict[str, str], number: signal.Signals, runtime_directory: Path
+    shown: Shown, environment: dict[str, str], number: signal.Signals, runtime_directory: Path
 ) -> None:
+    assert [step.command for step in shown.steps()] == ["xsocket live"]
     with subprocess.Popen(
         [*LIVE, "--delay", "0"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shlex
 import socket
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from support.documents import Shown
 from support.live import until
-from xsocket_netns import Lab
+from xsocket_netns import Lab, clean
 from xsocket_tools.scenarios.conversations import Captured, chosen, conversations, local_end
 from xsocket_tools.scenarios.live_capture import LiveCapture
 from xsocket_tools.scenarios.outcome import Status
@@ -175,6 +177,29 @@ def test_the_command_captures_until_it_is_interrupted(
     assert told.endswith("; the target is 10.0.0.2:8080\n")
     script = read((tmp_path / "talk.pkt").read_text())
     assert script.source.startswith(f"// Recorded from host server of lab {pair.name}: 10.0.0.1:")
+
+
+@pytest.mark.runs("docs/how-to/record.md", "console 2")
+def test_the_session_of_the_page(
+    shown: Shown, tmp_path: Path, environment: dict[str, str], xsocket: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a shorter time; somebody connects meanwhile, and the server's kernel refuses."""
+    monkeypatch.chdir(tmp_path)
+    up, record = (shlex.split(step.command)[1:] for step in shown.steps())
+    record[record.index("--for") + 1] = "1.5s"
+    try:
+        assert xsocket(*up).returncode == 0
+        argv = [sys.executable, "-W", "error", "-m", "xsocket_tools.cli", *record]
+        with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) as child:
+            assert child.stderr is not None
+            assert child.stderr.readline() == "capturing in host server of lab pair for 1.5 s\n"
+            refused = xsocket("lab", "exec", "pair", "client", "--", "bash", "-c", "</dev/tcp/10.0.0.2/80")
+            assert "refused" in refused.stderr
+            assert (child.wait(PATIENCE_S), child.stderr.read()) == (0, "")
+    finally:
+        clean()
+    script = read((tmp_path / "talk.pkt").read_text())
+    assert script.source.startswith("// Recorded from host server of lab pair")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from support.documents import Shown
 from support.live import OURS, PATIENCE_S, network, until
 from support.programs import needed
 from support.sharing import ECHO, Started, echoes, exchanged, programs, short_directory
@@ -362,11 +363,15 @@ def test_without_a_server_the_remedy_is_named(xsocket: Run, place: Path, command
 # Metrics and the service manager
 
 
-def test_metrics_for_prometheus(serve: Serve) -> None:
+@pytest.mark.runs("docs/how-to/serve.md", "sh 2")
+def test_metrics_for_prometheus(serve: Serve, shown: Shown) -> None:
     service = serve("--ports", "80", "--metrics", "9464")
     assert service.serves()
-    read = [needed("curl"), "--silent", "--fail", "--noproxy", "*", "http://127.0.0.1:9464/metrics"]
+    command, _, names = shown.text("sh 2").partition("#")
+    program, url = command.split()
+    read = [needed(program), "--silent", "--fail", "--noproxy", "*", url]
     text = service.home.command(read).stdout
+    assert [name for name in re.findall(r"\w+", names) if f"\n{name} " not in text] == []
     assert "\nxsocket_server_acknowledged_total 1.0\n" in text
     assert "\nxsocket_pool_waiting_connections 0.0\n" in text
     assert "\n# TYPE xsocket_handoff_in_kernel gauge\n" in text

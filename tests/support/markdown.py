@@ -1,6 +1,7 @@
 """Pages as tests see them: their code blocks, their links, the sessions they show."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,15 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 class Block(NamedTuple):
-    """One fenced block: what follows the opening fence, and what is inside."""
+    """One fenced block: what follows the opening fence, and what is inside.
 
+    Attributes:
+        page: Where it is, below the root.
+        name: What it is called there: its language and a number, from 1, among those of its language.
+    """
+
+    page: str
+    name: str
     language: str
     text: str
 
@@ -28,22 +36,29 @@ class Step(NamedTuple):
     shown: list[str]
 
 
-def blocks(page: Path, language: str) -> list[Block]:
-    """Return the fenced blocks of *page* in *language*."""
-    found = (Block(*match.groups()) for match in _FENCE.finditer(page.read_text()))
-    return [block for block in found if block.language == language]
+def blocks(page: Path, language: str | None = None) -> list[Block]:
+    """Return the fenced blocks of *page* in *language*; in all of them without one."""
+    where, counted, found = str(page.relative_to(ROOT)), Counter[str](), []
+    for each, text in _FENCE.findall(page.read_text()):
+        counted[each] += 1
+        found.append(Block(where, f"{each} {counted[each]}", each, text))
+    return [block for block in found if language in (None, block.language)]
+
+
+def steps_of(block: Block) -> list[Step]:
+    """Return the commands of a session (```console) or of a list (```sh); other blocks have none."""
+    found: list[Step] = []
+    for line in block.text.splitlines() if block.language in ("console", "sh") else ():
+        if block.language == "sh" or line.startswith("$ "):
+            found.append(Step(line.removeprefix("$ "), []))
+        else:
+            found[-1].shown.append(line)
+    return found
 
 
 def steps(page: Path) -> list[Step]:
-    """Return the commands of the sessions (```console) of *page*."""
-    found: list[Step] = []
-    for block in blocks(page, "console"):
-        for line in block.text.splitlines():
-            if line.startswith("$ "):
-                found.append(Step(line.removeprefix("$ "), []))
-            else:
-                found[-1].shown.append(line)
-    return found
+    """Return the commands of the sessions of *page*."""
+    return [step for block in blocks(page, "console") for step in steps_of(block)]
 
 
 def local_links(page: Path) -> list[str]:

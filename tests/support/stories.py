@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from xsocket import Segment, Simulation
 from xsocket.fourtuple import FourTuple
 from xsocket.segment import ACK, FIN, PSH, RST, SYN
@@ -122,3 +124,8 @@ def hostile() -> Story:
             for step in story.steps
         ),
     )
+
+
+def takes_linux(command: str) -> bool:
+    """Return whether a command of a page plays on Linux, alone or too."""
+    return bool({"kernel", "both"} & {part for word in shlex.split(command) for part in word.split(",")})

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from support.comparison import MS, answered, event, lost, result
+from support.documents import Shown
 from xsocket_tools.compare.command import compare
 from xsocket_tools.compare.designs import Design
 from xsocket_tools.compare.errors import CannotWriteError, NotThatManyError, ReportUnavailableError
@@ -54,6 +55,21 @@ class Elements(HTMLParser):
 
     def named(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.found if name == tag]
+
+
+@pytest.mark.runs("docs/explanation/compare.md", "text")
+def test_the_tables_have_the_heads_and_rows_that_are_written_of(
+    shown: Shown, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    show(made_up())
+    assert rows(shown.text("text 1")) <= rows(capsys.readouterr().out)
+
+
+def rows(tables: str) -> set[str]:
+    """Return the heads, the situations, and the designs with a mark for all their figures."""
+    figures = re.sub(r"(?<!\S)(?:(?:[\d.,]+%?|never|-)(?: +|(?!\S)))+", "#", tables)
+    return {" ".join(line.split()) for line in figures.splitlines() if "─" not in line}
 
 
 def test_the_page_fetches_nothing(page: str) -> None:

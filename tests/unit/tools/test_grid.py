@@ -6,7 +6,6 @@ from collections import Counter
 import pytest
 from click.testing import CliRunner
 
-from support.markdown import ROOT, blocks
 from xsocket.segment import ACK, FIN, Segment
 from xsocket.state import State, Trigger
 from xsocket.tcp.table import TABLE
@@ -221,13 +220,6 @@ def test_a_talk_goes_on_after_its_state_is_reached() -> None:
     assert target.state() is State.CLOSING
     assert talk.say(ACK, 2, talk.ack) == ()
     assert target.state() is State.TIME_WAIT
-
-
-def test_the_program_of_the_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
-    page = ROOT / "docs" / "how-to" / "grid.md"
-    (program,) = blocks(page, "python")
-    exec(compile(program.text, str(page), "exec"), {})  # noqa: S102  # the page is ours
-    assert capsys.readouterr().out.strip() == program.text.strip().rpartition("# ")[2]
 
 
 # A target that cannot be led

@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from support.documents import Shown, assert_printed
 from xsocket import DropReason, Event, EventKind, FourTuple, Segment
 from xsocket.segment import ACK, FIN, PSH, RST, SYN
 from xsocket.state import State, Timer, Trigger
@@ -299,6 +300,13 @@ EIGHTY_COLUMNS = """\
    1.530                pool: claimed
 ~ inferred from the segments by the transition table: this end kept no trace
 """
+
+
+@pytest.mark.runs("docs/how-to/trace.md", "text")
+def test_the_page_shows_the_same_with_the_names_there_are_by_themselves(shown: Shown) -> None:
+    with io.StringIO() as file:
+        Console(file=file, width=80).print(LadderView(ladder(HANDSHAKE, KEY)))
+        assert_printed(shown.text("text 1"), file.getvalue(), "the page")
 
 
 def test_eighty_columns_are_enough() -> None:

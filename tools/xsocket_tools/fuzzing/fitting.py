@@ -6,7 +6,7 @@ from collections.abc import Container
 from functools import cache
 from typing import Any, Final, NamedTuple, Protocol, cast, runtime_checkable
 
-from xsocket_tools.fuzzing.case import Case, Operation, Say, Tick, rules_of
+from xsocket_tools.fuzzing.case import Call, Case, Operation, Say, Tick, rules_of
 from xsocket_tools.fuzzing.cast import PEERS
 from xsocket_tools.fuzzing.options import MOST_OCTETS
 from xsocket_tools.fuzzing.profiles import BASE
@@ -36,12 +36,15 @@ class _Abilities(NamedTuple):
 
     choose: bool
     take_batches: bool
+    take_calls: bool
 
 
 @cache
 def _abilities(target: type) -> _Abilities:
     """Return what targets of one class can do; to look at a protocol takes long."""
-    return _Abilities(issubclass(target, _Choosy), issubclass(target, TakesBatches))
+    return _Abilities(
+        issubclass(target, _Choosy), issubclass(target, TakesBatches), getattr(target, "takes_calls", True)
+    )
 
 
 def fits(case: Case, target: Target) -> Case:
@@ -49,12 +52,14 @@ def fits(case: Case, target: Target) -> Case:
 
     A target in real time waits no longer than `MOST_WAITING_S`: what would pass beyond that is left out, and
     nothing that takes longer than a moment happens by itself. Segments that should arrive together come one
-    after the other where the target takes one at a time. Rules that it lacks are those of every case instead,
-    or are left out.
+    after the other where the target takes one at a time. Calls are left out where nobody makes them. Rules
+    that it lacks are those of every case instead, or are left out.
     """
     can = _abilities(type(target))
     rules = _playable(case.rules, cast("_Choosy", target)) if can.choose else case.rules
     operations = case.operations
+    if not can.take_calls:
+        operations = tuple(each for each in operations if not isinstance(each, Call))
     if not can.take_batches:
         operations = tuple(_one_by_one(each) for each in operations)
     if not target.is_virtual:

@@ -113,6 +113,7 @@ class Player:
         self._target = target
         self._deviations: Sequence[Deviation] = getattr(target, "deviations", ())
         self._habits: frozenset[Enum] = getattr(target, "habits", frozenset())
+        self._has_states: bool = getattr(target, "tells_states", True)
         self._judge = (
             Judge(case.config, is_virtual=target.is_virtual, habits=self._habits) if judged else None
         )
@@ -395,7 +396,7 @@ class Player:
     def _check(self, at: int, peers: Sequence[int], stimulus: str) -> Violation | None:
         judge = self._judge
         assert judge is not None
-        for peer in peers:
+        for peer in peers if self._has_states else ():
             violation = judge.check_state(at, peer, self._target.state(peer), stimulus)
             if violation is not None:
                 return violation

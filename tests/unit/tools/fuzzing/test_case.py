@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.markdown import ROOT, blocks
+from support.documents import Shown
 from xsocket.segment import ACK, SYN
 from xsocket_tools.fuzzing.case import (
     MOST_OPERATIONS,
@@ -53,9 +53,9 @@ def test_a_file_has_an_operation_a_line_and_leaves_out_what_is_usual() -> None:
     assert '    {"do": "call", "peer": 0, "name": "send", "size": 100}' in lines
 
 
-def test_the_case_of_the_page_is_one() -> None:
-    (shown,) = blocks(ROOT / "docs" / "reference" / "fuzz-cases.md", "json")
-    assert len(from_json(shown.text).operations) == 5
+@pytest.mark.runs("docs/reference/fuzz-cases.md")
+def test_the_case_of_the_page_is_one(shown: Shown) -> None:
+    assert len(from_json(shown.text("json 1")).operations) == 5
 
 
 @pytest.mark.parametrize(

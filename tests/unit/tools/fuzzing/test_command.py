@@ -5,11 +5,15 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from support.documents import Shown, assert_printed
+from xsocket.reasons import DropReason
 from xsocket.segment import ACK, RST, SYN
+from xsocket.state import Trigger
 from xsocket.tcp import guards
 from xsocket_tools.cli import main
 from xsocket_tools.fuzzing import session
@@ -113,6 +117,21 @@ def test_a_finding_is_shown_with_its_case_and_is_a_failure() -> None:
     assert any(line[:1] == ["expected"] for line in lines)
     assert any(line[:1] == ["got"] for line in lines)
     assert result.stdout.endswith("To have them as files, to replay: --corpus DIR\n")
+
+
+@pytest.mark.runs("docs/how-to/fuzz.md", "text")
+def test_the_page_shows_a_finding(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an engine that does not answer a reset that is merely in the window."""
+    verdict = guards.in_other_states
+
+    def no_challenge(*of: Any) -> object:  # noqa: ANN401
+        found = verdict(*of)
+        return DropReason.RST_OUTSIDE_WINDOW if found is Trigger.RST_IN_WINDOW else found
+
+    monkeypatch.setattr(guards, "in_other_states", no_challenge)
+    result = fuzz("--cases", "60")
+    assert result.exit_code == 1
+    assert_printed(shown.text("text 1"), result.stdout, "the page", all_of_it=False)
 
 
 @pytest.mark.usefixtures("_bug")

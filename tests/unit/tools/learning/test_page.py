@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from support.markdown import ROOT, blocks
+from support.documents import Shown, executed
+from support.markdown import ROOT
 from xsocket_tools.learning.alphabet import BUILT_IN, PEERS, alphabet_of, from_json
 from xsocket_tools.learning.equivalence import MOST_STATES
 from xsocket_tools.learning.learner import FEW_LETTERS
@@ -13,18 +14,18 @@ PAGE = ROOT / "docs/how-to/learn.md"
 TEXT = PAGE.read_text()
 
 
-def test_the_program_of_the_page_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
-    (program,) = blocks(PAGE, "python")
-    exec(compile(program.text, str(PAGE), "exec"), {})  # noqa: S102  # our own page
-    shown = re.findall(r"# (.+)$", program.text, re.MULTILINE)
-    printed = capsys.readouterr().out.splitlines()
-    assert printed[:1] == shown
+@pytest.mark.runs("docs/how-to/learn.md", "python")
+def test_the_program_of_the_page_prints_what_it_says(shown: Shown) -> None:
+    (program,) = shown.blocks()
+    said = re.findall(r"# (.+)$", program.text, re.MULTILINE)
+    printed = executed(program, {}).splitlines()
+    assert printed[:1] == said
     assert printed[1] == "SYN, SYN - RFC 9293 3.10.7.4 fourth: another SYN where the third segment was due"
 
 
-def test_the_letters_of_the_page_can_be_read() -> None:
-    (letters,) = blocks(PAGE, "json")
-    assert list(from_json(letters.text, PEERS["server"])) == ["SYN", "ACK", "late text", "take"]
+@pytest.mark.runs("docs/how-to/learn.md", "json")
+def test_the_letters_of_the_page_can_be_read(shown: Shown) -> None:
+    assert list(from_json(shown.text("json 1"), PEERS["server"])) == ["SYN", "ACK", "late text", "take"]
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from support.markdown import ROOT, blocks
+from support.documents import Shown
+from support.markdown import ROOT
 from xsocket_tools.mutants.mutant import Mutant, MutantError, mutated, read, read_all
 from xsocket_tools.mutants.running import PACKAGE
 
@@ -137,8 +138,8 @@ def test_the_mutants_of_the_engine_fit_it() -> None:
     assert all(mutant.rule and mutant.what.endswith(".") for mutant in mutants)
 
 
-def test_the_mutant_of_the_page_fits_the_engine(tmp_path: Path) -> None:
-    (shown,) = blocks(ROOT / "docs" / "how-to" / "mutants.md", "toml")
+@pytest.mark.runs("docs/how-to/mutants.md", "toml")
+def test_the_mutant_of_the_page_fits_the_engine(shown: Shown, tmp_path: Path) -> None:
     path = tmp_path / "shown.toml"
-    path.write_text(shown.text)
+    path.write_text(shown.text("toml 1"))
     assert mutated(read(path), PACKAGE)

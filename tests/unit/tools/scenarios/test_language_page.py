@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from support.markdown import ROOT, blocks
+from support.documents import Shown
+from support.markdown import ROOT
 from xsocket_tools.scenarios.calls import Calls
 from xsocket_tools.scenarios.outcome import Status
 from xsocket_tools.scenarios.reading import read
@@ -13,15 +14,14 @@ from xsocket_tools.scenarios.script import Flag
 from xsocket_tools.scenarios.settings import Settings, with_flags
 
 PAGE = ROOT / "docs" / "reference" / "script-language.md"
-SCRIPTS = [block.text for block in blocks(PAGE, "pkt")]
 
 
 @pytest.mark.parametrize("version", ["ipv4", "ipv6"])
-@pytest.mark.parametrize("source", SCRIPTS, ids=range(len(SCRIPTS)))
-def test_the_scripts_of_the_page_pass(source: str, version: str) -> None:
-    outcome = run(read(source), "sim", with_flags(Settings(), [Flag("ip_version", version, 0)]))
-    assert outcome.failure is None
-    assert outcome.status is Status.PASSED
+@pytest.mark.runs("docs/reference/script-language.md")
+def test_the_scripts_of_the_page_pass(shown: Shown, version: str) -> None:
+    settings = with_flags(Settings(), [Flag("ip_version", version, 0)])
+    outcomes = {block.name: run(read(block.text), "sim", settings) for block in shown.blocks()}
+    assert {name: each.failure for name, each in outcomes.items() if each.status is not Status.PASSED} == {}
 
 
 def test_the_calls_of_the_page_are_those_there_are() -> None:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from support.captures import CLIENT, SERVER, Wire, exchange
-from support.markdown import ROOT, blocks, steps
+from support.documents import Shown
 from xsocket.segment import ACK, FIN, RST, SYN
 from xsocket_tools.capture import INBOUND, OUTBOUND
 from xsocket_tools.cli import main
@@ -213,10 +213,12 @@ def test_a_capture_that_ends_in_the_middle_gives_what_is_whole(tmp_path: Path) -
     )
 
 
-def test_the_page_shows_what_the_command_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = ROOT / "docs" / "how-to" / "record.md"
+@pytest.mark.runs("docs/how-to/record.md", "console 1", "text 1")
+def test_the_page_shows_what_the_command_does(
+    shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     pcap(Path("talk.pcap"), exchange().captured)
-    step = steps(page)[0]
+    (step,) = shown.steps("console 1")
     assert record(*step.command.split()[2:]).output.splitlines() == step.shown
-    assert Path("talk.pkt").read_text() == blocks(page, "text")[0].text
+    assert Path("talk.pkt").read_text() == shown.text("text 1")

@@ -179,6 +179,8 @@ class ForeignTarget(WiredTarget):
     """
 
     name = "foreign"
+    takes_calls = False
+    tells_states = False
 
     def __init__(
         self,
