@@ -203,6 +203,12 @@ class Onlooker:
                 self._snd_una = segment.ack
         self._snd_wnd = self._scaled(segment, self._peers_shift)
 
+    def has_sent(self, segment: Segment) -> bool:
+        """Whether the end has sent before what takes up sequence numbers in a segment, or the first of it."""
+        if self._iss is None or not segment.length:
+            return False
+        return segment.seq == self._iss if segment.syn else precedes(segment.seq, self._snd_nxt)
+
     def told(self, snd_una: int, snd_nxt: int) -> None:
         """Take what the end's kernel says of its own numbers, which is worth more than what was seen."""
         self._told = self._snd_una, self._snd_nxt = snd_una, snd_nxt
@@ -211,11 +217,6 @@ class Onlooker:
         """Return a window in octets: scaled if both SYNs offered to, and never that of a SYN itself."""
         agreed = self._own_shift is not None and self._peers_shift is not None
         return segment.window << (min(shift or 0, MAX_SHIFT) if agreed and not segment.syn else 0)
-
-    @property
-    def snd_una(self) -> int:
-        """SND.UNA; 0 before the end has sent anything."""
-        return self._snd_una
 
     @property
     def snd_nxt(self) -> int:

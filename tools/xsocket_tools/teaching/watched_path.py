@@ -23,7 +23,7 @@ from typing import Any, Final, Generic, TypeVar
 from xsocket.bell import Bell
 from xsocket.fourtuple import FourTuple
 from xsocket.segment import Segment
-from xsocket.seqnum import add, precedes
+from xsocket.seqnum import add
 from xsocket.state import State, Trigger
 from xsocket.trace import Event, EventKind
 from xsocket.wire.codec import TcpPacket
@@ -502,7 +502,7 @@ class WatchedPath:
             self._newest = four_tuple if end == LEFT else four_tuple.reversed
             self._onlookers[end, four_tuple] = Onlooker()
         onlooker = self._onlooker(end, four_tuple)
-        is_old = segment.length > 0 and precedes(segment.seq, onlooker.snd_nxt)
+        is_old = onlooker.has_sent(segment)
         onlooker.sent(segment)
         told = self._ask(end, four_tuple)
         self._last_at = time.monotonic()

@@ -66,6 +66,24 @@ def test_a_new_connection_knows_nothing_of_the_old_one(onlooker: Onlooker) -> No
     assert known(onlooker)["SND.NXT"] == ("1", Source.INFERRED)
 
 
+@pytest.mark.parametrize(
+    ("segment", "has_sent"),
+    [
+        pytest.param(Segment(1000, 0, SYN), True, id="SYN"),
+        pytest.param(Segment(4_000_000_000, 0, SYN), False, id="another SYN"),
+        pytest.param(Segment(1001, 5001, ACK, payload=b"01234"), True, id="text"),
+        pytest.param(Segment(1011, 5001, ACK, payload=b"more"), False, id="new text"),
+        pytest.param(Segment(1001, 5001, ACK), False, id="nothing"),
+    ],
+)
+def test_what_was_sent_before(onlooker: Onlooker, segment: Segment, *, has_sent: bool) -> None:
+    assert onlooker.has_sent(segment) == has_sent
+
+
+def test_nothing_was_sent_before_the_first_segment() -> None:
+    assert not Onlooker().has_sent(Segment(4_000_000_000, 0, SYN))
+
+
 def test_others_do_not_say_how_they_know(onlooker: Onlooker) -> None:
     onlooker.told(1001, 1011)
     assert {each.source for each in onlooker.variables()} == {None}
