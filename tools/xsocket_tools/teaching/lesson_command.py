@@ -385,14 +385,19 @@ def mutant(number: int, command: tuple[str, ...]) -> int:
 
 
 def _stages(found: Lesson, where: str, *, strict: bool = True) -> list[str]:
-    """Return where to play a lesson.
+    """Return where to play a lesson, which this process may do from then on.
 
     Raises:
         NotOnThisStageError: It can be played nowhere there.
+        PrivilegeError: The machine allows no namespaces.
     """
     stages = [stage for stage in STAGES[where] if stage in found.stages]
     if not stages and strict:
         raise NotOnThisStageError(f"lesson {found.number} cannot be played on {where}")
+    if "kernel" in stages:
+        from xsocket_netns import ensure_privileges  # half a second that virtual time does without
+
+        ensure_privileges()
     return stages
 
 
