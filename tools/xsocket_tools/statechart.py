@@ -26,8 +26,8 @@ have them. Under a pointer an arrow says what brings the move about.
 ```{state-diagram}
 ```
 
-In the language of [Mermaid](https://mermaid.js.org), with what brings a move about and what is sent. Only what
-stays in its state, resets, ABORT and giving up are left out:
+In the language of [Mermaid](https://mermaid.js.org), with what brings a move about and what is sent. Only
+what stays in its state, resets, ABORT and giving up are left out:
 """
 _LEFT_OUT: Final = (Trigger.RST_FOR_US, Trigger.ABORT, Trigger.GIVE_UP)
 
