@@ -266,6 +266,8 @@ def _try(
         if "script" not in last:
             raise MutantError(f"{name}: nothing ran within {limit_s:.0f} s")
         return Verdict(last["script"], 0, f"time limit: it had not ended after {limit_s:.0f} s")
+    if told.reason == MemoryError.__name__ and "script" in last:  # before its time was over
+        return Verdict(last["script"], 0, "memory limit: it asked for more and more")
     if "failed" not in last:
         raise MutantError(f"{name} cannot be tried: {told.reason}")
     return Verdict() if last["failed"] is None else Verdict(last["failed"], last["line"], last["message"])

@@ -56,6 +56,8 @@ SLOW_CLOCK = Mutant(
 )
 ENDLESS = SLOW_CLOCK._replace(name="endless", after="    while True:\n        clock = 1\n")
 CRASHES = SLOW_CLOCK._replace(name="crashes", after="    clock = 1 // 0\n")
+HUNGRY = SLOW_CLOCK._replace(name="hungry", after='    raise SystemExit("MemoryError")\n')
+"""Ends as a process does that has no memory left to say more."""
 UNIMPORTABLE = SLOW_CLOCK._replace(
     name="unimportable",
     before='SECRET_OCTETS: Final = 32\n"""How many',
@@ -119,6 +121,14 @@ def test_a_mutant_that_raises_is_killed_by_the_script_in_which_it_does(
     verdict = attempt(CRASHES, scripts, limit_s=60).verdict
     assert verdict.script == str(tmp_path / "a_handshake.pkt")
     assert verdict.message.startswith("ZeroDivisionError: ")
+
+
+def test_a_mutant_that_asks_for_all_memory_is_killed_by_the_script_in_which_it_does(
+    scripts: Library, tmp_path: Path
+) -> None:
+    verdict = attempt(HUNGRY, scripts, limit_s=60).verdict
+    assert verdict.script == str(tmp_path / "a_handshake.pkt")
+    assert verdict.message == "memory limit: it asked for more and more"
 
 
 def test_an_engine_that_cannot_be_imported_is_an_error(scripts: Library) -> None:
