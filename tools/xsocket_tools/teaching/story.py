@@ -163,6 +163,8 @@ class Kind(Enum):
     TIMER = "timer"
     DROPPED = "dropped"
     POOL = "pool"
+    ICMP = "icmp"
+    """An ICMP error arrives, which quotes a segment of the end."""
     CALL = "call"
     REPEATED = "repeated"
     """What went before happens again, in other connections, and is told in one; see `folding`."""

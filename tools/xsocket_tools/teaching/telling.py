@@ -17,7 +17,7 @@ from xsocket.state import SYNCHRONIZED, State
 from xsocket.trace import Event, EventKind
 from xsocket_tools.capture import finished
 from xsocket_tools.inference import Inference
-from xsocket_tools.ladder import CODEPOINTS, Numbering, flag_names, options_in_words
+from xsocket_tools.ladder import CODEPOINTS, Numbering, error_in_words, flag_names, options_in_words
 from xsocket_tools.rules.catalogue import catalogue
 from xsocket_tools.rules.citation import citations
 from xsocket_tools.steps import Step as Recorded
@@ -283,6 +283,7 @@ class _Teller:
         self._held = tuple(_Queues() if end.source is Source.ASKED else _Held() for end in ends)
         self._numbers = count(1)
         self._under_way = 0
+        self._said = set[tuple[object, ...]]()
         self._steps: list[Step] = []
 
     def story(self) -> Story:
@@ -330,9 +331,16 @@ class _Teller:
         if arrival is not None and event.segment != arrival.step.event.segment:
             changed = self._packet(key, sender, arrival.step.event)
         views = self._after({each.end: each for each in touched}, key)
+        title = self._segment_title(kind, sender, packet)
+        said = key, sender, packet.flags, packet.absolute_seq, packet.absolute_ack, packet.length
+        if kind is not Kind.FORGED:
+            self._said.add(said)
+        elif said in self._said:
+            who, other = self._ends[sender].name, self._ends[1 - sender].name
+            title = f"{other} gets {packet}, a copy of what {who} once sent"
         self._add(
             kind,
-            self._segment_title(kind, sender, packet),
+            title,
             key,
             sender,
             at_ns=event.at_ns,
@@ -420,6 +428,11 @@ class _Teller:
         elif event.reason is not None:
             kind, title = Kind.DROPPED, f"{who} drops a frame"
             notes = (_why_dropped(event),)
+        elif event.path_error is not None:
+            assert key is not None
+            seq = self._numberings[key].seq(event.path_error.seq, to_engine=moment.end == LEFT)
+            kind, title = Kind.ICMP, f"{who} gets {error_in_words(event.path_error)}"
+            notes = (f"It quotes the segment with seq {seq}.",)
         elif event.pool_event is not None:
             kind, title = Kind.POOL, f"{who}: {_in_the_pool(event.pool_event, moment.worker)}"
             if event.pool_event == "ended":
@@ -440,6 +453,7 @@ class _Teller:
             views=views,
             because=tuple(_because(moment)),
             notes=(*notes, *_drops(moment)),
+            frame=_frame_of(event) if event.kind is EventKind.ICMP else None,
         )
 
     # How the ends stand

@@ -22,12 +22,14 @@ from typing import Any, Final, Generic, TypeVar
 
 from xsocket.bell import Bell
 from xsocket.fourtuple import FourTuple
+from xsocket.patherror import PathError
 from xsocket.segment import Segment
 from xsocket.seqnum import add
 from xsocket.state import State, Trigger
 from xsocket.trace import Event, EventKind
 from xsocket.wire.codec import TcpPacket
 from xsocket.wire.ethernet import Ethernet
+from xsocket.wire.icmp import IcmpPacket, path_error
 from xsocket.wire.ip import Ipv4
 from xsocket.wire.link import Frame
 from xsocket.wire.packet_link import PacketLink
@@ -519,7 +521,9 @@ class WatchedPath:
         """Hand a frame to the host at *end*, and take what it answers."""
         side, packet = self._sides[end], parcel.tcp
         if packet is None:
+            at_ns = time.time_ns()
             self._hand_over(end, parcel.frame)
+            self._note_error(end, at_ns, parcel)
             self._take(end, side.all_sent())
             return
         four_tuple, segment = packet.four_tuple, packet.segment
@@ -547,6 +551,25 @@ class WatchedPath:
         if worker and told.state not in (State.CLOSED, State.LISTEN):
             self.note(end, "given", four_tuple, worker)
         self._take(end, side.all_sent())
+
+    def _note_error(self, end: int, at_ns: int, parcel: Parcel) -> None:
+        """Make a record of a frame that was handed over, if it is an ICMP error about a connection."""
+        packet = parcel.packet
+        error = path_error(packet) if isinstance(packet, IcmpPacket) and packet.is_error else None
+        if not isinstance(error, PathError) or (end, error.four_tuple) not in self._states:
+            return
+        before = self._states[end, error.four_tuple]
+        told = self._ask(end, error.four_tuple)
+        event = Event(
+            EventKind.ICMP,
+            at_ns,
+            error.four_tuple,
+            frame=parcel.frame,
+            before=before,
+            after=told.state,
+            path_error=error,
+        )
+        self._add(Record(end, event, tuple(asked(told, self._onlooker(end, error.four_tuple)))))
 
     def _hand_over(self, end: int, frame: bytes, four_tuple: FourTuple | None = None) -> Heard:
         """Give the host a frame, and return what its kernel tells of it, beyond what one can ask."""

@@ -334,3 +334,24 @@ def test_wrong_usage_is_told(words: list[str], why: str) -> None:
     result = ran(*words)
     assert result.exit_code == 2
     assert why in result.output
+
+
+def nothing_in_a_generator(run: Run) -> str:
+    """Look for what there is not, in a way that ends in a RuntimeError."""
+    return " ".join(str(next(iter(run.at("URG")))) for _ in range(1))
+
+
+def test_a_question_about_what_did_not_happen_has_no_answer() -> None:
+    run = on_engine(lesson(1))
+    assert Question("When?", nothing_in_a_generator, "").answered(run) is None
+    assert not Expectation("it happens", nothing_in_a_generator).met(run)
+    exercise = lesson(1).exercise._replace(judge=nothing_in_a_generator)
+    assert exercise.wrong(run) == "The run has nothing to judge by."
+
+
+def test_a_question_with_a_mistake_is_said_to_have_one() -> None:
+    def wrong(run: Run) -> str:
+        return run.nothing_of_the_kind  # type: ignore[attr-defined,no-any-return]
+
+    with pytest.raises(LessonBrokenError, match=r"test_lessons\.py, line \d+: AttributeError"):
+        Question("What?", wrong, "").answered(on_engine(lesson(1)))

@@ -163,6 +163,22 @@ def test_what_nobody_sent_is_forged(scene: Scene) -> None:
     assert [view.state for view in forged.views] == [State.ESTABLISHED, State.CLOSED]
 
 
+def test_what_is_sent_once_and_comes_twice_is_told_as_a_copy(scene: Scene) -> None:
+    connection = scene.client.connect(SERVER, 80)
+    scene.server.pool.claim()
+    scene.sim.run(for_s=0.1)
+    (syn,) = [
+        step
+        for step in scene.sim.trace
+        if step.kind is EventKind.SENT and step.segment is not None and step.segment.letters == "S"
+    ]
+    assert syn.segment is not None
+    scene.link.inject(connection.four_tuple, syn.segment)
+    scene.sim.run(for_s=0.1)
+    titles = [step.title for step in scene.story().steps if step.kind is Kind.FORGED]
+    assert titles == ["server gets SYN seq 0, a copy of what client once sent"]
+
+
 def test_a_forged_syn_is_counted_from_the_syns_of_the_connection(scene: Scene) -> None:
     connection = scene.client.connect(SERVER, 80)
     scene.server.pool.claim()

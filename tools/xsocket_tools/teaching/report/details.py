@@ -23,6 +23,7 @@ _KINDS: Final = {
     Kind.DROPPED: "a frame is dropped at {sender}",
     Kind.POOL: "the pool of {sender}",
     Kind.CALL: "a call at {sender}",
+    Kind.ICMP: "an ICMP error arrives at {sender}",
     Kind.REPEATED: "steps like those before, in other connections, at {sender}",
 }
 

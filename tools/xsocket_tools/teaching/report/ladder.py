@@ -240,6 +240,9 @@ class _Drawer:
         elif step.kind is Kind.POOL:
             yield Path("mark", f"M{x - 9} {y - 8}h18v16h-18z")
             yield Path("hands", f"M{x - 9} {y - 3}h18M{x - 9} {y + 2}h18")
+        elif step.kind is Kind.ICMP:
+            yield Path("mark", circle(x, y, 9))
+            yield Path("hands", f"M{x} {y - 5}v6M{x} {y + 4}v1")
         elif step.kind is Kind.REPEATED:
             yield Path("mark", circle(x, y, 9))
             yield Path("hands", "".join(circle(x + aside, y, 1) for aside in (-4, 0, 4)))

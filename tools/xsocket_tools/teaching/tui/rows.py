@@ -19,7 +19,7 @@ MORE: Final = "!"
 """Stands behind a segment of which there is a note, or that the path has changed."""
 _LEAST_MIDDLE: Final = {False: 26, True: 46}
 """With less room than this between the lifelines there are no instants; absolute numbers need more."""
-_LOOKS: Final = {Kind.TIMER: "timer", Kind.DROPPED: "alarm", Kind.POOL: "pool"}
+_LOOKS: Final = {Kind.TIMER: "timer", Kind.DROPPED: "alarm", Kind.POOL: "pool", Kind.ICMP: "alarm"}
 
 
 class Piece(NamedTuple):
@@ -196,7 +196,7 @@ def legend(story: Story) -> Iterator[tuple[str, str]]:
     yield "──┄┄", "a segment that is sent; it arrives in a later step, ┄┄─▶"
     yield "──✗ lost", "a segment that never arrives"
     yield "?──▶", "a forged segment: neither end has sent it"
-    yield "•", "a timer, a call, the pool, or what is told in one, at the end where it happens"
+    yield "•", "a timer, a call, an ICMP error, the pool, or what is told in one, at the end where it happens"
     yield MORE, "there is a note: the segment is dropped, or the path has changed it"
     yield "→ STATE", "the step moves the end to this state"
     if len(story.connections) > 1:
