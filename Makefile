@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?= tests
 PYTEST_OPTIONS ?=
-# Several processes share the tests, file by file: those with real peers mostly wait. PYTEST_OPTIONS=-n0 for one.
-IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Several processes share the tests, file by file, the longest first (tests/conftest.py). PYTEST_OPTIONS=-n0 for one.
+IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # A virtual environment knows its own place: begin anew where the tree was moved or copied.
 ifneq ($(shell cat $(VENV)/.made 2>/dev/null),$(shell pwd))

@@ -9,12 +9,32 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.documents import Shown, declared
 from xsocket_netns import registry
 from xsocket_tools.pytest_plugin import namespaces_refused, require_namespaces
 
 collect_ignore = ["project"]  # a project of its own, which `netns/test_wheel.py` runs
+
+BEGIN_WITH = (
+    "unit/tools/mutants/test_command.py",
+    "netns/test_scenarios.py",
+    "netns/test_matrix.py",
+    "fuzz/test_frames.py",
+    "netns/test_real_peers.py",
+    "netns/test_learn.py",
+    "netns/test_lessons.py",
+    "browser/test_lessons.py",
+    "unit/tools/test_pytest_plugin.py",
+    "unit/tools/test_exploration.py",
+    "fuzz/test_memory.py",
+    "netns/test_run_command.py",
+    "netns/test_pool_server_hostile.py",
+)
+"""Files that take longest, at first: begun late, one of them would keep everybody waiting at the end."""
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")  # how fast this machine is just now says nothing about the code
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,6 +43,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # So a shell starts what it puts into the background. Tests interrupt themselves and their programs.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest; the Makefile lets them stay in this order."""
+    directory = Path(__file__).parent
+    places = {directory / name: place for place, name in enumerate(BEGIN_WITH)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

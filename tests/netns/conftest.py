@@ -22,7 +22,7 @@ from xsocket_tools.fuzzing.target import Target
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [ROOT / name for name in ("engine", "netns", "tools")]
 ORDINARY_USER = 12345
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 Completed = subprocess.CompletedProcess[str]
 Run = Callable[..., Completed]
