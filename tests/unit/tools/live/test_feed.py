@@ -126,7 +126,7 @@ def test_what_a_segment_by_hand_brings_about_is_kept_together() -> None:
     feed.take(SYN_CAME[3])
     assert [row.text for row in feed.outcome(b"frame")] == [
         "you send SYN seq 0",
-        "engine sends RST+ACK seq 1 ack 1",
+        "engine sends RST+ACK seq 0 ack 1",
     ]
     assert [row.by_hand for row in feed.rows] == [False, True, False, False]
     feed.forget(b"frame")
