@@ -75,6 +75,11 @@ def test_bugs_are_looked_for_as_the_page_says(shown: Shown, place: Path) -> None
             path = place / "tests" / kind / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text((ROOT / "tests" / kind / name).read_text())
+    one = "reset_anywhere_in_the_window_counts"
     follow(
-        shown.blocks(), more={"xsocket mutants --with fuzz": "--seed 2 reset_anywhere_in_the_window_counts"}
+        shown.blocks(),
+        more={
+            "xsocket mutants --json -j 2 --mutants tests/mutants --scenarios tests/scenarios": one,
+            "xsocket mutants --with fuzz": f"--seed 2 {one}",
+        },
     )

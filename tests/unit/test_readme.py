@@ -16,11 +16,23 @@ def test_links_lead_to_files(name: str) -> None:
     assert [link for link in local_links(page) if not (ROOT / link).exists()] == []
 
 
-def test_commands_are_targets_of_the_makefile() -> None:
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("README.md", {"demo", "test"}),
+        ("CONTRIBUTING.md", {"check", "test"}),
+        ("docs/tutorial/first-handshake.md", {"demo"}),
+    ],
+)
+def test_commands_are_targets_of_the_makefile(name: str, expected: set[str]) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"\bmake ([a-z]+)\b", "".join(block.text for block in blocks(README, "sh"))))
-    assert named == {"demo", "test"}
+    shown = "".join(block.text for block in blocks(ROOT / name, "sh"))
+    named = set(re.findall(r"\bmake ([a-z]+)\b", shown))
+    assert named == expected
     assert named <= targets
+    assert [
+        path for path in re.findall(r"^\.\S+/\S+", shown, re.MULTILINE) if not (ROOT / path).exists()
+    ] == []
 
 
 def test_the_program_has_twenty_five_lines_at_most() -> None:
