@@ -69,14 +69,17 @@ def _solution(lesson: Lesson, stage: str, title: str) -> Run:
     return play(solution, stage, exercise.rules, title=title)
 
 
-def check_work(lesson: Lesson, stage: str, rules: Mapping[str, Any], work: Path | None) -> Checked:
-    """Judge an answer to the exercise of a lesson: other rules, another play, or both.
+def play_work(
+    lesson: Lesson, stage: str, rules: Mapping[str, Any], work: Path | None, *, seed: int = 1
+) -> Run:
+    """Play an answer to the exercise of a lesson: other rules, another play, or both.
 
     Args:
         lesson: Whose.
         stage: Where to play it.
         rules: The other rules.
         work: A Python file with a function ``play``, or a script; None for what the exercise begins with.
+        seed: Of what is left to chance.
 
     Raises:
         LessonBrokenError: *work* cannot be run, or has no function ``play``.
@@ -84,8 +87,14 @@ def check_work(lesson: Lesson, stage: str, rules: Mapping[str, Any], work: Path 
     """
     exercise = lesson.exercise
     what = exercise.play if work is None else with_bug(_play_in(work), lesson.mutant)
-    run = play(what, stage, {**exercise.rules, **rules}, title=lesson.title)
-    wrong = exercise.wrong(run)
+    title = f"{lesson.number}. {lesson.title}"
+    return play(what, stage, {**exercise.rules, **rules}, title=title, seed=seed)
+
+
+def check_work(lesson: Lesson, stage: str, rules: Mapping[str, Any], work: Path | None) -> Checked:
+    """Judge an answer to the exercise of a lesson; what it takes and raises says `play_work`."""
+    run = play_work(lesson, stage, rules, work)
+    wrong = lesson.exercise.wrong(run)
     failures = [] if wrong is None else [wrong, *([f"It ended with {run.error}."] if run.error else [])]
     return Checked(lesson.number, stage, digest(run.story), tuple(failures))
 

@@ -18,7 +18,7 @@ from xsocket import TcpConfig
 from xsocket_tools.progress import progress_bar
 from xsocket_tools.teaching import comparison
 from xsocket_tools.teaching import lesson as teaching
-from xsocket_tools.teaching.checking import Checked, check_lesson, check_work
+from xsocket_tools.teaching.checking import Checked, check_lesson, check_work, play_work
 from xsocket_tools.teaching.console import StoryView
 from xsocket_tools.teaching.errors import CannotWriteLessonError, NoMutantError, NotOnThisStageError
 from xsocket_tools.teaching.folding import folded
@@ -75,6 +75,12 @@ _on = click.option(
     default="engine",
     show_default=True,
     help="Both ends are engines, in virtual time; or Linux, in namespaces; or first the one, then the other.",
+)
+_work = click.option(
+    "--play",
+    "work",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Play this answer to the exercise instead: a Python file with a function play(stage), or a script.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
 _number = click.argument("number", type=click.IntRange(1, 99))
@@ -156,12 +162,26 @@ def show(number: int) -> None:
 @_on
 @_set
 @_seed
+@_work
 @click.option("--absolute", is_flag=True, help="Show sequence numbers as they are on the wire.")
 @_json
-def run(number: int, where: str, rules: dict[str, Any], seed: int, absolute: bool, as_json: bool) -> None:
-    """Play a lesson, and answer its questions."""
+def run(
+    number: int,
+    where: str,
+    rules: dict[str, Any],
+    seed: int,
+    work: Path | None,
+    absolute: bool,
+    as_json: bool,
+) -> None:
+    """Play a lesson, and answer its questions.
+
+    With --play it is an answer to the exercise that is played, and judged in the place of questions.
+    """
     found = _lesson(number)
-    runs = [_played(found, stage, rules, seed) for stage in _stages(found, where)]
+    if work is not None:
+        found = found._replace(questions=())
+    runs = [_played(found, stage, rules, seed, work) for stage in _stages(found, where)]
     if as_json:
         click.echo(
             json.dumps({"lesson": number, "runs": [_run_as_dict(found, each) for each in runs]}, indent=2)
@@ -179,7 +199,12 @@ def run(number: int, where: str, rules: dict[str, Any], seed: int, absolute: boo
             )
             console.print(Text(f"  {question.why}"))
     console.print(Text(f"\nExercise: {found.exercise.text}", style="bold"))
-    click.echo(f"  xsocket lesson check {number} --set RULE=VALUE, or --play FILE")
+    if work is None:
+        click.echo(f"  xsocket lesson check {number} --set RULE=VALUE, or --play FILE")
+        return
+    for each in runs:
+        wrong = found.exercise.wrong(each)
+        console.print(Text(f"  {each.stage}: {wrong or 'done'}", style="yellow" if wrong else "green"))
 
 
 @lesson.command()
@@ -189,8 +214,15 @@ def run(number: int, where: str, rules: dict[str, Any], seed: int, absolute: boo
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; lesson-N.html if not given.")
 @click.option("--capture", is_flag=True, help="Write a pcapng file beside it, with the same as comments.")
 @_seed
+@_work
 def report(
-    number: int, where: str, rules: dict[str, Any], output: Path | None, capture: bool, seed: int
+    number: int,
+    where: str,
+    rules: dict[str, Any],
+    output: Path | None,
+    capture: bool,
+    seed: int,
+    work: Path | None,
 ) -> None:
     """Play a lesson and write a page to step through.
 
@@ -204,7 +236,7 @@ def report(
         path = output or Path(f"lesson-{number}.html")
         if len(stages) > 1:
             path = path.with_stem(f"{path.stem}-{stage}")
-        played = _played(found, stage, rules, seed)
+        played = _played(found, stage, rules, seed, work)
         write_report(played.story, path)
         click.echo(f"wrote {path}: {len(folded(played.story).steps)} steps; open it in a browser")
         if capture:
@@ -226,8 +258,11 @@ def _write_capture(path: Path, played: Run) -> None:
 @_on
 @_set
 @_seed
+@_work
 @click.option("--absolute", is_flag=True, help="Begin with sequence numbers as they are on the wire.")
-def step(number: int, where: str, rules: dict[str, Any], seed: int, absolute: bool) -> None:
+def step(
+    number: int, where: str, rules: dict[str, Any], seed: int, work: Path | None, absolute: bool
+) -> None:
     """Play a lesson and step through it in the terminal.
 
     Beside each step stand both ends' variables. Takes the extra xsocket[tui].
@@ -235,7 +270,7 @@ def step(number: int, where: str, rules: dict[str, Any], seed: int, absolute: bo
     found = _lesson(number)
     check_terminal()
     for stage in _stages(found, where):
-        step_through(_played(found, stage, rules, seed).story, absolute=absolute)
+        step_through(_played(found, stage, rules, seed, work).story, absolute=absolute)
 
 
 @lesson.command()
@@ -339,7 +374,8 @@ def exercise(number: int, output: Path | None) -> None:
     except OSError as error:
         raise CannotWriteLessonError(f"cannot write {output}: {error.strerror}") from error
     click.echo(f"wrote {output}. {found.exercise.text}")
-    click.echo(f"xsocket lesson check {number} --play {output}")
+    click.echo(f"xsocket lesson run {number} --play {output}    shows what happens then")
+    click.echo(f"xsocket lesson check {number} --play {output}  says whether that is it")
 
 
 @lesson.command()
@@ -401,7 +437,9 @@ def _stages(found: Lesson, where: str, *, strict: bool = True) -> list[str]:
     return stages
 
 
-def _played(found: Lesson, stage: str, rules: Mapping[str, Any], seed: int) -> Run:
+def _played(found: Lesson, stage: str, rules: Mapping[str, Any], seed: int, work: Path | None = None) -> Run:
+    if work is not None:
+        return play_work(found, stage, rules, work, seed=seed)
     title = f"{found.number}. {found.title}"
     return teaching.play(found.play, stage, {**found.rules, **rules}, title=title, seed=seed)
 

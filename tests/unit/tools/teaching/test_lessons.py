@@ -355,3 +355,21 @@ def test_a_question_with_a_mistake_is_said_to_have_one() -> None:
 
     with pytest.raises(LessonBrokenError, match=r"test_lessons\.py, line \d+: AttributeError"):
         Question("What?", wrong, "").answered(on_engine(lesson(1)))
+
+
+def test_an_answer_to_an_exercise_can_be_looked_at_before_it_is_right(tmp_path: Path) -> None:
+    work, page = tmp_path / "mine.py", tmp_path / "page.html"
+    work.write_text(answer_to(lesson(1)))
+    shown = ran("run", "1", "--play", str(work))
+    assert shown.exit_code == 0
+    assert "── SYN seq 0 ─" in shown.stdout
+    assert f"engine: {AS_IT_BEGINS}" in shown.stdout
+    assert "Question" not in shown.stdout
+    assert ran("report", "1", "--play", str(work), "--output", str(page)).exit_code == 0
+    assert "1. The handshake" in page.read_text()
+    text = (
+        work.read_text().replace("client.close()", "close first").replace("server.close()", "client.close()")
+    )
+    work.write_text(text.replace("close first", "server.close()"))
+    assert "engine: done" in ran("run", "1", "--play", str(work)).stdout
+    assert json.loads(ran("run", "1", "--play", str(work), "--json").stdout)["runs"][0]["questions"] == []
