@@ -71,6 +71,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
     """Fail a test that has not taken all the blocks of a page which it has said that it runs."""
     result = yield
     if pyfuncitem.get_closest_marker("runs") is not None:
+        assert "shown" in pyfuncitem.funcargs, "a test with the mark `runs` takes its blocks from `shown`"
         left = [f"{block.page}, {block.name}" for block in pyfuncitem.funcargs["shown"].left]
         assert not left, f"marked as run by this test, and not taken by it: {left}"
     return result

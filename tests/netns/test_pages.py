@@ -13,7 +13,7 @@ import pytest
 
 from support.documents import Shown, declared, follow, session
 from support.linux import only_there
-from support.live import PATIENCE_S, Task
+from support.live import PATIENCE_S, Task, until
 from support.markdown import ROOT
 from support.programs import needed
 from xsocket import Engine
@@ -71,7 +71,7 @@ def test_claims_of_the_page(lab: Lab, shown: Shown) -> None:
         assert other.result() == b""
         many = [Task(client.run, talk, port, b"") for port in range(41_000, 41_200)]
         follow(shown.blocks("python 3"), names)
-        assert engine.pool.statistics().put == 201
+        until(lambda: engine.pool.statistics().put == 201)
         for waits in list(engine.pool):
             engine.pool.claim(waits).close()
         assert {each.result() for each in many} == {b""}

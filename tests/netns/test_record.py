@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -183,18 +184,18 @@ def test_the_command_captures_until_it_is_interrupted(
 def test_the_session_of_the_page(
     shown: Shown, tmp_path: Path, environment: dict[str, str], xsocket: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For a shorter time; somebody connects meanwhile, and the server's kernel refuses."""
+    """Somebody connects meanwhile, and the server's kernel refuses; then it is ended before its time."""
     monkeypatch.chdir(tmp_path)
     up, record = (shlex.split(step.command)[1:] for step in shown.steps())
-    record[record.index("--for") + 1] = "1.5s"
     try:
         assert xsocket(*up).returncode == 0
         argv = [sys.executable, "-W", "error", "-m", "xsocket_tools.cli", *record]
         with subprocess.Popen(argv, env=environment, stderr=subprocess.PIPE, text=True) as child:
             assert child.stderr is not None
-            assert child.stderr.readline() == "capturing in host server of lab pair for 1.5 s\n"
+            assert child.stderr.readline() == "capturing in host server of lab pair for 10 s\n"
             refused = xsocket("lab", "exec", "pair", "client", "--", "bash", "-c", "</dev/tcp/10.0.0.2/80")
             assert "refused" in refused.stderr
+            child.send_signal(signal.SIGINT)
             assert (child.wait(PATIENCE_S), child.stderr.read()) == (0, "")
     finally:
         clean()
