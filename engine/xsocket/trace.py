@@ -39,8 +39,8 @@ class Event(NamedTuple):
         at_ns: When, in nanoseconds of Unix time; for a received frame by the kernel's clock.
         four_tuple: The connection, as the engine names it; None for a frame that had none.
         segment: RECEIVED, SENT, DROPPED: the segment.
-        frame: RECEIVED, SENT, ICMP, and DROPPED before it was decoded: the frame's octets. One SENT that had to
-            wait for the neighbour's station address has zeroes in its place.
+        frame: RECEIVED, SENT, ICMP, and DROPPED before it was decoded: the frame's octets. If SENT has
+            to wait for the neighbour's station address, that has zeroes in its place.
         checksum_ready: Whether the transport checksum in *frame* means anything; see `Frame.checksum_ready`.
         before, after: MOVED: the states. RECEIVED: the states before and after the segment was processed.
             SENT: both are the state in which it was sent.
