@@ -66,5 +66,5 @@ def test_commands_of_the_page_collect(shown: Shown, pytester: pytest.Pytester) -
     (pytester.path / "tests" / "handshake.pkt").write_text(shown.text("pkt 1"))
     for step in shown.steps():
         _, *arguments = shlex.split(step.command)
-        ran = pytester.runpytest_subprocess("-p", "no:hypothesispytest", "--collect-only", *arguments)
+        ran = pytester.runpytest_inprocess("-p", "no:hypothesispytest", "--collect-only", *arguments)
         assert ran.ret == os.EX_OK, step.command
