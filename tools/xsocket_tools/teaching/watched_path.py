@@ -510,7 +510,7 @@ class WatchedPath:
         self._last_at = time.monotonic()
         event = Event(EventKind.SENT, at_ns, four_tuple, segment, frame, before=before, after=told.state)
         record = Record(end, event, tuple(asked(told, onlooker)), lost=lost)
-        if self._tracepoints is not None:
+        if self._tracepoints is not None and (is_old or segment.rst):  # each look takes its time
             self._tracepoints.listen()
             again = self._tracepoints.again(four_tuple) if is_old else None
             reset = self._tracepoints.reset(four_tuple) if segment.rst else ""
