@@ -295,6 +295,11 @@ def _drop_text(event: Event) -> str:
     return f"dropped, {event.reason.name}: {event.reason.value}"
 
 
+def endpoint(address: str, port: int) -> str:
+    """Return one end of a connection as people write it."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 def flag_names(segment: Segment) -> str:
     """Return the flags in words, such as ``SYN+ACK``."""
     names = [NAMES[letter] for bit, letter in LETTERS if segment.flags & bit]

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from xsocket.fourtuple import FourTuple
 from xsocket.trace import EventKind
-from xsocket_tools.ladder import Arrow, Ladder, Note, Row, States
+from xsocket_tools.ladder import Arrow, Ladder, Note, Row, States, endpoint
 
 TIME_WIDTH = 9
 NARROW_STATES = 15  # "→ SYN-RECEIVED" and a blank
@@ -78,14 +78,10 @@ class LadderView:
 def _endpoints(four_tuple: FourTuple, width: int) -> str:
     """Return the peer's endpoint on the left and ours on the right, below each other if they must."""
     local, local_port, remote, remote_port = four_tuple
-    left, right = _endpoint(remote, remote_port), _endpoint(local, local_port)
+    left, right = endpoint(remote, remote_port), endpoint(local, local_port)
     if len(left) + len(right) < width:
         return f"{left}{right:>{width - len(left)}}"
     return f"{left}\n{right:>{width}}"
-
-
-def _endpoint(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _milliseconds(seconds: float) -> str:

@@ -15,10 +15,11 @@ from xsocket.fourtuple import FourTuple
 from xsocket.info import Info
 from xsocket.state import State
 from xsocket.trace import Event, EventKind
-from xsocket_tools.ladder import Numbering
+from xsocket_tools.ladder import Numbering, endpoint
 from xsocket_tools.steps import cite
+from xsocket_tools.teaching.holding import WAITING_CLAIMS
 from xsocket_tools.teaching.story import End, Source
-from xsocket_tools.teaching.telling import WAITING_CLAIMS, of_trace, packet_in_words
+from xsocket_tools.teaching.telling import of_trace, packet_in_words
 
 ROWS: Final = 200
 """How many things that happened are kept."""
@@ -312,11 +313,6 @@ class Feed:
         row = Row(self.told, event.at_ns, event.kind.value, remote, text, absolute, notes, by_hand)
         self.rows.append(row)
         return row
-
-
-def endpoint(address: str, port: int) -> str:
-    """Return one end of a connection as people write it."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def name_of(four_tuple: FourTuple) -> str:

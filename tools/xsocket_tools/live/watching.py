@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 from xsocket import FourTuple
 from xsocket.runtime import EngineStatistics
 from xsocket.trace import EventKind
+from xsocket_tools.ladder import endpoint
 from xsocket_tools.live.errors import CannotDoError
-from xsocket_tools.live.feed import Card, Ended, Feed, Inbox, Place, Row, endpoint, name_of
+from xsocket_tools.live.feed import Card, Ended, Feed, Inbox, Place, Row, name_of
 from xsocket_tools.live.segment_form import Known, Order, Wrong, read
 from xsocket_tools.live.world import NET, World
 

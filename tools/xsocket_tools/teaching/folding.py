@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import count, groupby
 from typing import Final
 
+from xsocket_tools.teaching.records import RIGHT
 from xsocket_tools.teaching.story import Kind, Step, Story
-from xsocket_tools.teaching.telling import RIGHT
 
 Turn = tuple[Step, ...]
 """What happens to one connection without a break."""

@@ -38,8 +38,8 @@ from xsocket_tools.capture import finished
 from xsocket_tools.path import Chain, Element, Impair, Parcel, Towards
 from xsocket_tools.path.errors import PathBrokenError
 from xsocket_tools.sockdiag import SockDiag, Told
+from xsocket_tools.teaching.records import LEFT, RIGHT, Record
 from xsocket_tools.teaching.stage import ADDRESSES, DELAY_S, PREFIX
-from xsocket_tools.teaching.telling import LEFT, RIGHT, Record
 from xsocket_tools.teaching.tracepoints import NOTHING, Heard, Tracepoints
 from xsocket_tools.teaching.variables import Onlooker, asked
 from xsocket_tools.tracefs import TracefsError, Tracing

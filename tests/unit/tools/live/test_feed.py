@@ -7,7 +7,8 @@ import pytest
 from xsocket import DropReason, Event, EventKind, FourTuple, Segment, State
 from xsocket.segment import ACK, FIN, PSH, RST, SYN
 from xsocket.state import Timer, Trigger
-from xsocket_tools.live.feed import ENDED, REMEMBERED, ROWS, Feed, Inbox, Place, endpoint, name_of
+from xsocket_tools.ladder import endpoint
+from xsocket_tools.live.feed import ENDED, REMEMBERED, ROWS, Feed, Inbox, Place, name_of
 
 KEY = FourTuple("10.0.0.2", 80, "10.0.0.1", 40_000)
 OTHER = FourTuple("10.0.0.2", 80, "10.0.0.66", 40_001)

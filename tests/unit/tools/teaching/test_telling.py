@@ -7,9 +7,10 @@ from xsocket.segment import ACK, RST, SYN, Segment
 from xsocket.state import State, Trigger
 from xsocket.trace import Event, EventKind
 from xsocket_tools.teaching.lesson import digest
+from xsocket_tools.teaching.records import LEFT, RIGHT, Record
 from xsocket_tools.teaching.report import render
 from xsocket_tools.teaching.story import Kind, Source, Step, Tables, Variable
-from xsocket_tools.teaching.telling import LEFT, RIGHT, Record, of_kernels
+from xsocket_tools.teaching.telling import of_kernels
 from xsocket_tools.teaching.tracepoints import Again
 
 OURS = FourTuple("10.0.0.1", 40_000, "10.0.0.2", 80)
