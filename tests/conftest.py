@@ -1,4 +1,7 @@
-"""For every test: where labs are recorded, whether namespaces can be made, the proof that none is left."""
+"""For every test: where labs are recorded, whether namespaces can be made, the proof that none is left.
+
+One test runs this file in a directory of its own, so it imports nothing of `support` before that is needed.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,16 @@ import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from support.documents import Shown, declared
 from xsocket_netns import registry
 from xsocket_tools.pytest_plugin import namespaces_refused, require_namespaces
+
+if TYPE_CHECKING:
+    from support.documents import Shown
 
 collect_ignore = ["project"]  # a project of its own, which `netns/test_wheel.py` runs
 
@@ -68,6 +74,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for `each_page` once for each page that its marks name."""
     if "each_page" in metafunc.fixturenames:
+        from support.documents import declared
+
         marks = [mark.args for mark in metafunc.definition.iter_markers("runs")]
         pages = dict.fromkeys(block.page for args in reversed(marks) for block in declared(*args))
         metafunc.parametrize("each_page", [*pages])
@@ -87,6 +95,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 @pytest.fixture
 def shown(request: pytest.FixtureRequest) -> Shown:
     """The blocks of pages that this test runs, by its marks; with `each_page`, those of one page."""
+    from support.documents import Shown
+
     made = Shown(*(mark.args for mark in request.node.iter_markers("runs")))
     if "each_page" in request.fixturenames:
         page = request.getfixturevalue("each_page")
