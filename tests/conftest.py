@@ -25,21 +25,23 @@ if TYPE_CHECKING:
 collect_ignore = ["project"]  # a project of its own, which `netns/test_wheel.py` runs
 
 BEGIN_WITH = (
-    "unit/tools/mutants/test_command.py",
     "netns/test_scenarios.py",
-    "netns/test_matrix.py",
-    "fuzz/test_frames.py",
+    "unit/tools/mutants/test_command.py",
     "netns/test_real_peers.py",
-    "netns/test_learn.py",
     "netns/test_lessons.py",
-    "browser/test_lessons.py",
-    "unit/tools/test_pytest_plugin.py",
     "unit/tools/test_exploration.py",
+    "netns/test_matrix.py",
+    "browser/test_lessons.py",
+    "fuzz/test_frames.py",
+    "netns/test_compare.py",
+    "netns/test_learn.py",
+    "unit/tools/test_pytest_plugin.py",
     "fuzz/test_memory.py",
     "netns/test_run_command.py",
     "netns/test_pool_server_hostile.py",
 )
-"""Files that take longest, at first: begun late, one of them would keep everybody waiting at the end."""
+"""Files that take longest, at first: begun late, one of them would keep everybody waiting at the end. Those
+that wait and those that compute take turns."""
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")  # how fast this machine is just now says nothing about the code
 

@@ -109,7 +109,7 @@ def test_what_continuous_integration_runs(shown: Shown, place: Path, environment
 
 @pytest.mark.runs("docs/how-to/ci.md", "sh 3")
 def test_a_campaign_of_every_night(shown: Shown, place: Path, environment: dict[str, str]) -> None:
-    night = {**environment, "SECONDS_A_NIGHT": "0.5"}
+    night = {**environment, "SECONDS_A_NIGHT": "1.5"}
     steps = shown.steps("sh")
     done = []
     for _ in range(2):

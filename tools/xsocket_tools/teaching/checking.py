@@ -19,12 +19,14 @@ class Checked(NamedTuple):
         stage: ``engine`` or ``kernel``.
         digest: Of the run; see `xsocket_tools.teaching.lesson.digest`.
         failures: What does not hold, a sentence each.
+        was_late: Whether this machine was too busy for real time, so that the run may have gone otherwise.
     """
 
     number: int
     stage: str
     digest: str
     failures: tuple[str, ...]
+    was_late: bool = False
 
     @property
     def ok(self) -> bool:
@@ -39,6 +41,7 @@ class Checked(NamedTuple):
             "ok": self.ok,
             "digest": self.digest,
             "failures": list(self.failures),
+            "was_late": self.was_late,
         }
 
 
@@ -54,12 +57,15 @@ def check_lesson(lesson: Lesson, stage: str) -> Checked:
     ]
     failures += [f"no answer to: {each.text}" for each in lesson.questions if each.answered(run) is None]
     exercise = lesson.exercise
-    if exercise.wrong(play(exercise.play, stage, exercise.rules, title=title)) is None:
+    unchanged = play(exercise.play, stage, exercise.rules, title=title)
+    if exercise.wrong(unchanged) is None:
         failures.append("the exercise is solved before anything was changed")
-    still_wrong = exercise.wrong(_solution(lesson, stage, title))
+    solved = _solution(lesson, stage, title)
+    still_wrong = exercise.wrong(solved)
     if still_wrong is not None:
         failures.append(f"the solution of the exercise is none: {still_wrong}")
-    return Checked(lesson.number, stage, digest(run.story), tuple(failures))
+    was_late = any(each.was_late for each in (run, unchanged, solved))
+    return Checked(lesson.number, stage, digest(run.story), tuple(failures), was_late)
 
 
 def _solution(lesson: Lesson, stage: str, title: str) -> Run:
@@ -96,7 +102,7 @@ def check_work(lesson: Lesson, stage: str, rules: Mapping[str, Any], work: Path 
     run = play_work(lesson, stage, rules, work)
     wrong = lesson.exercise.wrong(run)
     failures = [] if wrong is None else [wrong, *([f"It ended with {run.error}."] if run.error else [])]
-    return Checked(lesson.number, stage, digest(run.story), tuple(failures))
+    return Checked(lesson.number, stage, digest(run.story), tuple(failures), run.was_late)
 
 
 def _play_in(work: Path) -> Scenario:

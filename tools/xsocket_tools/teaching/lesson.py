@@ -75,12 +75,14 @@ class Run:
         error: What ended it before its time, such as a handshake that failed; empty for nothing.
         found: What it found out besides, by name; of a script its ``outcome``
             (`xsocket_tools.scenarios.outcome.Outcome`).
+        was_late: Whether this machine was too busy for real time, so that things may have gone otherwise.
     """
 
     story: Story
     stage: str
     error: str = ""
     found: Mapping[str, Any] = field(default_factory=dict)
+    was_late: bool = False
 
     def sent(self, end: int | None = None) -> list[Step]:
         """Return the steps in which a segment is sent, by one end (0 the client, 1 the server) or by both."""
@@ -384,13 +386,13 @@ def play(play: Scenario, stage_name: str, rules: Mapping[str, Any], *, title: st
 
         return play_script(play, stage_name, rules, title=title)
     for _ in range(MOST_RUNS):
-        run, was_late = _play_once(play, _stage(stage_name, TcpConfig(**rules), rules, seed), title)
-        if not was_late:
+        run = _play_once(play, _stage(stage_name, TcpConfig(**rules), rules, seed), title)
+        if not run.was_late:
             break
     return run
 
 
-def _play_once(play: Play, stage: Stage, title: str) -> tuple[Run, bool]:
+def _play_once(play: Play, stage: Stage, title: str) -> Run:
     error, found = "", Found({})
     try:
         try:
@@ -406,7 +408,7 @@ def _play_once(play: Play, stage: Stage, title: str) -> tuple[Run, bool]:
         story = stage.story(title)
         ended = (f"It ended with {error}",) if error else ()
         story = story._replace(notes=(*story.notes, *found.notes, *ended))
-        return Run(story, stage.name, error, found.values), stage.was_late
+        return Run(story, stage.name, error, found.values, stage.was_late)
     finally:
         stage.close()
 

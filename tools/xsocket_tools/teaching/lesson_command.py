@@ -462,3 +462,5 @@ def _print_checked(checked: Sequence[Checked]) -> None:
         console.print(Text.assemble((word, style), f" lesson {each.number} on {each.stage}  {each.digest}"))
         for failure in each.failures:
             console.print(Text(f"   {failure}"))
+        if each.was_late:
+            console.print(Text("   This machine was busy: timers may have run out for that alone.", "yellow"))

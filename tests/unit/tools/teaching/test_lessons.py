@@ -288,6 +288,7 @@ def test_the_commands_list_show_run_and_check() -> None:
                 "ok": True,
                 "digest": checked["checked"][0]["digest"],
                 "failures": [],
+                "was_late": False,
             }
         ],
     }
