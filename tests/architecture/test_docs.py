@@ -3,6 +3,7 @@
 import ast
 import importlib
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 
 import xsocket
 import xsocket_netns
-from support.markdown import PAGES, ROOT, blocks, local_links
+from support.markdown import PAGES, ROOT, blocks, inline_commands, local_links
 from xsocket_tools.cli import SUBCOMMANDS, main
 from xsocket_tools.rules.catalogue import catalogue
 
@@ -64,6 +65,41 @@ def _is_public(name: str) -> bool:
     if package not in ("xsocket", "xsocket_netns"):
         return True
     return rest in importlib.import_module(package).__all__
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if inline_commands(page)], ids=name_of)
+def test_commands_in_a_sentence_exist_with_the_options_shown(page: Path) -> None:
+    for command in inline_commands(page):
+        _check_command(shlex.split(command.replace("--lessons lessons ", ""))[1:])
+
+
+def _check_command(words: list[str]) -> None:
+    command: click.Command = main
+    context = click.Context(main)
+    for position, word in enumerate(words):
+        if not isinstance(command, click.Group) or (command.invoke_without_command and word.startswith("-")):
+            options = {name for each in command.params for name in each.opts}
+            shown = words[position : words.index("--") if "--" in words else None]
+            assert {each.partition("=")[0] for each in shown if each.startswith("-")} <= options, words
+            return
+        below = command.get_command(context, word)
+        assert below is not None, f"there is no command xsocket {' '.join(words)}"
+        command = below
+
+
+SECTIONS = sorted(
+    {
+        words[2]
+        for page in PAGES
+        for words in map(shlex.split, inline_commands(page))
+        if words[1] == "rules" and len(words) == 3
+    }
+)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_rules_that_a_page_sends_to_are_there(section: str) -> None:
+    assert CliRunner().invoke(main, ["rules", section]).exit_code == 0
 
 
 def test_every_command_is_in_the_reference() -> None:

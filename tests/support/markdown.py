@@ -12,6 +12,7 @@ PAGES = sorted(
 )
 
 _FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SPAN = re.compile(r"(?<!`)`(xsocket\s[^`]+)`(?!`)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -65,3 +66,9 @@ def local_links(page: Path) -> list[str]:
     """Return where the links of *page* lead inside the repository, code blocks left out."""
     targets = _LINK.findall(_FENCE.sub("", page.read_text()))
     return [target.partition("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)]
+
+
+def inline_commands(page: Path) -> list[str]:
+    """Return the commands `xsocket ...` that stand in sentences of *page*."""
+    spans = _SPAN.findall(_FENCE.sub("", page.read_text()))
+    return [" ".join(span.split()) for span in spans]
