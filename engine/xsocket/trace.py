@@ -7,7 +7,6 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
-from importlib.metadata import entry_points
 from math import inf
 from typing import Any, NamedTuple
 
@@ -171,6 +170,8 @@ class Trace:
 
         None if nobody does, or nothing happened yet: the notebook shows its `repr` then.
         """
+        from importlib.metadata import entry_points  # a quarter of all the time that the package takes to import
+
         drawers = entry_points(group="xsocket.trace_html") if self._events else ()
         return next((str(drawer.load()(self)) for drawer in drawers), None)
 
