@@ -170,7 +170,7 @@ class Trace:
 
         None if nobody does, or nothing happened yet: the notebook shows its `repr` then.
         """
-        from importlib.metadata import entry_points  # a quarter of all the time that the package takes to import
+        from importlib.metadata import entry_points  # takes as long as a quarter of the package
 
         drawers = entry_points(group="xsocket.trace_html") if self._events else ()
         return next((str(drawer.load()(self)) for drawer in drawers), None)
