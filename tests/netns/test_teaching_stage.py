@@ -489,5 +489,5 @@ def test_an_icmp_error_is_a_step_at_the_end_whose_segment_it_quotes() -> None:
         stage.settle()
         story = stage.story("")
     (error,) = [step for step in story.steps if step.kind is Kind.ICMP]
-    assert error.title == "client gets ICMP: the packet was too big, the next hop takes 600 octets"
+    assert error.title == "client gets ICMP: too big, the next hop takes 600 octets"
     assert "Eff.snd.MSS" in {each.name for each in error.views[0].variables if each.changed}

@@ -286,7 +286,7 @@ def _note(at_s: float, step: Step, numbering: Numbering) -> Note:
 def error_in_words(error: PathError) -> str:
     """Return what an ICMP error says."""
     if error.mtu is not None:
-        return f"ICMP: the packet was too big, the next hop takes {error.mtu} octets"
+        return f"ICMP: too big, the next hop takes {error.mtu} octets"
     return f"ICMP: {_ERRORS[error.error]}"
 
 

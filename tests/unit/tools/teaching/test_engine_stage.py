@@ -31,7 +31,7 @@ def test_an_icmp_error_is_a_step_at_the_end_whose_segment_it_quotes() -> None:
     story = too_big()
     (error,) = [step for step in story.steps if step.kind is Kind.ICMP]
     assert (error.end, error.connection) == (0, 0)
-    assert error.title == "client gets ICMP: the packet was too big, the next hop takes 600 octets"
+    assert error.title == "client gets ICMP: too big, the next hop takes 600 octets"
     assert error.notes == ("It quotes the segment with seq 1.",)
     assert {"Eff.snd.MSS", "cwnd"} <= {each.name for each in error.views[0].variables if each.changed}
     assert not any(each.changed for each in error.views[1].variables)
@@ -43,7 +43,7 @@ def test_an_icmp_error_is_in_the_page_the_terminal_and_the_capture() -> None:
     assert "an ICMP error arrives at client" in render(story)
     (frame,) = [each for each in captured(story) if "ICMP" in each.comment]
     assert frame.frame[14 + 9] == 1  # the protocol in the IPv4 header
-    assert frame.comment.startswith("client gets ICMP: the packet was too big")
+    assert frame.comment.startswith("client gets ICMP: too big")
     console = Console(record=True, width=120, file=StringIO())
     console.print(StoryView(story))
     assert "client gets ICMP" in console.export_text()
