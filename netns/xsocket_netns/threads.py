@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Call(Generic[T]):
@@ -48,7 +48,7 @@ def call(function: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put off what SIGINT and SIGTERM do in Python until the end of the `with` block. May be nested.
+    """Put off what SIGINT, SIGTERM and SIGHUP do in Python until the end of the `with` block. May be nested.
 
     Python runs signal handlers in the main thread, between any two steps: a process may have been started and
     not yet be remembered. Elsewhere than in the main thread there is nothing to put off.

@@ -62,6 +62,7 @@ def held(program: subprocess.Popen[str]) -> Process:
         pytest.param(HOLD_A_LAB, signal.SIGINT, -signal.SIGINT, id="interrupted-program"),
         pytest.param(HOLD_A_LAB_IN_A_COMMAND, signal.SIGINT, 130, id="interrupted-command"),
         pytest.param(HOLD_A_LAB_IN_A_COMMAND, signal.SIGTERM, 143, id="terminated-command"),
+        pytest.param(HOLD_A_LAB_IN_A_COMMAND, signal.SIGHUP, 129, id="command-whose-terminal-closed"),
     ],
 )
 def test_an_interrupted_process_removes_its_lab(

@@ -71,7 +71,9 @@ def test_where_time_is_real_an_assertion_gets_another_chance(
 
 @pytest.mark.parametrize("workers", [1, 2], ids=["here", "in workers"])
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["Ctrl-C", "SIGTERM", "SIGHUP"],
 )
 def test_an_end_before_its_time_leaves_nothing(
     start: Start, tmp_path: Path, workers: int, number: signal.Signals, status: int

@@ -1,4 +1,4 @@
-"""SIGTERM ends a process through every `finally`, wherever Python is when it arrives."""
+"""SIGTERM and SIGHUP end a process through every `finally`, wherever Python is when they arrive."""
 
 from __future__ import annotations
 
@@ -7,34 +7,39 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     from types import FrameType
 
-TERMINATED: Final = 128 + signal.SIGTERM
-
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _AGAIN_S: Final = 0.01
 
 
 class Terminated(SystemExit):
-    """SIGTERM has arrived, within `termination_unwinds`."""
+    """SIGTERM or SIGHUP has arrived, within `termination_unwinds`.
 
+    Attributes:
+        number: Which of the two.
+    """
 
-_SIGNALS: Final[dict[type[BaseException], signal.Signals]] = {
-    Terminated: signal.SIGTERM,
-    KeyboardInterrupt: signal.SIGINT,
-}
+    def __init__(self, status: int, number: signal.Signals) -> None:
+        super().__init__(status)
+        self.number = number
 
 
 @contextmanager
-def termination_unwinds(status: int = TERMINATED) -> Iterator[None]:
-    """Let SIGTERM end the program with *status* as Ctrl-C does: by an exception in the main thread.
+def termination_unwinds(status: int | None = None) -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does: by an exception in the main thread.
 
-    Python calls handlers between any two steps, and drops what they raise in a destructor. What was dropped
-    in the `with` block is raised again a moment later, be it of SIGTERM or of SIGINT.
+    The second comes when a terminal is closed; where it is ignored, as by nohup, it stays so. Python calls
+    handlers between any two steps, and drops what they raise in a destructor. What was dropped in the `with`
+    block is raised again a moment later, be it of these or of SIGINT.
+
+    Args:
+        status: With which exit status; 128 and the number of the signal if none is given, as shells have it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -43,29 +48,35 @@ def termination_unwinds(status: int = TERMINATED) -> Iterator[None]:
     report = sys.unraisablehook
 
     def dropped(unraisable: sys.UnraisableHookArgs) -> None:
-        number = _SIGNALS.get(unraisable.exc_type)
+        number = _signal_of(unraisable.exc_value)
         if number is None:
             report(unraisable)
         else:
             # Not `threading`: what was interrupted may hold its lock.
             _thread.start_new_thread(_send_again, (number, ended))
 
-    previous = signal.signal(signal.SIGTERM, _terminate_with(status))
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        del frame
+        raise Terminated(128 + number if status is None else status, signal.Signals(number))
+
+    previous = {number: signal.getsignal(number) for number in _ENDING}
+    previous = {number: handler for number, handler in previous.items() if handler is not signal.SIG_IGN}
+    for number in previous:
+        signal.signal(number, terminate)
     sys.unraisablehook = dropped
     try:
         yield
     finally:
         ended.set()
         sys.unraisablehook = report
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
-def _terminate_with(status: int) -> Callable[[int, FrameType | None], NoReturn]:
-    def terminate(number: int, frame: FrameType | None) -> NoReturn:
-        del number, frame
-        raise Terminated(status)
-
-    return terminate
+def _signal_of(error: BaseException | None) -> signal.Signals | None:
+    if isinstance(error, Terminated):
+        return error.number
+    return signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
 
 
 def _send_again(number: signal.Signals, ended: threading.Event) -> None:

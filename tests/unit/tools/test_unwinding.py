@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a program wherever they arrive, also where Python drops exceptions."""
+"""SIGTERM, SIGHUP and Ctrl-C end a program wherever they arrive, also where Python drops exceptions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from xsocket_tools.unwinding import TERMINATED, termination_unwinds
+from xsocket_tools.unwinding import termination_unwinds
 
 PATIENCE_S = 20.0
 
@@ -23,16 +23,29 @@ class Interrupted:
         signal.raise_signal(self._number)
 
 
-def test_termination_raises_with_the_status() -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str)
+def test_termination_raises_with_the_status(number: signal.Signals, status: int) -> None:
     with pytest.raises(SystemExit) as caught, termination_unwinds():
-        signal.raise_signal(signal.SIGTERM)
-    assert caught.value.code == TERMINATED == 143
+        signal.raise_signal(number)
+    assert caught.value.code == status
+    with pytest.raises(SystemExit) as caught, termination_unwinds(0):
+        signal.raise_signal(number)
+    assert caught.value.code == 0
+
+
+def test_a_hangup_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with termination_unwinds():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(
     ("number", "raised"),
-    [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)],
-    ids=["SIGTERM", "Ctrl-C"],
+    [(signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit), (signal.SIGINT, KeyboardInterrupt)],
+    ids=["SIGTERM", "SIGHUP", "Ctrl-C"],
 )
 def test_what_a_destructor_dropped_is_raised_afterwards(
     number: signal.Signals, raised: type[BaseException]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +19,6 @@ from xsocket_tools.fuzzing.session import Session
 from xsocket_tools.fuzzing.stopping import stopped_by_signals
 
 DEFAULT_S: Final = 60.0
-_EXIT: Final = {signal.SIGINT: 128 + signal.SIGINT, signal.SIGTERM: 128 + signal.SIGTERM}
 _command_option = click.option(
     "--command",
     metavar="CMD",
@@ -104,7 +102,7 @@ def fuzz(
         session.finish()
     _print(session, as_json)
     if stop.signal is not None:
-        return _EXIT[stop.signal]
+        return 128 + stop.signal
     return int(bool(session.record.total.findings))
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM where work is to end well: after the case that is being played."""
+"""Ctrl-C, SIGTERM and SIGHUP where work is to end well: after the case that is being played."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from types import FrameType
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop:
@@ -30,12 +30,16 @@ class Stop:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Stop]:
-    """Give what says whether SIGINT or SIGTERM has come; the second one does what it did before the block."""
+    """Give what says whether SIGINT, SIGTERM or SIGHUP has come; the second one does what it did before.
+
+    A signal that is ignored, as SIGHUP by nohup, stays so.
+    """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -46,7 +50,7 @@ def stopped_by_signals() -> Iterator[Stop]:
         stop.signal = signal.Signals(number)
         restore()
 
-    for number in _SIGNALS:
+    for number in before:
         signal.signal(number, note)
     try:
         yield stop

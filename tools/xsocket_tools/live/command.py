@@ -50,7 +50,8 @@ def live(port: int, delay_s: float, opens: bool) -> int:
     one segment made by hand, and says what came of it.
 
     The address of the page goes to standard output. It holds a token: whoever has it may use the page, and
-    only from this machine. Ctrl-C and SIGTERM end it, with status 0, and remove the lab.
+    only from this machine. Ctrl-C, SIGTERM and the end of its terminal end it, with
+    status 0, and remove the lab.
     """
     _check_available()
     with ExitStack() as stack:

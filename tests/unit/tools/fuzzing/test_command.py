@@ -259,12 +259,13 @@ def test_ctrl_c_keeps_everything(
     assert saved["done"] == [[0, printed["cases"]]]
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str)
 def test_termination_keeps_everything(
-    tmp_path: Path, interrupted_at: Callable[[int, signal.Signals], None]
+    tmp_path: Path, interrupted_at: Callable[[int, signal.Signals], None], number: signal.Signals, status: int
 ) -> None:
-    interrupted_at(10, signal.SIGTERM)
+    interrupted_at(10, number)
     result = fuzz("--corpus", str(tmp_path))
-    assert result.exit_code == 143
+    assert result.exit_code == status
     assert json.loads((tmp_path / "campaign.json").read_text())["cases"] >= 10
 
 
