@@ -18,9 +18,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from xsocket.patherror import PathError
 from xsocket.trace import Event, EventKind
 from xsocket.wire.codec import TcpPacket, decode
 from xsocket.wire.ethernet import IPV4, IPV6, Ethernet, build_ethernet
+from xsocket.wire.icmp import IcmpPacket, path_error
 from xsocket_tools.ladder import ladder
 from xsocket_tools.ladder_view import LadderView
 from xsocket_tools.scenarios.outcome import Failure, Outcome, Seen, Status
@@ -291,7 +293,9 @@ def _connections(events: Iterable[Event]) -> Iterator[FourTuple]:
 
 
 def events_of(frames: Iterable[tuple[str, float, bytes]]) -> Iterator[Event]:
-    """Yield a trace of the TCP segments among the packets of a target that keeps none; it knows no states.
+    """Yield a trace of the segments and ICMP errors among the packets of a target that keeps none.
+
+    It knows no states.
 
     Args:
         frames: As `Outcome.frames` has them.
@@ -310,6 +314,11 @@ def events_of(frames: Iterable[tuple[str, float, bytes]]) -> Iterator[Event]:
                 frame=frame,
                 checksum_ready=False,
             )
+        elif isinstance(packet, IcmpPacket) and packet.is_error and not outbound:
+            error = path_error(packet)
+            if isinstance(error, PathError):
+                at_ns = round(at * 10**9)
+                yield Event(EventKind.ICMP, at_ns, four_tuple=error.four_tuple, frame=frame, path_error=error)
 
 
 def _path(path: Iterable[Seen]) -> Iterator[RenderableType]:

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from xsocket.fourtuple import FourTuple
+from xsocket.patherror import PathError
 from xsocket.segment import Segment
 from xsocket_tools.teaching.console import StoryView
 from xsocket_tools.teaching.errors import NothingToExplainError
@@ -69,19 +70,21 @@ def of_capture(path: Path) -> Story:
         RecordingError: It cannot be read, or its link type is unknown.
         NothingToExplainError: There is no TCP segment in it.
     """
-    story = of_packets(_segments(path), title=path.name)
+    story = of_packets(_packets(path), title=path.name)
     if not story.steps:
         raise NothingToExplainError(f"{path} has no TCP segment")
     return story
 
 
-def _segments(path: Path) -> Iterator[tuple[float, FourTuple, Segment]]:
+def _packets(path: Path) -> Iterator[tuple[float, FourTuple, Segment | PathError]]:
     from xsocket_tools.scenarios.capture_files import captured_packets
     from xsocket_tools.scenarios.report import events_of
 
     for event in events_of(("<", each.at_us / 1e6, each.octets) for each in captured_packets(path)):
         if event.four_tuple is not None and event.segment is not None:
             yield event.at_ns / 1e9, event.four_tuple.reversed, event.segment
+        elif event.path_error is not None:
+            yield event.at_ns / 1e9, event.path_error.four_tuple, event.path_error
 
 
 def of_script(path: Path) -> Story:

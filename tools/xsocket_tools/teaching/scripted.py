@@ -110,16 +110,7 @@ def _asked(outcome: Outcome) -> Iterator[TraceEvent]:
             key = event.four_tuple
             assert key is not None
             after = (states[key] or State.CLOSED) if key in states else None
-            yield TraceEvent(
-                event.kind,
-                event.at_ns,
-                four_tuple=key,
-                segment=event.segment,
-                frame=event.frame,
-                checksum_ready=event.checksum_ready,
-                before=before.get(key),
-                after=after,
-            )
+            yield event._replace(before=before.get(key), after=after)
             if after is not None:
                 before[key] = after
 

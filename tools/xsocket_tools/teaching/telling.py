@@ -11,6 +11,7 @@ from itertools import count
 from typing import Final
 
 from xsocket.fourtuple import FourTuple
+from xsocket.patherror import PathError
 from xsocket.segment import Segment
 from xsocket.state import State
 from xsocket.trace import Event, EventKind
@@ -81,20 +82,26 @@ def of_trace(
     return _Teller(title, (engine, other) if engine_is_left else (other, engine), moments).story()
 
 
-def of_packets(packets: Iterable[tuple[float, FourTuple, Segment]], *, title: str) -> Story:
+def of_packets(packets: Iterable[tuple[float, FourTuple, Segment | PathError]], *, title: str) -> Story:
     """Return the story that a capture tells: what both ends do is inferred.
 
     Args:
-        packets: Instant in seconds, 4-tuple as the sender names it, and the segment, in order. Whoever speaks
-            first in a connection is its left end.
+        packets: Instant in seconds, 4-tuple as the sender names it, and the segment, in order; or an ICMP
+            error, and the 4-tuple as whoever gets it names it. Whoever speaks first in a connection is its
+            left end. An error of which no connection was seen before is left out.
         title: Of the story.
     """
     moments, lefts = [], set[FourTuple]()
-    for order, (at_s, four_tuple, segment) in enumerate(packets):
+    for order, (at_s, four_tuple, packet) in enumerate(packets):
         if four_tuple not in lefts and four_tuple.reversed not in lefts:
+            if isinstance(packet, PathError):
+                continue
             lefts.add(four_tuple)
-        end = LEFT if four_tuple in lefts else RIGHT
-        event = Event(EventKind.SENT, round(at_s * 1e9), four_tuple=four_tuple, segment=segment)
+        end, at_ns = LEFT if four_tuple in lefts else RIGHT, round(at_s * 1e9)
+        if isinstance(packet, PathError):
+            event = Event(EventKind.ICMP, at_ns, four_tuple=four_tuple, path_error=packet)
+        else:
+            event = Event(EventKind.SENT, at_ns, four_tuple=four_tuple, segment=packet)
         moments.append(Moment(end, Recorded(event), order))
     ends = (End("client", "", Source.INFERRED), End("server", "", Source.INFERRED))
     return _Teller(title, ends, moments).story()
@@ -360,10 +367,13 @@ class _Teller:
             self._held[end].follow(moment.step, _named(key, end))
             self._held[end].own(moment.step, _named(key, end), moment.worker)
             seen, step = self._seen[end, key], moment.step
-            if step.event.kind in (EventKind.POOL, EventKind.DROPPED):
+            info = step.event.info
+            is_known = info is not None or moment.record is not None
+            if step.event.kind in (EventKind.POOL, EventKind.DROPPED) or (
+                step.event.kind is EventKind.ICMP and not is_known
+            ):
                 seen.view = seen.view.at_rest()
                 continue
-            info = step.event.info
             variables: tuple[Variable, ...] = ()
             if moment.record is not None:
                 variables = with_changes(list(moment.record.variables), seen.view.variables)

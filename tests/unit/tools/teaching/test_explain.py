@@ -64,6 +64,21 @@ def test_a_capture_is_told_with_inferred_states(capture: Path) -> None:
     assert shown.count("── SYN seq 0") == 2
 
 
+def test_an_icmp_error_in_a_capture_is_a_step(tmp_path: Path) -> None:
+    lesson, path = tmp_path / "narrow.html", tmp_path / "narrow.pcapng"
+    begun = CliRunner().invoke(main, ["lesson", "report", "18", "--output", str(lesson), "--capture"])
+    assert begun.exit_code == 0
+    steps = json.loads(ran(str(path), "--json").output)["steps"]
+    (error,) = [step for step in steps if step["kind"] == "icmp"]
+    assert error["title"] == "client gets ICMP: too big, the next hop takes 600 octets"
+    assert error["notes"] == ["It quotes the segment with seq 1."]
+    assert (error["end"], error["connection"]) == (0, 2)
+    assert [view["state"] for view in error["views"]] == ["ESTABLISHED", "ESTABLISHED"]
+    assert error["views"][0]["variables"] == [
+        {**each, "changed": False} for each in steps[error["number"] - 2]["views"][0]["variables"]
+    ]
+
+
 def test_one_connection_of_several_is_chosen(capture: Path) -> None:
     assert ran(str(capture), "--flow", "2").output.count("── SYN seq 0") == 1
     result = ran(str(capture), "--flow", "3")
