@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable
 from enum import Enum
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from xsocket.fourtuple import FourTuple
 from xsocket_tools.tracefs import Told, TracefsError
@@ -24,6 +24,7 @@ PROBE: Final = "tcp/tcp_probe"
 AGAIN: Final = ("tcp/tcp_retransmit_skb", "tcp/tcp_retransmit_synack")
 _IPV4: Final = 0x0800
 _AF_INET: Final = 2
+MOST_KEPT: Final = 256
 _MEMORY_S: Final = 0.5
 """What was told and is not asked for in this time belongs to somebody else."""
 
@@ -71,6 +72,8 @@ class Heard(NamedTuple):
 
 NOTHING: Final = Heard()
 
+T = TypeVar("T")
+
 
 class Tracepoints:
     """Follows the calling thread, which hands the frames over and makes the calls.
@@ -84,6 +87,7 @@ class Tracepoints:
         self._thread = threading.get_native_id()
         self._resets: dict[FourTuple, tuple[float, str]] = {}
         self._again: dict[FourTuple, tuple[float, Again]] = {}
+        """Of whatever connections the machine has; `MOST_KEPT` of each at most, the newest."""
         self._enable()
 
     def _enable(self) -> None:
@@ -128,7 +132,7 @@ class Tracepoints:
                 found = found._replace(drop=_named(each))
             elif address == ours and each.name == "tcp_send_reset":
                 if answered is not None:
-                    self._resets[answered] = (time.monotonic(), _named(each))
+                    _keep(self._resets, answered, _named(each))
             elif address == ours and each.name == "tcp_probe":
                 found = _probed(found, each)
             else:
@@ -154,17 +158,25 @@ class Tracepoints:
             )
             if four_tuple is not None:
                 how = Again.FOR_AN_ANSWER if answers else Again.BY_TIMER
-                self._again[four_tuple] = (time.monotonic(), how)
+                _keep(self._again, four_tuple, how)
         elif each.name == "tcp_send_reset" and each.is_call and each.pid == self._thread:
             four_tuple = _four_tuple(fields.get("src", ""), fields.get("dest", ""))
             if four_tuple is not None:
-                self._resets[four_tuple] = (time.monotonic(), _named(each))
+                _keep(self._resets, four_tuple, _named(each))
 
     def _read(self) -> Iterable[Told]:
         try:
             return list(self._tracing.read())
         except TracefsError:
             return []
+
+
+def _keep(kept: dict[FourTuple, tuple[float, T]], four_tuple: FourTuple, what: T) -> None:
+    """Keep what was told just now of a connection; the oldest makes room."""
+    kept.pop(four_tuple, None)
+    kept[four_tuple] = time.monotonic(), what
+    if len(kept) > MOST_KEPT:
+        del kept[next(iter(kept))]
 
 
 def _named(event: Told) -> str:

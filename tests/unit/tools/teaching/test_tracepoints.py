@@ -12,6 +12,7 @@ from xsocket_tools.teaching.tracepoints import (
     AGAIN,
     DROP,
     FRAME,
+    MOST_KEPT,
     NOTHING,
     PROBE,
     RESET,
@@ -163,6 +164,15 @@ def test_a_timer_sends_again(line: str, four_tuple: FourTuple) -> None:
     tracepoints.listen()
     assert tracepoints.again(four_tuple.reversed) is None
     assert [tracepoints.again(four_tuple), tracepoints.again(four_tuple)] == [Again.BY_TIMER, None]
+
+
+def test_what_others_send_again_is_kept_up_to_a_limit() -> None:
+    kernel = Kernel()
+    tracepoints = Tracepoints(kernel)
+    kernel.lines += [SENT_AGAIN.replace("40000", str(40_000 + number)) for number in range(MOST_KEPT + 1)]
+    tracepoints.listen()
+    assert tracepoints.again(CLIENT) is None
+    assert tracepoints.again(CLIENT._replace(local_port=40_001)) is Again.BY_TIMER
 
 
 def test_an_answer_has_something_sent_again() -> None:
