@@ -4,7 +4,6 @@ import json
 import re
 import sys
 from collections import Counter
-from html.parser import HTMLParser
 from math import inf
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from click.testing import CliRunner
 
 from support.comparison import MS, answered, event, lost, result
 from support.documents import Shown
+from support.pages import Elements
 from xsocket_tools.compare.command import compare
 from xsocket_tools.compare.designs import Design
 from xsocket_tools.compare.errors import CannotWriteError, NotThatManyError, ReportUnavailableError
@@ -38,23 +38,6 @@ def made_up() -> Result:
 @pytest.fixture(scope="module")
 def page() -> str:
     return render(made_up())
-
-
-class Elements(HTMLParser):
-    """Collects elements with their attributes, and what stands in them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.found if name == tag]
 
 
 @pytest.mark.runs("docs/explanation/compare.md", "text")
