@@ -26,12 +26,13 @@ from xsocket_tools.fuzzing.targets.kernel_rules import KernelRules, Sysctls, ker
 from xsocket_tools.path import Element, Lose
 from xsocket_tools.teaching.errors import NotOnThisStageError
 from xsocket_tools.teaching.flood import NOBODYS, Flood, dead_end
+from xsocket_tools.teaching.orders import Order
 from xsocket_tools.teaching.records import LEFT, RIGHT
 from xsocket_tools.teaching.stage import ADDRESSES, FROM_PORT, PORT, bits
 from xsocket_tools.teaching.story import Story
 from xsocket_tools.teaching.telling import of_kernels
 from xsocket_tools.teaching.variables import Onlooker
-from xsocket_tools.teaching.watched_path import Order, WatchedPath
+from xsocket_tools.teaching.watched_path import WatchedPath
 
 QUIET_S: Final = 0.15
 """So long nothing happens when nothing is under way: less than the least retransmission timeout."""

@@ -10,15 +10,13 @@ from __future__ import annotations
 import os
 import queue
 import select
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from itertools import count
 from math import ceil, inf
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 from xsocket.bell import Bell
 from xsocket.fourtuple import FourTuple
@@ -32,16 +30,17 @@ from xsocket.wire.ethernet import Ethernet
 from xsocket.wire.icmp import IcmpPacket, path_error
 from xsocket.wire.ip import Ipv4
 from xsocket.wire.link import Frame
-from xsocket.wire.packet_link import PacketLink
 from xsocket_netns import Host, Lab
 from xsocket_tools.capture import finished
 from xsocket_tools.path import Chain, Element, Impair, Parcel, Towards
 from xsocket_tools.path.errors import PathBrokenError
-from xsocket_tools.sockdiag import SockDiag, Told
+from xsocket_tools.sockdiag import Told
+from xsocket_tools.teaching.orders import PATIENCE_S, Order
 from xsocket_tools.teaching.records import LEFT, RIGHT, Record
 from xsocket_tools.teaching.stage import ADDRESSES, DELAY_S, PREFIX
 from xsocket_tools.teaching.tracepoints import NOTHING, Heard, Tracepoints
 from xsocket_tools.teaching.variables import Onlooker, asked
+from xsocket_tools.teaching.watched_host import WatchedHost
 from xsocket_tools.tracefs import TracefsError, Tracing
 
 GRACE_S: Final = 0.2
@@ -54,127 +53,11 @@ _OVERDUE_S: Final = 0.005
 """A timer that is due within this time may be about to run out, or have been meant to before another one."""
 _LATEST_S: Final = 3 * TIE_S
 """So long such a timer is waited for."""
-_MARKER: Final = 0x88B5
-"""IEEE 802 gives this EtherType to experiments; no host answers it."""
-_PATIENCE_S: Final = 5.0
 _LONGEST_WAIT_S: Final = 3600.0
-_INTERFACE: Final = "eth0"
 _HANDSHAKE: Final = (State.SYN_SENT, State.SYN_RECEIVED)
 _ACKNOWLEDGED: Final = "tcpi_bytes_acked"
 
 T = TypeVar("T")
-
-
-class Order(Generic[T]):
-    """Something that the path's thread is to do, as soon as it can be done.
-
-    Args:
-        attempt: Does it, or raises BlockingIOError; it is tried again then whenever something has happened.
-        end: Whose kernel it may have send something.
-        patience_s: How long to try.
-        descriptor: Of the socket it is about: when there is something to be read or room to write, it is
-            tried again, too.
-        look_at: Says at which instant it is to be tried again in any case.
-        four_tuple: The connection that it may move.
-        trigger: As what it moves it.
-    """
-
-    def __init__(
-        self,
-        attempt: Callable[[], T],
-        end: int | None = None,
-        *,
-        patience_s: float = _PATIENCE_S,
-        descriptor: int | None = None,
-        look_at: Callable[[], float] = lambda: inf,
-        four_tuple: FourTuple | None = None,
-        trigger: Trigger | None = None,
-    ) -> None:
-        self.attempt, self.end, self.look_at = attempt, end, look_at
-        self.deadline = time.monotonic() + patience_s
-        self.descriptor, self.four_tuple, self.trigger = descriptor, four_tuple, trigger
-        self.is_done = threading.Event()
-        self._result: T | None = None
-        self._error: BaseException | None = None
-
-    def finish(self, result: T | None = None, error: BaseException | None = None) -> None:
-        """Give whoever waits for it what came of it."""
-        self._result, self._error = result, error
-        self.is_done.set()
-
-    def outcome(self) -> T:
-        """Wait for it; return or raise what it returned or raised."""
-        self.is_done.wait()
-        if self._error is not None:
-            raise self._error
-        return self._result  # type: ignore[return-value]  # None only where T has it
-
-
-class _Side:
-    """One of the two hosts, seen from the path.
-
-    Args:
-        stack: Closes what is opened here.
-        middle: Where the path is.
-        port: The interface of the middle that leads to the host.
-        host: The host; its interface is ``eth0``.
-    """
-
-    def __init__(self, stack: ExitStack, middle: Host, port: str, host: Host) -> None:
-        self.mac = bytes.fromhex(host.interface(_INTERFACE).mac.replace(":", ""))
-        self._link = middle.run(PacketLink, port, None)
-        stack.callback(self._link.close)
-        self._diag = SockDiag(host.namespace)
-        stack.callback(self._diag.close)
-        self._echo = host.run(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_MARKER))
-        stack.callback(self._echo.close)
-        self._echo.bind((_INTERFACE, _MARKER))
-        self._echo.settimeout(_PATIENCE_S)
-        self._numbers = count()
-        self._poll = select.poll()
-        self._poll.register(self._link.fileno(), select.POLLIN)
-
-    def fileno(self) -> int:
-        """Return a descriptor that is readable while frames are waiting."""
-        return self._link.fileno()
-
-    def ask(self, four_tuple: FourTuple) -> Told | None:
-        """Ask the host's kernel."""
-        return self._diag.told(four_tuple)
-
-    def end_connections(self) -> None:
-        """End those of the host: one that waits for an acknowledgment would keep the namespace."""
-        self._diag.destroy()
-
-    def take(self) -> list[Frame]:
-        """Return the frames that are waiting."""
-        return self._link.receive()
-
-    def hand_over(self, frame: bytes) -> None:
-        """Give the host a frame, and return when its kernel is through with it."""
-        marker = self._marker()
-        self._link.send([frame, marker])
-        try:
-            while self._echo.recv(2048) != marker:
-                pass
-        except TimeoutError:
-            raise PathBrokenError("a host's kernel takes no frames any more") from None
-
-    def all_sent(self) -> list[Frame]:
-        """Return all frames that the host has sent by now."""
-        marker, frames = self._marker(), list[Frame]()
-        self._echo.send(marker)
-        while True:
-            for frame in (found := self._link.receive()):
-                if frame.data == marker:
-                    return frames + [each for each in found[found.index(frame) :] if each is not frame]
-                frames.append(frame)
-            if not self._poll.poll(_PATIENCE_S * 1000):
-                raise PathBrokenError("a host's kernel sends no frames any more")
-
-    def _marker(self) -> bytes:
-        ethernet = self.mac + self.mac + _MARKER.to_bytes(2)
-        return ethernet + next(self._numbers).to_bytes(46)
 
 
 class WatchedPath:
@@ -195,7 +78,7 @@ class WatchedPath:
         self._stack = ExitStack()
         addresses = [f"{address}/{PREFIX}" for address in ADDRESSES.values()]
         detour = lab.detour("path", *hosts, addresses=(addresses[:1], addresses[1:]))
-        self._sides: list[_Side] = []
+        self._sides: list[WatchedHost] = []
         self._impair = Impair(delay_s=DELAY_S)
         self._way = Chain()
         self._due: deque[tuple[float, Parcel]] = deque()
@@ -218,7 +101,7 @@ class WatchedPath:
         with ExitStack() as stack:
             self._tracing = _tracing(stack) if traced else None
             for host, port in zip(hosts, (detour.left_port, detour.right_port), strict=True):
-                self._sides.append(_Side(stack, detour.middle, port.name, host))
+                self._sides.append(WatchedHost(stack, detour.middle, port.name, host))
             self._stack = stack.pop_all()
 
     def start(self) -> None:
@@ -446,7 +329,7 @@ class WatchedPath:
         except BlockingIOError:
             if time.monotonic() < order.deadline:
                 return
-            error = TimeoutError(f"nothing came of it in {_PATIENCE_S:g} s")
+            error = TimeoutError(f"nothing came of it in {PATIENCE_S:g} s")
         except Exception as raised:
             error = raised
         self._orders.remove(order)
