@@ -208,11 +208,11 @@ def reset(tcb: Tcb, now: float, rule: str) -> Send:
     return send(tcb, Segment(tcb.snd_nxt, tcb.rcv_nxt, flags, 0, options), rule)
 
 
-def transmit(tcb: Tcb, now: float, out: list[Action]) -> None:
-    """Send what the windows allow: what was lost first, then new text, then the FIN."""
+def transmit(tcb: Tcb, now: float, out: list[Action], lost_by: str = "RFC 6675 5") -> None:
+    """Send what the windows allow: what was lost, by the rule *lost_by*, then new text, then the FIN."""
     if tcb.congestion is not None and not tcb.flight:
         _restart_after_idle(tcb, now, tcb.congestion)
-    _send_lost(tcb, now, out)
+    _send_lost(tcb, now, out, lost_by)
     was_idle, before = tcb.flight == 0, tcb.snd_nxt
     while (size := _next_size(tcb)) is not None:
         send_new(tcb, now, size, out)
@@ -230,7 +230,7 @@ def _restart_after_idle(tcb: Tcb, now: float, congestion: NewReno) -> None:
         congestion.restart()
 
 
-def _send_lost(tcb: Tcb, now: float, out: list[Action]) -> None:
+def _send_lost(tcb: Tcb, now: float, out: list[Action], rule: str) -> None:
     queue = tcb.retransmission
     if queue is None or tcb.congestion is None:
         return
@@ -238,7 +238,7 @@ def _send_lost(tcb: Tcb, now: float, out: list[Action]) -> None:
         under_way = _in_network(tcb, queue)
         if under_way and under_way + sent.size > tcb.congestion.cwnd:
             return
-        resend(tcb, now, sent, out, "RFC 6675 5")
+        resend(tcb, now, sent, out, rule)
 
 
 def resend(tcb: Tcb, now: float, sent: Sent, out: list[Action], rule: str) -> None:

@@ -62,7 +62,7 @@ def _path_is_narrower(tcb: Tcb, now: float, mtu: int) -> list[Action]:
     if not fit_path(tcb, max(mtu, tcb.config.min_pmtu)):
         return [_ignored(tcb, DropReason.ICMP_MTU_NOT_SMALLER)]
     out: list[Action] = []
-    output.transmit(tcb, now, out)
+    output.transmit(tcb, now, out, "RFC 8201 4" if tcb.four_tuple.family == 6 else "RFC 1191 3")
     return out
 
 

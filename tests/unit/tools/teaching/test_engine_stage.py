@@ -35,6 +35,10 @@ def test_an_icmp_error_is_a_step_at_the_end_whose_segment_it_quotes() -> None:
     assert error.notes == ("It quotes the segment with seq 1.",)
     assert {"Eff.snd.MSS", "cwnd"} <= {each.name for each in error.views[0].variables if each.changed}
     assert not any(each.changed for each in error.views[1].variables)
+    again = story.steps[error.number]
+    assert again.packet is not None
+    assert (again.packet.seq, again.packet.length) == (1, 548)
+    assert [each.key for each in again.because] == ["RFC 1191 3"]
 
 
 def test_an_icmp_error_is_in_the_page_the_terminal_and_the_capture() -> None:
