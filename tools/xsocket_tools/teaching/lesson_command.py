@@ -80,7 +80,7 @@ _work = click.option(
     "--play",
     "work",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Play this answer to the exercise instead: a Python file with a function play(stage), or a script.",
+    help="An answer to the exercise: a Python file with a function play(stage), or a script (.pkt).",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one object on standard output.")
 _number = click.argument("number", type=click.IntRange(1, 99))
@@ -278,13 +278,7 @@ def step(
 @click.option("--all", "everything", is_flag=True, help="Check every lesson.")
 @_on
 @_set
-@click.option(
-    "--play",
-    "work",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Judge this file as an answer to the exercise: its function play(stage) says what happens, "
-    "or it is a script (.pkt).",
-)
+@_work
 @_json
 @click.pass_context
 def check(
@@ -391,7 +385,7 @@ def exercise(number: int, output: Path | None) -> None:
 def new(name: str, into: Path, by_script: bool) -> None:
     """Begin a lesson of your own.
 
-    Makes a folder for the lesson NAME, such as the-third-segment: a text and a scenario that hold so far.
+    Makes a folder for the lesson NAME, such as the-third-segment: a text and a scenario that hold.
     """
     path = new_lesson(name, into, by_script=by_script)
     click.echo(f"wrote {path}: {', '.join(sorted(each.name for each in path.iterdir()))}")
