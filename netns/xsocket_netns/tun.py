@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from xsocket_netns import kernel, netlink, threads
+from xsocket_netns import kernel, netlink, stamps, threads
 from xsocket_netns.errors import TunError
 from xsocket_netns.host import Host, Interface
 
@@ -34,9 +34,6 @@ _IFREQ: Final = struct.Struct("16sH22x")
 _ETH_P_ALL: Final = 3  # linux/if_ether.h
 _PACKET_OUTGOING: Final = 4  # linux/if_packet.h
 _SO_RCVBUFFORCE: Final = 33  # asm-generic/socket.h
-_SO_TIMESTAMPNS_NEW: Final = 64  # asm-generic/socket.h: 64 bits for the seconds on every machine
-_TIMESPEC: Final = struct.Struct("=qq")
-_CONTROL_OCTETS: Final = socket.CMSG_SPACE(_TIMESPEC.size)
 _BUFFER_OCTETS: Final = 8 << 20
 _LARGEST: Final = 1 << 16
 _QUEUE_PACKETS: Final = 1000
@@ -79,7 +76,7 @@ class Tun:
             netlink.on(host.namespace, _set_up(index, mtu))
             if addresses:
                 host.address(name, *addresses)
-            self._seen = host.run(_packet_socket, name)
+            self._seen = host.run(stamps.stamped, lambda: _packet_socket(name))
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -108,9 +105,9 @@ class Tun:
         came: list[tuple[int, bytes]] = []
         with contextlib.suppress(BlockingIOError):
             while True:
-                packet, ancillary, _, address = self._seen.recvmsg(_LARGEST, _CONTROL_OCTETS)
+                packet, ancillary, _, address = self._seen.recvmsg(_LARGEST, stamps.CONTROL_OCTETS)
                 if address[2] == _PACKET_OUTGOING:
-                    came.append((_stamp_ns(ancillary), packet))
+                    came.append((stamps.stamp_ns(ancillary), packet))
         with contextlib.suppress(OSError):  # EAGAIN at the end; EBADFD if the interface was removed
             while True:
                 os.read(self._descriptor, _LARGEST)
@@ -170,7 +167,6 @@ def _packet_socket(name: str) -> socket.socket:
     made = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
     try:
         made.setblocking(False)
-        made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS_NEW, 1)
         with contextlib.suppress(PermissionError):  # in a user namespace; 100 packets have room all the same
             made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_OCTETS)
         made.bind((name, _ETH_P_ALL))
@@ -178,15 +174,6 @@ def _packet_socket(name: str) -> socket.socket:
         made.close()
         raise
     return made
-
-
-def _stamp_ns(ancillary: list[tuple[int, int, bytes]]) -> int:
-    """Return the kernel's time stamp, nanoseconds since 1970."""
-    for _, kind, data in ancillary:
-        if kind == _SO_TIMESTAMPNS_NEW:
-            seconds, nanoseconds = _TIMESPEC.unpack(data)
-            return int(seconds) * 1_000_000_000 + int(nanoseconds)
-    return time.time_ns()
 
 
 def _monotonic_behind_ns() -> int:

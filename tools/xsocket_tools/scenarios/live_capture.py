@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import socket
-import struct
 import time
 from contextlib import suppress
 from typing import Final
 
-from xsocket_netns import registry
+from xsocket_netns import registry, stamps
 from xsocket_netns.entry import host_namespace
 from xsocket_tools.scenarios.conversations import Captured, RecordingError
 
 _EVERYTHING: Final = 3  # linux/if_ether.h: ETH_P_ALL
 _OUTGOING: Final = 4  # linux/if_packet.h: PACKET_OUTGOING
 _IP: Final = (0x0800, 0x86DD)
-_TIMESTAMP_NS: Final = 35  # asm-generic/socket.h: SO_TIMESTAMPNS
-_TIMESPEC: Final = struct.Struct("=qq")
 _LONGEST: Final = 1 << 16
 _BUFFER_OCTETS: Final = 1 << 23
 
@@ -37,7 +34,7 @@ class LiveCapture:
     def __init__(self, lab: str, host: str, interface: str | None = None) -> None:
         record = registry.LabRecord.load(lab)
         with host_namespace(record, host) as namespace:
-            self._socket = namespace.run(_packet_socket, interface)
+            self._socket = namespace.run(stamps.stamped, lambda: _packet_socket(interface))
         self._found: list[Captured] = []
 
     def __enter__(self) -> LiveCapture:
@@ -66,17 +63,16 @@ class LiveCapture:
         return self._found
 
     def _take(self) -> None:
-        octets, ancillary, _, address = self._socket.recvmsg(_LONGEST, 64)
+        octets, ancillary, _, address = self._socket.recvmsg(_LONGEST, stamps.CONTROL_OCTETS)
         _, protocol, kind, *_ = address
         if protocol in _IP:
-            self._found.append(Captured(_at_us(ancillary), octets, kind == _OUTGOING))
+            self._found.append(Captured(stamps.stamp_ns(ancillary) // 1000, octets, kind == _OUTGOING))
 
 
 def _packet_socket(interface: str | None) -> socket.socket:
     made = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_EVERYTHING))
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_OCTETS)
-        made.setsockopt(socket.SOL_SOCKET, _TIMESTAMP_NS, 1)
         if interface is not None:
             made.bind((interface, _EVERYTHING))
     except OSError as error:
@@ -86,11 +82,3 @@ def _packet_socket(interface: str | None) -> socket.socket:
             remedy="`xsocket lab list --json` has the interfaces.",
         ) from error
     return made
-
-
-def _at_us(ancillary: list[tuple[int, int, bytes]]) -> int:
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, _TIMESTAMP_NS):
-            seconds, nanoseconds = _TIMESPEC.unpack(data)
-            return int(seconds * 1_000_000 + nanoseconds // 1000)
-    return time.time_ns() // 1000

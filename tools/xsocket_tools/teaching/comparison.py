@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -14,6 +15,22 @@ from xsocket_tools.teaching.story import Step
 
 STEPS_BEFORE = 2
 STEPS_AFTER = 6
+_NOTHING = Text("nothing more")
+
+
+_Outline = Sequence[tuple[str, Step]]
+
+
+class Parting(NamedTuple):
+    """Where two runs part, in one of their connections.
+
+    Attributes:
+        at: Where in the steps of each, counted from 0.
+        steps: What differs there; None for a run in which nothing more happens in that connection.
+    """
+
+    at: tuple[int, int]
+    steps: tuple[Step | None, Step | None]
 
 
 class Comparison(NamedTuple):
@@ -22,25 +39,22 @@ class Comparison(NamedTuple):
     Attributes:
         first: As the lesson is.
         second: With other rules.
-        parting: Which step is the first that differs, counted from 0; None if none does.
+        parting: Where they part first; None if they do not.
     """
 
     first: Run
     second: Run
-    parting: int | None
+    parting: Parting | None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values that JSON can hold."""
-        at = self.parting
-        sides = {}
-        for name, run in (("as_it_is", self.first), ("changed", self.second)):
-            steps = run.story.steps
-            there = at is not None and at < len(steps)
-            sides[name] = steps[at].title if there and at is not None else None
+        parting = self.parting
+        one, other = (None, None) if parting is None else parting.steps
         return {
             "on": self.first.stage,
-            "parting": None if at is None else at + 1,
-            **sides,
+            "parting": None if parting is None else parting.at[0] + 1,
+            "as_it_is": None if one is None else one.title,
+            "changed": None if other is None else other.title,
             "because": list(_why(self)),
         }
 
@@ -48,22 +62,35 @@ class Comparison(NamedTuple):
 def compare(first: Run, second: Run) -> Comparison:
     """Return where two runs part: in what was sent and became of it, or in where an end stands.
 
-    Initial sequence numbers, ports, times and windows do not count, as in a digest.
+    Initial sequence numbers, ports, times and windows do not count, nor does the order of what happens in
+    different connections: just what counts in a digest.
     """
-    pairs = zip_longest(first.story.steps, second.story.steps)
-    for at, (one, other) in enumerate(pairs):
-        if one is None or other is None or outline(one) != outline(other):
-            return Comparison(first, second, at)
-    return Comparison(first, second, None)
+    ones, others = outline(first.story), outline(second.story)
+    found = (_parting(first, second, ones.get(each, []), others.get(each, [])) for each in {**ones, **others})
+    partings = [parting for parting in found if parting is not None]
+    return Comparison(first, second, min(partings, key=lambda parting: parting.at, default=None))
+
+
+def _parting(first: Run, second: Run, ones: _Outline, others: _Outline) -> Parting | None:
+    """Return where two runs part in a connection."""
+    for at, ((line, one), (other_line, other)) in enumerate(zip_longest(ones, others, fillvalue=("", None))):
+        if line != other_line:
+            return Parting((_place(first, ones, at), _place(second, others, at)), (one, other))
+    return None
+
+
+def _place(run: Run, told: _Outline, at: int) -> int:
+    """Return where in a whole run a connection's step is, or would be if there were one more."""
+    if at < len(told):
+        return told[at][1].number - 1
+    return told[-1][1].number if told else len(run.story.steps)
 
 
 def _why(found: Comparison) -> list[str]:
     """Return the rules that had their say in the step where the runs part."""
     rules = []
-    for run in (found.first, found.second):
-        steps = run.story.steps
-        if found.parting is not None and found.parting < len(steps):
-            step = steps[found.parting]
+    for step in () if found.parting is None else found.parting.steps:
+        if step is not None:
             rules += [f"{each.key}: {each.sentence or each.did}" for each in step.because]
             rules += list(step.notes)
     return list(dict.fromkeys(rules))
@@ -82,29 +109,44 @@ class ComparisonView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it: what happened in each run around the step where they part."""
-        found = self._found
-        if found.parting is None:
+        found, parting = self._found, self._found.parting
+        if parting is None:
             yield Text(f"On {found.first.stage}, {self._given} changes nothing in this lesson.")
             return
-        at = found.parting
-        yield Text(f"On {found.first.stage}, the paths part at step {at + 1}:", style="bold")
+        yield Text(f"On {found.first.stage}, the paths part at step {parting.at[0] + 1}:", style="bold")
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("", width=1)
         table.add_column("as it is", overflow="fold", ratio=1)
         table.add_column(Text(self._given), overflow="fold", ratio=1)
-        span = slice(max(0, at - STEPS_BEFORE), at + STEPS_AFTER)
-        sides = (run.story.steps[span] for run in (found.first, found.second))
-        for number, (one, other) in enumerate(zip_longest(*sides), span.start + 1):
-            style = "bold yellow" if number == at + 1 else "dim" if number <= at else ""
-            here = number == at + 1
-            table.add_row(">" if here else "", _told(one, whole=here), _told(other, whole=here), style=style)
+        runs = (found.first, found.second)
+        sides = [
+            _Side(run.story.steps, at, step)
+            for run, at, step in zip(runs, parting.at, parting.steps, strict=True)
+        ]
+        earlier = zip_longest(*(reversed(side.before) for side in sides), fillvalue=Text())
+        for row in reversed([*earlier]):
+            table.add_row("", *row, style="dim")
+        table.add_row(">", *(side.here for side in sides), style="bold yellow")
+        for row in zip_longest(*(side.after for side in sides), fillvalue=_NOTHING):
+            table.add_row("", *row)
         yield table
         for rule in _why(found):
             yield Text(f"  {rule}")
 
 
-def _told(step: Step | None, *, whole: bool) -> Text:
-    if step is None:
-        return Text("nothing more")
-    text = f"{step.number}. {step.at_s:.3f} s  {step.title}"
-    return Text("  ".join((text, *step.packet.options)) if whole and step.packet is not None else text)
+class _Side:
+    """What one of two runs shows of where they part: what went before, the step, and what came after it."""
+
+    def __init__(self, steps: Sequence[Step], at: int, here: Step | None) -> None:
+        self.before = [_told(step) for step in steps[max(0, at - STEPS_BEFORE) : at]]
+        self.here = _NOTHING if here is None else Text("  ").join((_told(here), *map(Text, _options(here))))
+        after = at if here is None else at + 1
+        self.after = [_told(step) for step in steps[after : at + STEPS_AFTER]]
+
+
+def _options(step: Step) -> Sequence[str]:
+    return () if step.packet is None else step.packet.options
+
+
+def _told(step: Step) -> Text:
+    return Text(f"{step.number}. {step.at_s:.3f} s  {step.title}")

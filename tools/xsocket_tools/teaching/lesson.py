@@ -36,6 +36,12 @@ _INCLUDED: Final = re.compile(r"^```\{literalinclude\} (\S+)\n(?::.*\n)*```$", r
 T = TypeVar("T")
 _BY_CHANCE: Final = re.compile(r"(TS val) \d+ ecr \d+|(fast open(?: \(exp\))?) [0-9a-f]{8,}")
 
+_HALVES: Final = {
+    Kind.SENT: (Kind.SENT,),
+    Kind.CARRIED: (Kind.SENT, Kind.ARRIVED),
+    Kind.ARRIVED: (Kind.ARRIVED,),
+}
+
 
 class Found(NamedTuple):
     """What a play may return: what it found out besides what happened on the stage.
@@ -433,19 +439,37 @@ def _stage(name: str, config: TcpConfig, rules: Mapping[str, Any], seed: int) ->
 def digest(story: Story) -> str:
     """Return what is the same in each run: what was sent and became of it, and where both ends stood.
 
-    Initial sequence numbers, ports, times, windows and whatever a run draws by chance do not count.
+    Initial sequence numbers, ports, times, windows and whatever a run draws by chance do not count. Nor does
+    the order of what happens in different connections: a kernel's timers decide it that run out together.
     """
-    lines = "\n".join(outline(step) for step in story.steps)
+    lines = "\n".join(line for told in outline(story).values() for line, _ in told)
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
-def outline(step: Step) -> str:
+def outline(story: Story) -> dict[int | None, list[tuple[str, Step]]]:
+    """Return what counts for a digest, by connection, None for what is of none: lines, and the step of each.
+
+    A segment has a line where it is sent and one where it arrives, whether or not that is one step.
+    """
+    found: dict[int | None, list[tuple[str, Step]]] = {
+        each: [] for each in (None, *range(len(story.connections)))
+    }
+    for step in story.steps:
+        found[step.connection] += ((line, step) for line in _lines(step))
+    return found
+
+
+def _lines(step: Step) -> list[str]:
     """Return of a step what counts for a digest."""
     packet = step.packet
     what = "" if packet is None else str(_without_chance(packet))
     options = "" if packet is None else _BY_CHANCE.sub(r"\1\2", "  ".join(packet.options))
-    states = " ".join("-" if view.state is None else view.state.value for view in step.views)
-    return f"{step.kind.value} {step.end} {what} [{options}] {states}"
+    states = ["-" if view.state is None else view.state.value for view in step.views]
+    halves = _HALVES.get(step.kind)
+    if halves is None:
+        return [f"{step.kind.value} {step.end} {what} [{options}] {' '.join(states)}"]
+    ends = {Kind.SENT: step.end, Kind.ARRIVED: 1 - step.end}
+    return [f"{half.value} {step.end} {what} [{options}] {states[ends[half]]}" for half in halves]
 
 
 def _without_chance(packet: Packet) -> Packet:

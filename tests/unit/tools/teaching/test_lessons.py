@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from support.documents import Shown, assert_printed
 from support.stories import takes_linux
 from xsocket_tools.cli import main
 from xsocket_tools.teaching.checking import check_lesson, check_work
-from xsocket_tools.teaching.comparison import compare
+from xsocket_tools.teaching.comparison import Comparison, ComparisonView, compare
 from xsocket_tools.teaching.errors import LessonBrokenError, NoSuchLessonError
 from xsocket_tools.teaching.glossary import MEANINGS, meanings
 from xsocket_tools.teaching.lesson import (
@@ -141,8 +144,70 @@ def test_runs_part_where_a_rule_first_shows() -> None:
     handshake = LESSONS[0]
     assert compare(on_engine(handshake), on_engine(handshake)).parting is None
     found = compare(on_engine(handshake), on_engine(handshake, sack=False))
-    assert found.parting == 0, "the SYN offers it"
+    assert found.parting is not None
+    assert found.parting.at == (0, 0), "the SYN offers it"
     assert found.as_dict()["parting"] == 1
+
+
+def two_at_once(gap_s: float, second: str = "fin") -> Callable[[Stage], None]:
+    """Open two connections, one after the other, and end the second somehow."""
+
+    def played(stage: Stage) -> None:
+        first = stage.client.open()
+        stage.wait(gap_s)
+        other = stage.client.open()
+        first.wait_established()
+        other.wait_established()
+        stage.settle()
+        if second == "fin":
+            other.close()
+        elif second == "rst":
+            other.abort()
+        stage.settle()
+
+    return played
+
+
+def parting_line(found: Comparison) -> str:
+    """Return the line of a comparison for the step where the paths part."""
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(ComparisonView(found, "changed"))
+    (here,) = (line for line in console.export_text().splitlines() if line.startswith(">"))
+    return here
+
+
+def test_in_which_order_different_connections_go_on_does_not_count() -> None:
+    together, apart, otherwise = (
+        play(each, "engine", {}, title="t")
+        for each in (two_at_once(0), two_at_once(1), two_at_once(1, "rst"))
+    )
+    kinds = [[step.kind for step in run.story.steps] for run in (together, apart)]
+    assert kinds[0] != kinds[1], "alone, a segment is carried in one step"
+    assert digest(together.story) == digest(apart.story) != digest(otherwise.story)
+    assert compare(together, apart).parting is None
+
+
+def test_runs_part_in_the_connection_in_which_they_differ() -> None:
+    one, other = (play(each, "engine", {}, title="t") for each in (two_at_once(0), two_at_once(1, "rst")))
+    found = compare(one, other)
+    assert found.parting is not None
+    steps = [step for step in found.parting.steps if step is not None]
+    assert [run.story.steps[at] for run, at in zip((one, other), found.parting.at, strict=True)] == steps
+    assert [step.connection for step in steps] == [1, 1]
+    assert [step.packet.flags for step in steps if step.packet is not None] == ["FIN+ACK", "RST+ACK"]
+    here = parting_line(found)
+    assert "FIN+ACK" in here
+    assert "RST+ACK" in here
+
+
+def test_where_nothing_more_happens_in_a_connection_the_paths_part_as_well() -> None:
+    whole, cut = (play(each, "engine", {}, title="t") for each in (two_at_once(0), two_at_once(0, "")))
+    found = compare(cut, whole)
+    assert found.parting is not None
+    assert found.parting.steps[0] is None
+    assert found.as_dict()["as_it_is"] is None
+    assert found.as_dict()["parting"] == len(cut.story.steps) + 1
+    assert "nothing more" in parting_line(found)
 
 
 def test_a_play_that_fails_is_a_run_that_ended_early() -> None:
