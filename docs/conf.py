@@ -25,6 +25,7 @@ extensions = [
         "linux_from_code",
         "lessons_from_code",
         "code_pictures",
+        "designs",
         "fields_from_code",
         "conformance",
         "pkt",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import code_pictures
+import designs
 import pictures
 import pytest
 
@@ -35,7 +36,7 @@ def page(place: Path, theme: str) -> Path:
     lost = lesson(4)
     story = play(lost.play, "engine", lost.rules, title=lost.title).story
     drawn = (
-        *(ladder_picture(story), states_picture()),
+        *(ladder_picture(story), states_picture(), designs.picture()),
         *(code_pictures.layers_picture("xsocket"), code_pictures.frame_path_picture()),
     )
     path = place / f"{theme}.html"

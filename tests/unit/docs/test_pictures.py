@@ -1,19 +1,49 @@
 """Pictures of the documentation are what the code is, and can be read without being seen."""
 
 import re
+from collections import Counter
 from html import unescape
 from importlib.util import find_spec
 from itertools import pairwise
 
 import code_pictures
+import designs
 import pictures
 import pytest
 from click.testing import CliRunner
 
+from support.documents import Shown
+from support.markdown import ROOT
 from xsocket.state import State
+from xsocket.tcp import syncookies
 from xsocket_tools.cli import main
 from xsocket_tools.teaching.lesson import lesson, lessons, play
 from xsocket_tools.teaching.report import ladder_picture, states_picture
+
+
+@pytest.mark.runs("README.md", "text 2")
+def test_the_designs_in_the_readme_are_those_of_the_documentation(shown: Shown) -> None:
+    (block,) = shown.blocks()
+    assert block.text == designs.as_text()
+
+
+def test_the_designs_are_drawn_and_said() -> None:
+    picture = designs.picture()
+    drawn = re.findall(r"<text .*?>(.*?)</text>", picture)
+    (said,) = re.findall(r'<svg .*?aria-label="(.*?)"', picture)
+    for each in designs.DESIGNS:
+        words = [each.name, *each.queues, each.calls, *each.workers, *each.means]
+        assert Counter(words) <= Counter(drawn)
+        assert all(word in said for word in words)
+
+
+def test_what_the_page_of_limits_says_of_cookies_is_what_they_are() -> None:
+    page = (ROOT / "docs/explanation/limits.md").read_text()
+    *most, largest = map(str, syncookies.MSS_VALUES)
+    assert f"The MSS is rounded down to {', '.join(most)} or {largest} octets." in page
+    assert len(syncookies.MSS_VALUES) == 8
+    assert "index of the peer's MSS, one of eight" in page
+    assert f"Each period of {syncookies.PERIOD_S} seconds" in page
 
 
 def test_every_module_of_the_engine_stands_in_its_layer() -> None:
