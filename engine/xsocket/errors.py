@@ -7,6 +7,11 @@ Bytes from the network never raise; they become a `xsocket.DropReason`. What a c
 from typing import ClassVar
 
 
+def to_install(extra: str) -> str:
+    """Return how one gets the packages of an extra such as ``tui``, in an environment and in a clone."""
+    return f'pip install "xsocket[{extra}]"; in a clone, .venv/bin/pip install -e ".[{extra}]"'
+
+
 class XsocketError(Exception):
     """Base of every error raised on purpose by this project; *remedy* says what to do about it."""
 
@@ -147,7 +152,7 @@ class HandoffError(EnvironmentRefusedError):
 class AlgorithmUnavailableError(EnvironmentRefusedError):
     """This machine cannot compute what a key asks for."""
 
-    remedy = 'For AES: pip install "xsocket[ao]". In FIPS mode there is no MD5: use TCP-AO.'
+    remedy = f"For AES: {to_install('ao')}. In FIPS mode there is no MD5: use TCP-AO."
 
 
 class NoSuchInterfaceError(EnvironmentRefusedError):

@@ -4,6 +4,7 @@ import ast
 import importlib
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -22,11 +23,30 @@ from xsocket_tools.cli import SUBCOMMANDS, main
 from xsocket_tools.rules.catalogue import catalogue
 
 DOCS = ROOT / "docs"
+SOURCES = ("engine", "netns", "tools")
 DECISIONS = sorted((DOCS / "decisions").glob("0*.md"))
 
 
 def name_of(value: object) -> str:
     return str(value.relative_to(ROOT)) if isinstance(value, Path) else str(value)
+
+
+def test_every_extra_has_its_line() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {
+        name: {re.match(r"[a-z-]+", each).group() for each in packages}
+        for name, packages in project["optional-dependencies"].items()
+        if name not in ("docs", "dev")
+    }
+    lines = re.findall(r"^\| `(\w+)` \|.*\| (.+) \|$", (DOCS / "how-to/extras.md").read_text(), re.MULTILINE)
+    assert {name: set(packages.split(", ")) for name, packages in lines} == extras
+
+
+def test_remedies_name_extras_that_there_are() -> None:
+    sources = "".join(path.read_text() for place in SOURCES for path in (ROOT / place).rglob("*.py"))
+    named = set(re.findall(r"to_install\(['\"](\w+)['\"]\)", sources))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert named == set(project["optional-dependencies"]) - {"docs", "dev"}
 
 
 @pytest.mark.parametrize(

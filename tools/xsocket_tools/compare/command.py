@@ -78,7 +78,7 @@ CROWD_PART: Final = 16
     "--report",
     metavar="FILE.html",
     type=click.Path(path_type=Path, dir_okay=False),
-    help='Write a page with plots, too; takes pip install "xsocket[report]".',
+    help="Write a page with plots, too; takes the extra xsocket[report].",
 )
 def compare(
     workers: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xsocket.errors import to_install
 from xsocket_tools.errors import ToolError
 
 
@@ -24,7 +25,7 @@ class ProcessFailedError(CompareError):
 class ReportUnavailableError(CompareError):
     """What the report is made with is not installed."""
 
-    remedy = 'pip install "xsocket[report]"'
+    remedy = to_install("report")
 
 
 class CannotWriteError(CompareError):

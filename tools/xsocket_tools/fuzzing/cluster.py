@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any, Final
 
+from xsocket.errors import to_install
 from xsocket_tools.errors import ToolError
 from xsocket_tools.fuzzing.campaign import MOST_AHEAD
 from xsocket_tools.fuzzing.opening import IN_NAMESPACES
@@ -100,7 +101,7 @@ def cluster_workers(address: str, target: str, retries: int = RETRIES) -> Iterat
         ClusterError: `distributed` is not installed, nobody answers, or there are no workers.
     """
     if find_spec("distributed") is None:
-        raise ClusterError("a cluster takes distributed", remedy='pip install "xsocket[campaign]"')
+        raise ClusterError("a cluster takes distributed", remedy=to_install("campaign"))
     from distributed import Client
 
     try:

@@ -57,7 +57,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one o
     "--scheduler",
     metavar="ADDRESS",
     help="Play on the workers of a Dask cluster, such as tcp://10.0.0.1:8786; "
-    'takes pip install "xsocket[campaign]".',
+    "takes the extra xsocket[campaign].",
 )
 @click.option(
     "--report",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
+from xsocket.errors import to_install
 from xsocket.reasons import DropReason
 from xsocket.tcp import options
 from xsocket.wire.codec import Arrival, TcpPacket, decode, encode, read_plain
@@ -20,7 +21,7 @@ from xsocket_tools.fuzzing import options as other
 class HarnessError(ToolError):
     """The harness cannot run."""
 
-    remedy = "pip install 'xsocket[harness]'; atheris needs Linux and a Python that it has a wheel for."
+    remedy = f"{to_install('harness')}. Atheris needs Linux and a Python that it has a wheel for."
     exit_status = 3
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xsocket.errors import to_install
 from xsocket_tools.errors import ToolError
 
 
@@ -14,7 +15,7 @@ class LearningError(ToolError):
 class LearningUnavailableError(LearningError):
     """What learns is not installed."""
 
-    remedy = 'pip install "xsocket[learn]"'
+    remedy = to_install("learn")
 
 
 class AlphabetError(LearningError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xsocket.errors import to_install
 from xsocket_tools.errors import ToolError
 
 
@@ -12,7 +13,7 @@ class LiveError(ToolError):
 class LiveUnavailableError(LiveError):
     """What the page is served with is not installed."""
 
-    remedy = 'pip install "xsocket[live]"'
+    remedy = to_install("live")
 
 
 class PortInUseError(LiveError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from xsocket.errors import to_install
 from xsocket_tools.errors import ToolError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ GAUGES: Final = frozenset(
 class MetricsError(ToolError):
     """There can be no metrics endpoint."""
 
-    remedy = 'pip install "xsocket[metrics]", and name an address and a free port of this network namespace.'
+    remedy = "Name an address and a free port of this network namespace."
 
 
 class Collector:
@@ -75,7 +76,8 @@ def begin(engine: Engine, server: PoolServer, address: str, port: int) -> Callab
     try:
         from prometheus_client import CollectorRegistry, start_http_server
     except ImportError as error:
-        raise MetricsError("the package prometheus_client is missing") from error
+        remedy = to_install("metrics")
+        raise MetricsError("the package prometheus_client is missing", remedy=remedy) from error
     registry = CollectorRegistry()
     registry.register(Collector(engine, server))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xsocket.errors import to_install
 from xsocket_tools.errors import ToolError
 
 
@@ -14,7 +15,7 @@ class TuiError(ToolError):
 class TuiUnavailableError(TuiError):
     """What it is made with is not installed."""
 
-    remedy = 'pip install "xsocket[tui]"'
+    remedy = to_install("tui")
 
 
 class NoTerminalError(TuiError):
