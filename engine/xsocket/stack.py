@@ -339,7 +339,7 @@ class Stack:
         if self.config.half_open_policy == "evict" and reason is DropReason.HALF_OPEN_FULL:
             oldest = self._half_open.oldest()
             out.append(Dropped(oldest.four_tuple, None, DropReason.HALF_OPEN_EVICTED))
-            out += self.give_up(oldest, ConnectionAbortedError)
+            out += self._call(oldest, lambda: machine.evict(oldest))
             return True
         out.append(Dropped(four_tuple, segment, reason))
         if self.config.half_open_policy == "refuse":

@@ -36,7 +36,7 @@ SYNCHRONIZED: Final = (
 
 
 class Trigger(Enum):
-    """What can move a connection: a call, what a guard made of a segment, or a timer."""
+    """What can move a connection: a call, what a guard made of a segment, a timer, or another one."""
 
     # Calls (RFC 9293 section 3.10.1 to 3.10.5)
     PASSIVE_OPEN = "passive OPEN"
@@ -67,6 +67,8 @@ class Trigger(Enum):
     KEEP_ALIVE_FAILED = "keep-alive probes unanswered"
     TIME_WAIT_OVER = "2 MSL passed"
     ORPHAN_OVER = "the peer never sent its FIN"
+    # Another connection (RFC 4987 section 3.4)
+    EVICTED = "another one needs the place"
 
     __hash__ = object.__hash__
 

@@ -358,6 +358,15 @@ def test_a_peer_that_vanishes_during_the_handshake_leaves_the_table_in_a_minute(
     assert station.host.counters().ended == {Trigger.GIVE_UP: 500}
 
 
+def test_one_that_makes_room_for_another_is_counted_as_such() -> None:
+    station = Station(TcpConfig(max_syn_backlog=1, syn_cookies="never", half_open_policy="evict"))
+    station.introduce()
+    for port in (10_000, 10_001, 10_002):
+        station.say(port, Segment(7, 0, SYN, 1000))
+    assert station.host.stack.statistics().half_open == 1
+    assert station.host.counters().ended == {Trigger.EVICTED: 2}
+
+
 def test_a_peer_that_says_its_syn_again_and_again_leaves_no_later() -> None:
     station = Station(TcpConfig())
     station.introduce()

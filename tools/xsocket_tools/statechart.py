@@ -29,7 +29,7 @@ have them. Under a pointer an arrow says what brings the move about.
 In the language of [Mermaid](https://mermaid.js.org), with what brings a move about and what is sent. Only
 what stays in its state, resets, ABORT and giving up are left out:
 """
-_LEFT_OUT: Final = (Trigger.RST_FOR_US, Trigger.ABORT, Trigger.GIVE_UP)
+_LEFT_OUT: Final = (Trigger.RST_FOR_US, Trigger.ABORT, Trigger.GIVE_UP, Trigger.EVICTED)
 
 
 def mermaid() -> str:

@@ -197,9 +197,18 @@ def abort(tcb: Tcb, now: float, error: type[OSError] | None) -> list[Action]:
 
 
 def give_up(tcb: Tcb, error: type[OSError]) -> list[Action]:
-    """Forget a connection that was not answered in time, or must make room; its peer is told nothing."""
+    """Forget a connection that was not answered in time; its peer is told nothing."""
+    return _forget(tcb, Trigger.GIVE_UP, error)
+
+
+def evict(tcb: Tcb) -> list[Action]:
+    """Forget a half-open connection that must make room for another; its peer is told nothing."""
+    return _forget(tcb, Trigger.EVICTED, ConnectionAbortedError)
+
+
+def _forget(tcb: Tcb, trigger: Trigger, error: type[OSError]) -> list[Action]:
     out: list[Action] = []
-    move(tcb, Trigger.GIVE_UP, out)
+    move(tcb, trigger, out)
     delete(tcb, error, out)
     return out
 

@@ -70,6 +70,7 @@ _OPENING: Final[dict[tuple[State, Trigger], Move]] = {
     (State.SYN_RECEIVED, Trigger.ABORT): Move(State.CLOSED, Reply.RST, "3.10.5"),
     (State.SYN_RECEIVED, Trigger.GIVE_UP): Move(State.CLOSED, None, "3.8.3"),
     (State.SYN_RECEIVED, Trigger.USER_TIMEOUT): Move(State.CLOSED, None, "3.10.8"),
+    (State.SYN_RECEIVED, Trigger.EVICTED): Move(State.CLOSED, None, "RFC 4987 3.4"),
 }
 
 _ANY_SYNCHRONIZED: Final[dict[tuple[State, Trigger], Move]] = {

@@ -48,6 +48,7 @@ MOVES: Final[dict[State, dict[Trigger, tuple[State, Reply | None]]]] = {
         Trigger.PATH_ERROR: (State.CLOSED, None),
         Trigger.USER_TIMEOUT: (State.CLOSED, None),
         Trigger.GIVE_UP: (State.CLOSED, None),
+        Trigger.EVICTED: (State.CLOSED, None),
     },
     State.ESTABLISHED: {
         Trigger.FIN: (State.CLOSE_WAIT, Reply.ACK),

@@ -48,7 +48,7 @@ _OUT_OF_THE_WAY: Final = frozenset(
     {
         *(Trigger.RST_FOR_US, Trigger.ABORT, Trigger.GIVE_UP, Trigger.USER_TIMEOUT, Trigger.PATH_ERROR),
         *(Trigger.KEEP_ALIVE_FAILED, Trigger.TEXT_FOR_NOBODY, Trigger.ORPHAN_OVER, Trigger.SYN_REOPENS),
-        *(Trigger.SYN_INSTEAD, Trigger.SYN_OF_OTHER_ECN),
+        *(Trigger.SYN_INSTEAD, Trigger.SYN_OF_OTHER_ECN, Trigger.EVICTED),
     }
 )
 """What ends a connection from almost any state; an edge with no other trigger shows only when used."""
@@ -110,19 +110,12 @@ def used(step: Step) -> list[str]:
 
 
 def _way(step: Step, end: int) -> list[State]:
-    """Return the states that an end goes through: where it stood, where rules took it, where it stands."""
+    """Return the states that an end goes through: where it stood, what it went through, where it stands."""
     view = step.views[end]
     if not view.moved:
         return []
     first = view.before or (State.LISTEN if view.state is State.SYN_RECEIVED else State.CLOSED)
-    between = [
-        state
-        for because in step.because
-        if because.end == end
-        for state in sorted(State, key=lambda state: because.did.find(f"{state.value} by "))
-        if f"{state.value} by " in because.did
-    ]
-    way = [first, *between, view.state or State.CLOSED]
+    way = [first, *view.between, view.state or State.CLOSED]
     return [way[0], *(after for before, after in pairwise(way) if after is not before)]
 
 
