@@ -22,7 +22,7 @@ import click
 from xsocket.errors import XsocketError
 from xsocket.handoff.guard import Guard
 from xsocket.ranges import PortSet
-from xsocket_netns import Lab, LabError, Namespace, Tun, netlink, privileges
+from xsocket_netns import Lab, LabError, Namespace, SysctlError, Tun, netlink, privileges
 from xsocket_tools.errors import ToolError
 from xsocket_tools.teaching import tracepoints
 from xsocket_tools.tracefs import Tracing
@@ -64,6 +64,8 @@ class Check(NamedTuple):
         """Do it. Whatever a library or the kernel raises, the answer is no."""
         try:
             return Finding(self.name, True, self.needed, self.attempt(), None)
+        except SysctlError as error:  # on the way there: what is tried has nothing to do with it
+            return Finding(self.name, False, self.needed, error.message, error.remedy)
         except (LabError, ToolError) as error:
             return Finding(self.name, False, self.needed, error.message, self.remedy or error.remedy)
         except XsocketError as error:

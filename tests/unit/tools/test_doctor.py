@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from xsocket_netns import PrivilegeError
+from xsocket_netns import PrivilegeError, SysctlError
 from xsocket_tools.doctor import BEFORE_PRIVILEGES, PRIVILEGES, WITH_PRIVILEGES, Check, Finding
 
 
@@ -21,6 +21,9 @@ def test_what_works_is_found() -> None:
         pytest.param(OSError("broken"), "Buy one.", "Buy one.", id="any-error"),
         pytest.param(PrivilegeError("broken"), "Buy one.", "Buy one.", id="our-error"),
         pytest.param(PrivilegeError("broken", remedy="Ask."), "", "Ask.", id="remedy-of-the-error"),
+        pytest.param(
+            SysctlError("broken", remedy="Write it."), "Buy one.", "Write it.", id="not-what-was-tried"
+        ),
         pytest.param(KeyError("broken"), "", "Report this as a bug.", id="remedy-of-last-resort"),
     ],
 )
