@@ -243,8 +243,7 @@ class Feed:
         inward = event.kind is EventKind.RECEIVED
         packet = packet_in_words(event.segment, numbering, to_engine=inward)
         carried = [f"“{_excerpt(event.segment.payload)}”"] if event.segment.payload else []
-        on_the_wire = packet._replace(seq=packet.absolute_seq, ack=packet.absolute_ack)
-        text, absolute = f"{sender} {packet}", f"{sender} {on_the_wire}"
+        text, absolute = f"{sender} {packet}", f"{sender} {packet.on_the_wire}"
         return self._tell(event, text, (*carried, *notes), absolute=absolute, by_hand=by_hand)
 
     # Connections

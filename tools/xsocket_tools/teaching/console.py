@@ -13,6 +13,7 @@ from xsocket_tools.ladder import Arrow, Ladder, Note, Row, States
 from xsocket_tools.ladder_view import LadderView
 from xsocket_tools.teaching.folding import folded
 from xsocket_tools.teaching.report import words
+from xsocket_tools.teaching.report.words import Said
 from xsocket_tools.teaching.story import Because, End, Kind, Packet, Source, Step, Story, Variable, View
 
 NOBODY: Final = "nobody"
@@ -68,17 +69,17 @@ class StoryView:
     def _row(self, step: Step) -> Row:
         peer, engine = (_states(view) for view in step.views)
         details = tuple(self._details(step))
-        packet = step.packet
+        packet = self._numbered(step.packet)
         if packet is None or step.kind in (Kind.ARRIVED, Kind.FORGED):
             kind = _KINDS.get(step.kind, EventKind.MOVED)
-            return Note(step.at_s, kind, step.title, engine, peer, details)
+            return Note(step.at_s, kind, self._in_numbers(words.title(step)), engine, peer, details)
         rules = [each for each in step.because if each.did.startswith("sent ")]
         return Arrow(
             at_s=step.at_s,
             to_engine=step.end == 0,
             flags=packet.flags,
-            seq=packet.absolute_seq if self._absolute else packet.seq,
-            ack=packet.absolute_ack if self._absolute else packet.ack,
+            seq=packet.seq,
+            ack=packet.ack,
             length=packet.length,
             window=packet.window,
             options=packet.options,
@@ -91,16 +92,24 @@ class StoryView:
         )
 
     def _details(self, step: Step) -> Iterator[str]:
-        if step.changed_on_the_way is not None:
-            yield f"arrives as {_packet(step.changed_on_the_way)}"
+        arrived = self._numbered(step.changed_on_the_way)
+        if arrived is not None:
+            yield f"arrives as {_packet(arrived)}"
         yield from step.notes
         for end, view in zip(self._story.ends, step.views, strict=True):
             changed = [each for each in view.variables if each.changed]
             if changed:
                 yield f"{end.name}: {', '.join(f'{each.name} {self._value(each)}' for each in changed)}"
 
+    def _numbered(self, packet: Packet | None) -> Packet | None:
+        """Return a segment with the numbers that are shown."""
+        return packet.on_the_wire if packet is not None and self._absolute else packet
+
     def _value(self, variable: Variable) -> str:
-        said = words.value(variable)
+        return self._in_numbers(words.value(variable))
+
+    def _in_numbers(self, said: Said) -> str:
+        """Return something with the numbers that are shown."""
         return said.absolute if self._absolute and said.absolute else said.relative
 
 

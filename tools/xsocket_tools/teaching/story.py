@@ -64,11 +64,13 @@ class View(NamedTuple):
         state: Where it stands; None where nothing is known, or there is no connection yet.
         before: Where it stood before the step.
         variables: What its TCB holds; empty without one.
+        between: Where it went through on the way from the one to the other, as far as that is known.
     """
 
     state: State | None = None
     before: State | None = None
     variables: tuple[Variable, ...] = ()
+    between: tuple[State, ...] = ()
 
     @property
     def moved(self) -> bool:
@@ -87,6 +89,7 @@ class Packet(NamedTuple):
         flags: Such as ``SYN+ACK``.
         seq, ack: Counted from each end's SYN, which is 0; *ack* is None without the ACK bit.
         absolute_seq, absolute_ack: As they are on the wire.
+        absolute_options: The options, with the numbers in them as they are on the wire.
         length: Octets of text.
         window: As it stands in the header, not scaled.
         options: Each in words, padding left out.
@@ -101,11 +104,17 @@ class Packet(NamedTuple):
     length: int
     window: int
     options: tuple[str, ...]
+    absolute_options: tuple[str, ...]
     ecn: str = ""
 
     def __str__(self) -> str:
         numbers = f"{self.flags} seq {self.seq}" + ("" if self.ack is None else f" ack {self.ack}")
         return numbers + (f" len {self.length}" if self.length else "")
+
+    @property
+    def on_the_wire(self) -> Packet:
+        """The same with absolute numbers in the place of those that are counted from each end's SYN."""
+        return self._replace(seq=self.absolute_seq, ack=self.absolute_ack, options=self.absolute_options)
 
 
 class Because(NamedTuple):
@@ -270,6 +279,7 @@ def _view_as_dict(view: View) -> dict[str, Any]:
     return {
         "state": None if view.state is None else view.state.value,
         "before": None if view.before is None else view.before.value,
+        "between": [each.value for each in view.between],
         "variables": [_variable_as_dict(each) for each in view.variables],
     }
 

@@ -107,6 +107,9 @@ def of_packets(packets: Iterable[tuple[float, FourTuple, Segment | PathError]], 
     return _Teller(title, ends, moments).story()
 
 
+_ABSOLUTE: Final = Numbering(absolute=True)
+
+
 def packet_in_words(segment: Segment, numbering: Numbering, *, to_engine: bool) -> Packet:
     """Return a segment in words.
 
@@ -125,6 +128,7 @@ def packet_in_words(segment: Segment, numbering: Numbering, *, to_engine: bool) 
         length=len(segment.payload),
         window=segment.window,
         options=options_in_words(segment, numbering, to_engine=to_engine),
+        absolute_options=options_in_words(segment, _ABSOLUTE, to_engine=to_engine),
         ecn=CODEPOINTS[segment.ecn],
     )
 
@@ -381,7 +385,8 @@ class _Teller:
                 variables = with_changes(recorded(info, self._clock_s), seen.view.variables)
             before = step.before if step.before is not None else seen.view.state
             after = step.after if step.after is not None else seen.view.state
-            seen.view = View(after, before, variables)
+            ways = (move.after for move in step.moves[:-1] if move.before is not move.after)
+            seen.view = View(after, before, variables, tuple(each for each in ways if each is not None))
         for end in (LEFT, RIGHT):
             if end not in touched and end not in inferred:
                 self._seen[end, key].view = self._seen[end, key].view.at_rest()

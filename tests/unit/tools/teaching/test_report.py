@@ -386,7 +386,7 @@ def test_pauses_are_rounded() -> None:
 
 
 def test_a_segment_reads_the_same_in_either_way_of_numbering_but_for_its_numbers() -> None:
-    packet = Packet("ACK", 1, 2, 101, 202, 3, 0, ())
+    packet = Packet("ACK", 1, 2, 101, 202, 3, 0, (), ())
     assert segment(packet).absolute == "ACK seq 101 ack 202 len 3"
 
 

@@ -160,7 +160,7 @@ def _fields(packet: Packet) -> dict[str, Said]:
         "ack": ack,
         "length": Said(f"{packet.length:,} octet{'s' * (packet.length != 1)}"),
         "window": Said(f"{packet.window:,}"),
-        "options": Said(", ".join(packet.options) or "none"),
+        "options": words.options(packet),
         "ECN": Said(packet.ecn or "Not-ECT"),
     }
 

@@ -52,8 +52,13 @@ def pause(seconds: float) -> str:
 
 def segment(packet: Packet) -> Said:
     """Return a segment in one line."""
-    on_the_wire = packet._replace(seq=packet.absolute_seq, ack=packet.absolute_ack)
-    return Said(str(packet), str(on_the_wire))
+    return Said(str(packet), str(packet.on_the_wire))
+
+
+def options(packet: Packet) -> Said:
+    """Return the options of a segment."""
+    relative, absolute = (", ".join(each) for each in (packet.options, packet.absolute_options))
+    return Said(relative or "none", "" if absolute == relative else absolute)
 
 
 def title(step: Step) -> Said:
