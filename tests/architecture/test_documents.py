@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import ast
-import shlex
 from collections.abc import Iterator
 from typing import Final
 
-import click
 import pytest
 
 from support.documents import declared
-from support.markdown import PAGES, ROOT, Block, blocks, steps_of
-from xsocket_tools.cli import main
+from support.markdown import PAGES, ROOT, Block, blocks
 
 BY_CI: Final = "targets of the Makefile, which CI runs; tests/unit/test_readme.py says that they are there"
-CLUSTER: Final = "takes several machines; tests/netns/test_fuzz_command.py plays on a cluster of this one"
-DRAWN: Final = "a drawing, no output"
 
 LEFT_OUT: Final[dict[str, dict[str, str]]] = {
     "CONTRIBUTING.md": {"sh 1": BY_CI},
-    "README.md": {"sh 1": BY_CI, "text 2": DRAWN},
-    "docs/explanation/idea.md": {"text 1": DRAWN},
-    "docs/explanation/limits.md": {"text 1": DRAWN},
-    "docs/how-to/fuzz.md": {"sh 1": CLUSTER, "sh 2": CLUSTER, "sh 3": CLUSTER, "console 6": CLUSTER},
-    "docs/tutorial/first-handshake.md": {"sh 1": BY_CI},
+    "README.md": {"sh 1": BY_CI},
     "docs/how-to/kernels.md": {"sh 1": "takes a Docker daemon, and an image"},
 }
 """Page, block, reason."""
@@ -90,19 +81,3 @@ def test_what_a_test_says_it_runs_is_there(test: str, words: tuple[str, ...]) ->
 def test_every_block_has_a_language() -> None:
     bare = [label(block) for page in PAGES for block in blocks(page) if not block.language]
     assert bare == []
-
-
-def left_out_commands() -> list[str]:
-    """Return the commands of ours that no test runs."""
-    left_out = [block for page, names in LEFT_OUT.items() for block in declared(page, *names)]
-    commands = [step.command for block in left_out for step in steps_of(block)]
-    return [command for command in commands if command.startswith("xsocket ")]
-
-
-@pytest.mark.parametrize("command", left_out_commands())
-def test_a_command_that_is_left_out_has_the_options_shown(command: str) -> None:
-    _, name, *words = shlex.split(command)
-    there = main.get_command(click.Context(main), name)
-    assert there is not None
-    options = {option for each in there.params for option in (*each.opts, *each.secondary_opts)}
-    assert {word for word in words if word.startswith("-")} <= options

@@ -1,4 +1,4 @@
-"""`xsocket fuzz` on targets in namespaces: by this process, by several, and by the workers of a cluster."""
+"""`xsocket fuzz` on targets in namespaces: by this process, and by several."""
 
 import json
 import subprocess
@@ -9,10 +9,7 @@ import pytest
 
 from support.markdown import ROOT
 from xsocket.segment import ACK, FIN, SYN
-from xsocket_tools.fuzzing.campaign import Campaign, Plan, Record
 from xsocket_tools.fuzzing.case import Call, Case, Say, as_json
-from xsocket_tools.fuzzing.cluster import cluster_workers
-from xsocket_tools.fuzzing.workers import play_out
 
 pytestmark = pytest.mark.netns
 
@@ -55,17 +52,3 @@ def test_a_case_is_played_on_all_of_them(tmp_path: Path) -> None:
     (case,) = json.loads(result.stdout)["cases"]
     assert case["agree"]
     assert [each["target"] for each in case["targets"]] == ["engine", "wire", "kernel"]
-
-
-def test_workers_that_say_so_make_the_namespaces() -> None:
-    distributed = pytest.importorskip("distributed")
-    campaign = Campaign(Record(Plan(target="wire", shard_cases=15)), 45)
-    with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, dashboard_address=":0", resources={"netns": 1}
-        ) as cluster,
-        cluster_workers(cluster.scheduler_address, "wire") as workers,
-    ):
-        play_out(campaign, workers, lambda _: None, lambda: False)
-    total = campaign.record.total
-    assert total.cases + total.stalled == 45

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import xsocket
 from support.documents import PATIENCE_S, Shown, session
+from support.markdown import ROOT
 from support.programs import needed
 
 pytestmark = pytest.mark.netns
@@ -56,6 +58,25 @@ def _without_figures(text: str) -> tuple[set[str], set[str]]:
     """Return the lines and the words of *text*, without figures and the spacing that depends on them."""
     plain = [re.sub(r"\s+", " ", re.sub(r"\s*\d+(\.\d+)?", " #", line)).strip() for line in text.splitlines()]
     return set(plain), {word for line in plain for word in line.split() if "─" not in word}
+
+
+@pytest.mark.runs("docs/tutorial/first-handshake.md", "sh")
+def test_the_tutorial_begins_with_the_demo(shown: Shown, environment: dict[str, str]) -> None:
+    """Where `make test` runs this, what `make demo` installs is there already."""
+    needed("make")
+    commands = "\n".join(step.command for step in shown.steps())
+    ran = subprocess.run(
+        ["sh", "-ec", f"{commands}\nxsocket --version"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "Every connection had one owner, and every payload came back intact." in ran.stdout
+    assert ran.stdout.splitlines()[-1] == f"xsocket {xsocket.__version__}"
 
 
 @pytest.mark.runs("docs/tutorial/first-handshake.md", "python", "console")

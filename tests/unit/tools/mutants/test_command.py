@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from support.markdown import ROOT
 from xsocket_tools.cli import main
+from xsocket_tools.mutants.mutant import read_all
 
 SCRIPT = "0 < S 0:0(0) win 1000\n+0 > R. 0:0(0) ack 1 win 0\n"
 WRONG_RESET = """
@@ -134,12 +135,12 @@ def test_a_mutant_that_does_not_fit_is_an_error(place: Path) -> None:
 
 
 def test_the_library_kills_every_mutant_of_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that no script can show are left out: they would be tried with every script, for nothing."""
     monkeypatch.chdir(ROOT)
-    result = called("--json", "-j", "1")  # other tests have the other processors
-    assert result.exit_code in (0, 1), result.stderr
+    mutants = read_all(ROOT / "tests/mutants")
+    names = [each.name for each in mutants if not each.beyond_scripts]
+    result = called("--json", "-j", "1", *names)  # other tests have the other processors
+    assert result.exit_code == 0, result.stdout + result.stderr
     printed = json.loads(result.stdout)
-    left = [each for each in printed["results"] if each["killed_by"] is None]
-    assert [each["name"] for each in left if "beyond_scripts" not in each] == []
-    assert printed["survived"] == 0
-    assert printed["beyond_scripts"] == len(left)
-    assert printed["killed"] + printed["beyond_scripts"] == printed["mutants"] >= 80
+    assert printed["killed"] == len(names) > len(mutants) * 3 // 4
+    assert len(mutants) >= 80
