@@ -481,14 +481,18 @@ class Host:
 
     def _perform_traced(self, now: float, actions: list[Action], frames: Sequence[Frame]) -> None:
         """Do as `_perform` does, and record each action; each `Received` belongs to the next of *frames*."""
-        waiting = iter(frames)
+        waiting = list(reversed(frames))
         # The actions of a whole batch are carried out at its end, when a TCB may be further than at the time.
         states: dict[FourTuple, State] = {}
         infos: dict[FourTuple, Info | None] = {}
         for action in actions:
             if isinstance(action, Received):
                 states[action.four_tuple], infos[action.four_tuple] = action.before, action.info
-                self._record_received(action, next(waiting))
+                self._record_received(action, waiting.pop())
+                if (
+                    not waiting
+                ):  # what is owed for the batch comes last, such as ACKs that move a window's edge
+                    infos.clear()
             elif isinstance(action, Send):
                 frame = self._transmit(now, action)
                 info = self._info_of(action.four_tuple, infos)

@@ -254,6 +254,23 @@ def test_a_trace_of_a_handshake(station: MakeStation) -> None:
     ]
 
 
+def test_an_acknowledgment_is_traced_with_the_window_that_it_offers(station: MakeStation) -> None:
+    trace = Trace()
+    made = station(trace=trace)
+    (syn_ack,) = made.say(40_000, Segment(7, 0, SYN, 65_535, for_syn(1460, 7, False, None)))
+    third = Segment(8, syn_ack.segment.seq + 1, ACK, 65_535)
+    made.say(40_000, third)
+    made.say(40_000, third._replace(payload=b"text"))
+    came, went = [event for event in trace.of(HERE) if event.segment is not None][-2:]
+    assert (came.kind, went.kind) == (EventKind.RECEIVED, EventKind.SENT)
+    assert came.info is not None
+    assert went.info is not None
+    assert went.segment is not None
+    assert went.info.rcv_wscale is not None
+    assert came.info.rcv_wnd == 65_535 - len(b"text"), "as the SYN+ACK offered it"
+    assert went.info.rcv_wnd == went.segment.window << went.info.rcv_wscale > 65_535
+
+
 def test_tracing_changes_nothing_on_the_wire(station: MakeStation) -> None:
     plain, traced = station(), station(trace=Trace())
     sent = []
