@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
+from math import isclose
 from typing import Any, NamedTuple
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -40,11 +41,14 @@ class Comparison(NamedTuple):
         first: As the lesson is.
         second: With other rules.
         parting: Where they part first; None if they do not.
+        delayed: The first step, in both, that comes at another time, if they part nowhere; None if there is
+            none, or where time is not virtual and no two runs take the same.
     """
 
     first: Run
     second: Run
     parting: Parting | None
+    delayed: tuple[Step, Step] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values that JSON can hold."""
@@ -56,6 +60,7 @@ class Comparison(NamedTuple):
             "as_it_is": None if one is None else one.title,
             "changed": None if other is None else other.title,
             "because": list(_why(self)),
+            "delayed": None if self.delayed is None else [step.at_s for step in self.delayed],
         }
 
 
@@ -68,7 +73,22 @@ def compare(first: Run, second: Run) -> Comparison:
     ones, others = outline(first.story), outline(second.story)
     found = (_parting(first, second, ones.get(each, []), others.get(each, [])) for each in {**ones, **others})
     partings = [parting for parting in found if parting is not None]
-    return Comparison(first, second, min(partings, key=lambda parting: parting.at, default=None))
+    parting = min(partings, key=lambda parting: parting.at, default=None)
+    delayed = _delayed(ones, others) if parting is None and first.stage == "engine" else None
+    return Comparison(first, second, parting, delayed)
+
+
+def _delayed(
+    ones: Mapping[int | None, _Outline], others: Mapping[int | None, _Outline]
+) -> tuple[Step, Step] | None:
+    """Return the first step that comes at another time, of two runs that part nowhere."""
+    pairs = (
+        (one, other)
+        for each in ones
+        for (_, one), (_, other) in zip(ones[each], others[each], strict=True)
+        if not isclose(one.at_s, other.at_s, abs_tol=1e-6)
+    )
+    return min(pairs, key=lambda pair: pair[0].number, default=None)
 
 
 def _parting(first: Run, second: Run, ones: _Outline, others: _Outline) -> Parting | None:
@@ -111,7 +131,7 @@ class ComparisonView:
         """Draw it: what happened in each run around the step where they part."""
         found, parting = self._found, self._found.parting
         if parting is None:
-            yield Text(f"On {found.first.stage}, {self._given} changes nothing in this lesson.")
+            yield Text(f"On {found.first.stage}, {self._given} changes {_unchanged(found)}")
             return
         yield Text(f"On {found.first.stage}, the paths part at step {parting.at[0] + 1}:", style="bold")
         table = Table(box=None, header_style="bold", pad_edge=False)
@@ -132,6 +152,17 @@ class ComparisonView:
         yield table
         for rule in _why(found):
             yield Text(f"  {rule}")
+
+
+def _unchanged(found: Comparison) -> str:
+    """Return what two runs that part nowhere have in common."""
+    if found.delayed is None:
+        return "neither what is sent nor where an end stands."
+    one, other = found.delayed
+    return (
+        "neither what is sent nor where an end stands, but when. "
+        f"Step {one.number}, {one.title}, comes at {other.at_s:.3f} s and not at {one.at_s:.3f} s."
+    )
 
 
 class _Side:

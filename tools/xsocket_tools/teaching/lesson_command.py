@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
+from posixpath import normpath
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
@@ -34,6 +36,8 @@ _DIRECTORY: Final = f"{__name__}.directory"
 _DEFAULTS: Final = {name: getattr(TcpConfig(), name) for name in TcpConfig.__dataclass_fields__}
 _LADDER: Final = re.compile(r"```\{lesson-ladder\} \d+\n```\n\n")
 _QUESTIONS: Final = re.compile(r"```\{lesson-questions\} \d+\n```\n")
+_UNNAMED: Final = re.compile(r"\[\]\(([^)#]+)\)")
+"""A link to a page that is named after its title, which the built documentation knows."""
 _KINDS: Final = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
 _SWITCH: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -44,7 +48,11 @@ def _rules(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict
     for text in values:
         name, equals, value = text.partition("=")
         if name not in _DEFAULTS or not equals:
-            raise click.BadParameter(f"{text} is no RULE=VALUE; the rules are those of xsocket.TcpConfig")
+            near = [] if name in _DEFAULTS else get_close_matches(name, _DEFAULTS)
+            among = f", such as {', '.join(near)}" if near else ""
+            raise click.BadParameter(
+                f"{text} is no RULE=VALUE; the rules are those of xsocket.TcpConfig{among}"
+            )
         rules[name] = _value(name, value)
     return rules
 
@@ -154,6 +162,7 @@ def show(number: int) -> None:
     found = _lesson(number)
     questions = "".join(f"{place}. {each.text}\n" for place, each in enumerate(found.questions, 1))
     text = _LADDER.sub("", found.text)  # `xsocket lesson run` draws it
+    text = _UNNAMED.sub(lambda link: f"`{normpath(f'docs/lessons/{number}/{link[1]}')}`", text)
     Console().print(Markdown(_QUESTIONS.sub(lambda _: questions, text)))
 
 

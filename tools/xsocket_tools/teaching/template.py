@@ -12,7 +12,7 @@ from typing import Final
 
 from xsocket_tools.teaching.errors import CannotWriteLessonError
 from xsocket_tools.teaching.lesson import SCENARIO, SCRIPT, TEXT, Lesson, OnMutant
-from xsocket_tools.teaching.stage import Play
+from xsocket_tools.teaching.stage import Play, Stage
 
 _NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -204,6 +204,9 @@ def suffix_of_answer(lesson: Lesson) -> str:
     return play.suffix if isinstance(play, Path) else ".py"
 
 
+_WORDS: Final = f"What a stage can do: python -m pydoc {Stage.__module__}"
+
+
 def answer_to(lesson: Lesson) -> str:
     """Return a file to answer the exercise of *lesson* with: what happens in it to begin with.
 
@@ -220,7 +223,7 @@ def answer_to(lesson: Lesson) -> str:
     asked = fill(lesson.exercise.text, 100)
     texts = _with_helpers(module, source)
     parts = [
-        f'"""An answer to the exercise of lesson {lesson.number}.\n\n{asked}\n"""\n',
+        f'"""An answer to the exercise of lesson {lesson.number}.\n\n{asked}\n\n{_WORDS}\n"""\n',
         "".join(_imports(module, texts)),
         *_constants(module, texts),
         *(f"\n{text}" for text in texts),

@@ -149,6 +149,16 @@ def test_runs_part_where_a_rule_first_shows() -> None:
     assert found.as_dict()["parting"] == 1
 
 
+def test_runs_that_part_nowhere_may_differ_in_their_times() -> None:
+    half_open = lesson(6)
+    found = compare(on_engine(half_open), on_engine(half_open, initial_rto_s=3.0))
+    assert found.parting is None
+    assert found.delayed is not None
+    began = on_engine(half_open).at("SYN")[1]
+    assert [step.at_s for step in found.delayed] == pytest.approx([began + 1, began + 3])
+    assert compare(on_engine(half_open), on_engine(half_open)).delayed is None
+
+
 def two_at_once(gap_s: float, second: str = "fin") -> Callable[[Stage], None]:
     """Open two connections, one after the other, and end the second somehow."""
 
@@ -231,6 +241,7 @@ def test_an_answer_to_an_exercise_is_judged_by_running_it(tmp_path: Path) -> Non
     handshake = LESSONS[0]
     work = tmp_path / "mine.py"
     work.write_text(answer_to(handshake))
+    assert "\nWhat a stage can do: python -m pydoc xsocket_tools.teaching.stage\n" in work.read_text()
     assert check_work(handshake, "engine", {}, work).failures == (AS_IT_BEGINS,)
     lines = work.read_text().splitlines()
     swapped = [
@@ -338,6 +349,9 @@ def test_the_commands_list_show_run_and_check() -> None:
     listed = json.loads(ran("list", "--json").output)
     assert [each["number"] for each in listed["lessons"]] == [each.number for each in LESSONS]
     assert "The handshake" in ran("show", "1").output
+    assert "Which rules there are, says docs/reference/tcp-config.md." in " ".join(
+        ran("show", "7").output.split()
+    )
     shown = ran("run", "1").output
     assert "SYN+ACK seq 0 ack 1" in shown
     assert "3: SYN, SYN+ACK, ACK" in shown
@@ -380,13 +394,14 @@ def test_compare_says_where_and_by_which_rule(monkeypatch: pytest.MonkeyPatch) -
     assert "the paths part at step 1" in shown
     assert "Offer and accept timestamps (RFC 7323 section 3)" in shown
     same = ran("compare", "1", "--set", "synack_retries=9").output
-    assert "changes nothing in this lesson" in same
+    assert "changes neither what is sent nor where an end stands." in " ".join(same.split())
 
 
 @pytest.mark.parametrize(
     ("words", "why"),
     [
         (["run", "1", "--set", "no_rule=1"], "no_rule=1 is no RULE=VALUE"),
+        (["run", "1", "--set", "delayed_ack=3"], "those of xsocket.TcpConfig, such as delayed_ack_s"),
         (["run", "1", "--set", "sack"], "sack is no RULE=VALUE"),
         (["run", "1", "--set", "sack=perhaps"], "sack is true or false, not perhaps"),
         (["run", "1", "--set", "syn_retries=few"], "syn_retries is a whole number, not few"),
