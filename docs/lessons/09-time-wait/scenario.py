@@ -143,7 +143,7 @@ def _survived(run: Run) -> str:
         if step.number > reopening(run).number and step.views[1].moved and state(step) == "TIME-WAIT"
     )
     ended = next(step for step in run.story.steps if step.number > entered.number and step.views[1].moved)
-    return f"{ended.until_s - entered.until_s:.1f} s, until step {ended.number}: {ended.title}"
+    return f"{ended.until_s - entered.until_s:.1f} s: then the {ended.title}"
 
 
 QUESTIONS = (
@@ -162,8 +162,8 @@ QUESTIONS = (
     Question(
         "For how long does the second TIME-WAIT last, and what ends it?",
         _survived,
-        "It was meant to last for a minute. Nobody did anything wrong: the server answered as it should, and "
-        "the client was told of a connection that it does not have.",
+        "It was meant to last for a minute. Nobody did anything wrong: the server answered as RFC 9293 asks, "
+        "and the client was told of a connection that it does not have.",
     ),
 )
 
