@@ -1,4 +1,4 @@
-"""A time limit for code that may never end: in the main thread of a process, by its alarm clock."""
+"""A time limit for code that may never end: in the main thread of a process, by one of its alarm clocks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,26 @@ class OverrunError(Exception):
 
 
 @contextmanager
-def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise `OverrunError` in the block when *seconds* have passed; None, or another thread, is no limit."""
+def time_limit(seconds: float | None, *, of_processor: bool = False) -> Iterator[None]:
+    """Raise `OverrunError` in the block when *seconds* have passed; None, or another thread, is no limit.
+
+    Args:
+        seconds: How many.
+        of_processor: Whether those count that this process has a processor, and not those that pass.
+    """
+    timer, number = (
+        (signal.ITIMER_PROF, signal.SIGPROF) if of_processor else (signal.ITIMER_REAL, signal.SIGALRM)
+    )
     if seconds is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGALRM, _overrun)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(number, _overrun)
+    signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(timer, 0)
+        signal.signal(number, before)
 
 
 def _overrun(number: int, frame: object) -> None:

@@ -1,6 +1,7 @@
 """Trials of mutants of the engine itself, with scripts that notice some of them."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,7 +162,7 @@ def test_the_engine_itself_stays_as_it_was(scripts: Library) -> None:
 
 
 def test_the_limit_is_many_times_what_the_engine_takes(scripts: Library) -> None:
-    assert time_limit(scripts) >= 10
+    assert time_limit(scripts) >= 3
 
 
 def test_a_library_that_fails_without_a_bug_is_an_error(tmp_path: Path) -> None:
@@ -194,3 +195,11 @@ def test_scripts_of_the_rule_come_first() -> None:
     assert ordered("RFC 9293 3.10.7.3 second") == [4, 1, 2, 3, 0, 5]
     assert ordered("RFC 2018 3") == [0, 1, 2, 3, 4, 5]
     assert ordered("") == [0, 1, 2, 3, 4, 5]
+
+
+def test_scripts_that_are_called_as_the_bug_is_come_first() -> None:
+    names = ["reset_in_closing.pkt", "the_text_in_time_wait.pkt", "reset_in_time_wait.pkt", "any_other.pkt"]
+    script = read(HANDSHAKE)
+    jobs = [Job(replace(script, name=f"tests/{name}"), "sim", Settings(), "tests") for name in names]
+    found = nearest_first(jobs, "RFC 1337", "any_reset_ends_the_time_wait")
+    assert [names.index(Path(job.script.name).name) for job in found] == [2, 1, 0, 3]
