@@ -251,9 +251,11 @@ class Stack:
         """Apply the pool's policy to the segment that would complete the handshake."""
         policy = self.config.pool_policy
         may_complete = segment.flags & (ACK | SYN | RST) == ACK
-        if not may_complete or policy == "evict" or self._has_room(tcb.four_tuple):
+        if not may_complete or policy == "evict":
             return False
         if guards.in_other_states(tcb, now, segment, parse(segment.options)) is not Trigger.ACK_OF_SYN:
+            return False
+        if self._has_room(tcb.four_tuple):  # which promises a place, so it is asked last
             return False
         out.append(Dropped(tcb.four_tuple, segment, _POOL_FULL[policy]))
         if policy == "refuse":

@@ -300,6 +300,16 @@ def test_a_full_pool_does_not_concern_a_simultaneous_open() -> None:
     assert peer.state is State.ESTABLISHED
 
 
+def test_a_pool_is_not_asked_about_an_acknowledgment_that_completes_nothing() -> None:
+    asked: list[FourTuple] = []
+    end = End("end", has_room=lambda four_tuple: asked.append(four_tuple) is None)
+    peer = Peer(end).reach(State.SYN_RECEIVED)
+    assert peer.send(".", 1, 2) == ["R seq 2"]
+    assert asked == [], "it would keep a place for a connection that does not come"
+    peer.send(".", 1, 1)
+    assert asked == [SERVER]
+
+
 def test_a_full_pool_is_not_asked_about_a_reset() -> None:
     end = End("end", TcpConfig(pool_policy="refuse"), has_room=Room())
     peer = Peer(end).reach(State.SYN_RECEIVED)
