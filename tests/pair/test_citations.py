@@ -253,7 +253,17 @@ def test_fast_open() -> None:
         assert at.far.pool.claim(timeout=DAY_S).recv(100) == b"text"
         ours.close()
     at.sim.run()
-    assert rules_of(at.sim) >= {"RFC 7413 4.2.2"}
+    assert rules_of(at.sim) >= {"RFC 7413 4.2.1", "RFC 7413 4.2.2"}
+
+
+def test_text_that_a_fast_open_did_not_bring() -> None:
+    at = world(
+        config=TcpConfig(fastopen=7, fastopen_qlen=16)
+    )  # the server wants a cookie, the client has none
+    at.near.connect(FAR, PORT, timeout=DAY_S, data=b"text")
+    at.sim.run(1.0)
+    with_text = [event for event in at.sim.trace if sent_text(event)]
+    assert [event.rule for event in with_text] == ["RFC 7413 4.2.2"] * 2
 
 
 def test_cookies() -> None:

@@ -8,7 +8,7 @@ from xsocket.reasons import DropReason
 from xsocket.segment import ACK, FIN, SYN, Segment
 from xsocket.seqnum import add, precedes
 from xsocket.state import Reply, State, Timer, Trigger
-from xsocket.tcp import challenges, guards, handshake, output, receiver, sender
+from xsocket.tcp import challenges, fastopen, guards, handshake, output, receiver, sender
 from xsocket.tcp.accecn import COUNTED, MAX_UNREPORTED, THIRD_SEGMENT
 from xsocket.tcp.options import Parsed, parse
 from xsocket.tcp.tcb import Tcb
@@ -223,10 +223,13 @@ def _close_as_asked(at: _Arrival) -> None:
 
 
 def _send_what_waited(at: _Arrival) -> None:
-    """Send what the user gave before the connection was established (RFC 9293 section 3.10.2)."""
+    """Send what the user gave before the connection was established (RFC 9293 section 3.10.2).
+
+    What is held for lost went with a SYN, and was not acknowledged with it.
+    """
     if at.tcb.sending is not None:
         sender.start_congestion_control(at.tcb)  # the peer's MSS is known now
-        output.transmit(at.tcb, at.now, at.out)
+        output.transmit(at.tcb, at.now, at.out, fastopen.OPENS)
         sender.watch_closed_window(at.tcb, at.now)
 
 

@@ -21,7 +21,9 @@ from xsocket.info import FastOpenInfo
 from xsocket.segment import Segment
 from xsocket.tcp.options import DEFAULT_MSS, MAX_OCTETS, AccEcn, FastOpen, UserTimeout, filled_up, parse
 
-RULE: Final = "RFC 7413 4.2.2"
+ASKS: Final = "RFC 7413 4.2.1"
+OPENS: Final = "RFC 7413 4.2.2"
+"""The rules by which a client asks for a cookie, and by which both ends open fast."""
 
 CLIENT: Final = 0x1
 SERVER: Final = 0x2
@@ -85,6 +87,11 @@ class FastOpenState:
         self.peer_mss: int | None = None
         self.syn_again = False
         self.room = room
+
+    @property
+    def rule(self) -> str:
+        """By which rule a client's SYN goes."""
+        return ASKS if self.offered is not None and not self.offered.cookie else OPENS
 
     @property
     def info(self) -> FastOpenInfo:

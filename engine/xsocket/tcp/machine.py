@@ -15,7 +15,7 @@ from xsocket.seqnum import add
 from xsocket.state import Reply, State, Timer, Trigger
 from xsocket.tcp import handshake, lossprobe, output, receiver
 from xsocket.tcp.arrival import receive_segment
-from xsocket.tcp.fastopen import RULE as FAST_OPEN_RULE
+from xsocket.tcp.fastopen import OPENS as OPENS_FAST
 from xsocket.tcp.options import parse
 from xsocket.tcp.patherrors import HEADERS, MIN_V6_MTU, fit_path, receive_error
 from xsocket.tcp.receiver import TEXT_ARRIVES, may_wait
@@ -65,7 +65,7 @@ def open_passive(tcb: Tcb, now: float, syn: Segment) -> list[Action]:
     early = tcb.fast_open is not None and tcb.fast_open.accepted
     if early:
         handshake.accept_early_text(tcb, now, syn.payload)
-    out.append(output.syn_ack(tcb, now, FAST_OPEN_RULE if early else step.rule, first=True))
+    out.append(output.syn_ack(tcb, now, OPENS_FAST if early else step.rule, first=True))
     tcb.start_retransmission(now)
     if early:
         out.append(Established(tcb.four_tuple))
@@ -111,7 +111,7 @@ def open_active(tcb: Tcb, now: float, text: bytes = b"") -> list[Action]:
     tcb.timed = (tcb.snd_nxt, now)
     if text:
         send(tcb, now, memoryview(text))
-    out.append(output.syn(tcb, now, step.rule if tcb.fast_open is None else FAST_OPEN_RULE, first=True))
+    out.append(output.syn(tcb, now, step.rule if tcb.fast_open is None else tcb.fast_open.rule, first=True))
     tcb.start_retransmission(now)
     return out
 
