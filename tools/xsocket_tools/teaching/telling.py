@@ -12,6 +12,7 @@ from typing import Final
 
 from xsocket.fourtuple import FourTuple
 from xsocket.patherror import PathError
+from xsocket.reasons import DropReason
 from xsocket.segment import Segment
 from xsocket.state import State
 from xsocket.trace import Event, EventKind
@@ -51,7 +52,7 @@ def of_simulation(
         title: Of the story.
         did: Those events of pools that a worker brought about, each with the worker's name.
     """
-    everything = list(events)
+    everything = _with_answers_behind(events)
     order = {id(event): at for at, event in enumerate(everything)}
     workers = {id(event): worker for event, worker in did}
     moments = [
@@ -62,6 +63,30 @@ def of_simulation(
     moments.sort(key=lambda moment: moment.order)
     ends = (End(left, "engine", Source.RECORDED), End(right, "engine", Source.RECORDED))
     return _Teller(title, ends, moments, virtual=True).story()
+
+
+_NO_ROOM: Final = ("ignored", "refused")
+"""What a pool answers about a third segment for which it has no room."""
+_FOR_NO_ROOM: Final = (DropReason.POOL_FULL_IGNORED, DropReason.POOL_FULL_REFUSED)
+"""Why that segment is dropped then."""
+
+
+def _with_answers_behind(events: Iterable[Event]) -> list[Event]:
+    """Put what a pool answered about a segment behind it, where that is dropped.
+
+    A host asks its pool while it judges a whole batch, and records only afterwards what came in that.
+    """
+    told: list[Event] = []
+    answers: defaultdict[tuple[str | None, FourTuple | None], list[Event]] = defaultdict(list)
+    for event in events:
+        waiting = answers[event.host, event.four_tuple]
+        if event.pool_event in _NO_ROOM:
+            waiting.append(event)
+            continue
+        if waiting and event.reason in _FOR_NO_ROOM:
+            told.append(waiting.pop(0))
+        told.append(event)
+    return [*told, *(event for waiting in answers.values() for event in waiting)]
 
 
 def of_trace(
@@ -323,7 +348,9 @@ class _Teller:
         if event.timer is not None:
             kind, title = Kind.TIMER, f"{who}: the {event.timer.value} timer runs out"
         elif event.reason is not None:
-            kind, title = Kind.DROPPED, f"{who} drops a frame"
+            is_frame = key is None or event.frame is not None or event.segment is not None
+            kind = Kind.DROPPED
+            title = f"{who} drops a frame" if is_frame else f"{who} gives the connection up"
             notes = (why_ignored(event),)
         elif event.path_error is not None:
             assert key is not None

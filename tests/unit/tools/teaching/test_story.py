@@ -256,6 +256,30 @@ def test_the_tables_hold_what_waits_beside_the_connection(scene: Scene) -> None:
     assert tables[-1].claimed == 1
 
 
+@pytest.mark.parametrize("policy", ["ignore", "refuse"])
+def test_what_the_pool_has_no_room_for_comes_before_the_pool_says_so(policy: str) -> None:
+    scene = Scene(TcpConfig(pool_capacity=1, pool_policy=policy))
+    for _ in range(2):
+        scene.client.open(SERVER, 80)
+    scene.sim.run(0.1)
+    story = scene.story()
+    third = next(at for at, step in enumerate(story.steps) if any("POOL_FULL" in note for note in step.notes))
+    assert story.steps[third].kind.is_segment
+    assert "the pool is full" in story.steps[third + 1].title
+    put = next(at for at, step in enumerate(story.steps) if "goes to the pool" in step.title)
+    assert put < third, "the first connection takes the place before the second is turned away"
+
+
+def test_a_connection_that_makes_room_is_no_frame() -> None:
+    scene = Scene(TcpConfig(pool_capacity=1, pool_policy="evict"))
+    for _ in range(2):
+        scene.client.connect(SERVER, 80)
+    scene.sim.run(0.1)
+    (step,) = (step for step in scene.story().steps if step.kind is Kind.DROPPED)
+    assert (step.title, step.connection) == ("server gives the connection up", 0)
+    assert "POOL_FULL_EVICTED" in step.notes[0]
+
+
 def test_connections_are_told_apart(scene: Scene) -> None:
     for _ in range(2):
         scene.client.connect(SERVER, 80)

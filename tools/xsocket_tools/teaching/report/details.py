@@ -20,7 +20,7 @@ _KINDS: Final = {
     Kind.LOST: "a segment from {sender} is lost",
     Kind.FORGED: "a forged segment arrives at {receiver}",
     Kind.TIMER: "a timer at {sender}",
-    Kind.DROPPED: "a frame is dropped at {sender}",
+    Kind.DROPPED: "a frame or a connection is dropped at {sender}",
     Kind.POOL: "the pool of {sender}",
     Kind.CALL: "a call at {sender}",
     Kind.ICMP: "an ICMP error arrives at {sender}",
