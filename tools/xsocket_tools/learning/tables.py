@@ -34,16 +34,22 @@ def show_machine(machine: Machine) -> None:
         console.print(table)
 
 
-def show_differences(first: Machine, second: Machine, rows: Iterable[Sequence[Difference]]) -> None:
-    """Print a table for each rule; words that differ only in what sets the two apart share a row."""
+def show_differences(first: str, second: str, rows: Iterable[Sequence[Difference]]) -> None:
+    """Print a table for each rule; words that differ only in what sets the two apart share a row.
+
+    Args:
+        first: What the first of the two machines is called.
+        second: What the other one is.
+        rows: What tells them apart.
+    """
     console = Console(highlight=False)
     by_rule: dict[str, list[Sequence[Difference]]] = {}
     for row in rows:
         by_rule.setdefault(str(row[0].rule), []).append(row)
     for rule, some in by_rule.items():
         table = Table(title=Text(rule, "bold"), title_justify="left")
-        for heading in ("letters", "in", first.name, second.name):
-            table.add_column(heading, overflow="fold")
+        for heading in ("letters", "in", first, second):
+            table.add_column(Text(heading), overflow="fold")
         for row in some:
             sample = row[0]
             table.add_row(

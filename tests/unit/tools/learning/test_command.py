@@ -15,7 +15,7 @@ from xsocket.state import State
 from xsocket_tools.cli import main
 from xsocket_tools.fuzzing.targets.engine import EngineTarget
 from xsocket_tools.learning import command
-from xsocket_tools.learning.machine import as_dict, load, stored
+from xsocket_tools.learning.machine import Move, as_dict, load, stored
 
 LETTERS = {
     "version": 1,
@@ -148,6 +148,25 @@ def test_differences_with_their_rules() -> None:
     assert "RFC 9293 3.10.7.4 fourth: another SYN where the third segment was due" in done.output
     assert "SYN, [SYN | SYN+FIN]" in done.output
     assert done.output.splitlines()[-1] == "words that tell them apart: 3"
+
+
+def test_machines_of_one_name_are_told_apart_by_what_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = load("engine-server-basic")
+    machine.table["SYN-RECEIVED"]["ACK future"] = Move("-", "ESTABLISHED")
+    (tmp_path / "mine.json").write_text(json.dumps(as_dict(machine)))
+    monkeypatch.chdir(tmp_path)
+    done = run("diff", "engine-server-basic", "mine.json")
+    (heading,) = (
+        line for line in done.output.splitlines() if "letters " in line and "in " in line and "┃" in line
+    )
+    assert [each.strip() for each in heading.split("┃")[1:-1]] == [
+        "letters",
+        "in",
+        "engine-server-basic",
+        "mine.json",
+    ]
 
 
 def test_differences_as_json() -> None:
