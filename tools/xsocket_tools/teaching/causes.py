@@ -43,13 +43,14 @@ def _kernelsbecause_of(record: Record) -> Iterator[Because]:
         else:
             yield Because(end, "Linux", did, "Lost", "What came shows that it has not arrived.")
     if record.reset:
-        why = why_reset(record.reset, event.before)
-        said = f"Linux: {record.reset}" + (f", {why.sentence}." if why.sentence else ".")
+        of_ack = event.segment is not None and event.segment.ack is None
+        why = why_reset(record.reset, event.before, of_ack=of_ack)
+        said = record.reset + (f", {why.sentence}." if why.sentence else ".")
         if not why.rule:
             yield Because(end, "Linux", "sent RST", "A reset", said)
         else:
             by = _explained(end, why.rule, "sent RST")
-            yield by._replace(sentence=f"{said} {by.sentence}")
+            yield by._replace(sentence=f"Linux: {said} {by.sentence}")
     if _was_dropped(record) and event.segment is not None:
         rule = why_dropped(record.drop, event.segment, event.before).rule
         if rule:

@@ -212,13 +212,18 @@ def _in_listen(name: str, segment: Segment) -> DropReason | None:
     return DropReason.SYN_WITH_FIN if segment.syn else DropReason.NO_CONTROL_IN_LISTEN
 
 
-def why_reset(name: str, before: State | None) -> Why:
+def why_reset(name: str, before: State | None, *, of_ack: bool = False) -> Why:
     """Return what the reason of a reset means.
 
     Args:
         name: As the kernel prints it.
         before: Where the connection stood; CLOSED or LISTEN where there was none.
+        of_ack: Whether it answers a segment with ACK, and has its number from that (RFC 9293 section 3.5.2).
     """
+    if name == "INVALID_SYN" and of_ack:  # the kernel has one name for all resets of half-open connections
+        return Why(
+            "a SYN+ACK came that has no place in this state, or the third segment while the queue is full", ""
+        )
     rule = _RESET_BY.get(name, "")
     if name == "TCP_FLAGS" and before in _NONE_YET:
         return Why("a listener has sent nothing that could be acknowledged", _ACK_IN_LISTEN)

@@ -140,6 +140,13 @@ def test_a_reset_cites_its_rule(name: str, before: State, rule: str) -> None:
     assert why_reset(name, before).rule == rule
 
 
+def test_one_name_of_a_reset_stands_for_a_full_queue_as_well() -> None:
+    of_a_syn = why_reset("INVALID_SYN", State.SYN_RECEIVED)
+    of_an_ack = why_reset("INVALID_SYN", State.SYN_RECEIVED, of_ack=True)
+    assert (of_a_syn.rule, of_an_ack.rule) == ("3.10.7.4 fourth", "")
+    assert "the queue is full" in of_an_ack.sentence
+
+
 def test_an_unknown_reason_has_no_sentence() -> None:
     assert why_dropped("SOMETHING_NEW", SEGMENTS["ACK"], SYNCHRONIZED) == ("", "")
     assert why_reset("SOMETHING_NEW", SYNCHRONIZED) == ("", "")

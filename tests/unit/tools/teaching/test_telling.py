@@ -203,10 +203,19 @@ def test_a_reset_is_told_with_its_reason() -> None:
     assert because.url.endswith("#section-3.10.7.1")
 
 
+def test_a_reset_of_a_third_segment_cites_no_rule_about_syns() -> None:
+    bare = Segment(SYN_ACK.acknowledgment, 0, RST)
+    reset = sent(RIGHT, 30, bare, CLOSED, CLOSED)._replace(reset="INVALID_SYN")
+    third = got(RIGHT, 30, THIRD, HALF, CLOSED)
+    (because,) = told(*HANDSHAKE[:-1], third, reset)[-1].because
+    assert because.key == "Linux"
+    assert "the queue is full" in because.sentence
+
+
 def test_a_reset_may_have_no_rule() -> None:
     reset = sent(RIGHT, 40, REFUSED, OPEN, CLOSED)._replace(reset="SOMETHING_NEW")
     (because,) = told(*HANDSHAKE, reset)[-1].because
-    assert (because.key, because.sentence, because.url) == ("Linux", "Linux: SOMETHING_NEW.", "")
+    assert (because.key, because.sentence, because.url) == ("Linux", "SOMETHING_NEW.", "")
 
 
 @pytest.mark.parametrize(
