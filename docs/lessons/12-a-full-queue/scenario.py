@@ -143,11 +143,11 @@ def _again(run: Run) -> str:
     told = []
     for connection, name in ((THIRD, "third"), (FOURTH, "fourth"), (FIFTH, "fifth")):
         flags = [
-            f"{run.story.ends[step.end].name}'s {step.packet.flags}"
+            f"the {run.story.ends[step.end].name}'s {step.packet.flags}"
             for step in run.sent()
             if step.connection == connection and step.number > after and step.packet is not None
         ]
-        told.append(f"{name}: the {', the '.join(flags)}")
+        told.append(f"{name}: {', '.join(flags) or 'nothing'}")
     return "; ".join(told)
 
 

@@ -213,11 +213,12 @@ def _say_it_in_ect(stage: Stage) -> None:
 def _judge(run: Run) -> str | None:
     if not _has(sent(run, 0, 0)[0], "ECE", "CWR"):
         return "The client's SYN does not ask."
-    if not _has(sent(run, 0, 1)[0], "ECE"):
-        return "The server does not agree."
     if not texts(run, 0):
         return "There is no text."
-    return None if all(packet.ecn for packet in texts(run, 0)) else "The text goes as Not-ECT."
+    if all(packet.ecn for packet in texts(run, 0)):
+        return None
+    agrees = _has(sent(run, 0, 1)[0], "ECE")
+    return "The text goes as Not-ECT." if agrees else "The server does not agree."
 
 
 EXERCISE = Exercise(

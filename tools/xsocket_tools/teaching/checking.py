@@ -101,7 +101,9 @@ def check_work(lesson: Lesson, stage: str, rules: Mapping[str, Any], work: Path 
     """Judge an answer to the exercise of a lesson; what it takes and raises says `play_work`."""
     run = play_work(lesson, stage, rules, work)
     wrong = lesson.exercise.wrong(run)
-    failures = [] if wrong is None else [wrong, *([f"It ended with {run.error}."] if run.error else [])]
+    failures = [] if wrong is None else [wrong]
+    if failures and run.error not in failures[0]:  # which is empty for none
+        failures.append(f"It ended with {run.error}.")
     return Checked(lesson.number, stage, digest(run.story), tuple(failures), run.was_late)
 
 

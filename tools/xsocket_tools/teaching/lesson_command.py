@@ -60,6 +60,8 @@ def _rules(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict
 def _value(name: str, text: str) -> Any:  # noqa: ANN401
     kind = type(_DEFAULTS[name])
     try:
+        if kind is int:
+            return int(text, 0)  # sums of bits, such as those of fastopen, are written as 0x207, too
         return _SWITCH[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError):
         raise click.BadParameter(f"{name} is {_KINDS[kind]}, not {text}") from None

@@ -397,6 +397,16 @@ def test_compare_says_where_and_by_which_rule(monkeypatch: pytest.MonkeyPatch) -
     assert "changes neither what is sent nor where an end stands." in " ".join(same.split())
 
 
+def test_a_sum_of_bits_may_be_set_in_hexadecimal() -> None:
+    assert ran("check", "14", "--set", "fastopen=0x7").exit_code == 1
+    assert ran("check", "14", "--set", "fastopen=0x207").exit_code == 0
+
+
+def test_accurate_feedback_solves_the_exercise_on_ecn_as_well() -> None:
+    assert ran("check", "19", "--set", "ecn=3").exit_code == 0
+    assert "does not ask" in ran("check", "19", "--set", "ecn=5").output
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

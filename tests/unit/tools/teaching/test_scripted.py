@@ -96,7 +96,7 @@ def test_answers_that_are_scripts_are_judged_by_what_they_do(tmp_path: Path) -> 
     begun, solved = SCRIPT.read_text(), SOLUTION.read_text()
     assert judged(solved, tmp_path) == ()
     wrong_only = judged(begun.replace(THIRD, THIRD.replace("ack 1", "ack 2")), tmp_path)
-    assert wrong_only[0] == "It has failed: line 11: accept has not returned."
+    assert wrong_only == ("It has failed: line 11: accept has not returned.",)
     unsaid = judged(solved.replace(RESET, ""), tmp_path)
     assert unsaid[0].startswith("It has failed: line 17: another packet came")
     assert "\n+0      send" in solved
