@@ -7,6 +7,8 @@ from xsocket_tools.teaching.lesson import Exercise, Expectation, Question, Run
 from xsocket_tools.teaching.stage import Connection, Stage
 from xsocket_tools.teaching.story import Kind, Packet, Step
 
+RULES = {"base_mss": 512, "retries1": 1}
+"""For mtu_probing, which is off: what it tries first, and after how many timeouts."""
 MTU = 600
 """What the tunnel carries: an IP packet with all its headers."""
 HEADERS = 40
@@ -170,5 +172,5 @@ EXERCISE = Exercise(
     _silence,
     _judge,
     {"mtu_probing": True},
-    {"base_mss": 512, "retries1": 1},
+    RULES,
 )
