@@ -32,6 +32,7 @@ _BY_TRIGGER: Final = {
     Trigger.SYN_OF_OTHER_ECN: "nobody asks for ECN",
     Trigger.USER_TIMEOUT: "no user timeout is set",
     Trigger.PATH_ERROR: "the path reports no errors",
+    Trigger.EVICTED: "there is room for all",
     Trigger.KEEP_ALIVE_FAILED: "keep-alive is turned on only where the peer is gone, and says so",
 }
 _OTHERWISE: Final = "not within these bounds"

@@ -196,7 +196,9 @@ def planted(mutant: Mutant) -> Iterator[Path]:
     """Make a copy of the engine with the bug in it; give the directory that it lies in."""
     with copied() as place:
         path = place / mutant.file
-        path.write_text(mutated(mutant, place / PACKAGE.name), encoding="utf-8")
+        text = mutated(mutant, place / PACKAGE.name)
+        path.unlink()  # it is a link to that of the engine
+        path.write_text(text, encoding="utf-8")
         for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
             compiled.unlink()
         yield place
@@ -204,9 +206,12 @@ def planted(mutant: Mutant) -> Iterator[Path]:
 
 @contextmanager
 def copied() -> Iterator[Path]:
-    """Make a copy of the engine, with what is compiled of it; give the directory that it lies in."""
+    """Make a copy of the engine, with what is compiled of it; give the directory that it lies in.
+
+    Its files are links to those of the engine: whoever changes one has to take that away first.
+    """
     with tempfile.TemporaryDirectory(prefix="xsocket-mutant-") as place:
-        shutil.copytree(PACKAGE, Path(place, PACKAGE.name))
+        shutil.copytree(PACKAGE, Path(place, PACKAGE.name), copy_function=os.symlink)
         yield Path(place)
 
 

@@ -13,7 +13,7 @@ from xsocket_tools.scenarios.script import Script
 from xsocket_tools.scenarios.settings import Settings, with_flags
 from xsocket_tools.scenarios.target import Target
 
-MOST_RUNS: Final = 5
+MOST_RUNS: Final = 8
 """How often a script is run, in real time, before it fails by its times alone: the machine may be busy."""
 
 
