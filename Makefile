@@ -8,6 +8,9 @@ PYTEST_OPTIONS ?=
 # Several processes share the tests, file by file, the longest first (tests/conftest.py). PYTEST_OPTIONS=-n0 for one.
 IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# Hundreds of tests start programs of ours: without what is compiled, each would compile all of it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A virtual environment knows its own place: begin anew where the tree was moved or copied.
 ifneq ($(shell cat $(VENV)/.made 2>/dev/null),$(shell pwd))
 $(shell rm -f $(VENV)/.made)

@@ -18,13 +18,15 @@ from xsocket_tools.learning.machine import load
 
 pytestmark = pytest.mark.netns
 
+Record = Callable[[str, object], None]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @only_there
 @pytest.mark.parametrize(("role", "alphabet"), STORED, ids=["-".join(each) for each in STORED])
-def test_linux_is_as_stored(linux: Target, role: str, alphabet: str) -> None:
-    check_stored(linux, f"linux-{RELEASE}", role, alphabet)
+def test_linux_is_as_stored(linux: Target, role: str, alphabet: str, record_property: Record) -> None:
+    took_s = check_stored(linux, f"linux-{RELEASE}", role, alphabet)
+    record_property(f"seconds to learn the kernel, {role}, {alphabet}", round(took_s, 2))
 
 
 def test_the_engine_on_the_wire_is_as_in_virtual_time() -> None:
@@ -35,19 +37,10 @@ def test_the_engine_on_the_wire_is_as_in_virtual_time() -> None:
     assert learned.table == stored.table
 
 
-@pytest.mark.parametrize(("alphabet", "letters", "seconds"), [("basic", 13, 5.0), ("flags", 129, 15.0)])
-def test_it_takes_little_time(
-    xsocket: Run,
-    parsed: Callable[[Any], Any],
-    alphabet: str,
-    letters: int,
-    seconds: float,
-    record_property: Callable[[str, object], None],
-) -> None:
-    found = parsed(xsocket("learn", "--on", "kernel", "--alphabet", alphabet, "--json"))
-    record_property(f"seconds to learn the kernel by {letters} letters", found["seconds"])
-    assert found["letters"] == letters
-    assert found["seconds"] < seconds
+def test_the_command_says_what_it_took(xsocket: Run, parsed: Callable[[Any], Any]) -> None:
+    found = parsed(xsocket("learn", "--on", "kernel", "--json"))
+    assert found["letters"] == 13
+    assert found["seconds"] > 0
     assert found["machine"]["release"] == os.uname().release
 
 
