@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from xsocket_tools.teaching.lesson import (
     folder,
     lesson,
     lessons,
+    load,
     play,
     read,
 )
@@ -235,6 +237,17 @@ def test_a_mistake_in_a_play_is_told_with_its_line() -> None:
 
     with pytest.raises(LessonBrokenError, match=r"test_lessons\.py, line \d+: AttributeError: .*shout"):
         play(mistaken, "engine", {}, title="t")
+
+
+def test_a_play_that_was_just_changed_is_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    path = tmp_path / "mine.py"
+    for name in ("one", "two"):
+        path.write_text(f"NAME = {name!r}\n")
+        os.utime(path, (1, 1))
+        found = load(path).NAME
+        assert found == name
+    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_an_answer_to_an_exercise_is_judged_by_running_it(tmp_path: Path) -> None:
