@@ -16,7 +16,7 @@ ifneq ($(shell cat $(VENV)/.made 2>/dev/null),$(shell pwd))
 $(shell rm -f $(VENV)/.made)
 endif
 
-.PHONY: help demo test check docs clean
+.PHONY: help demo test check lint types imports docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -33,12 +33,17 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	@$(BIN)/python -m pytest $(IN_PARALLEL) $(PYTEST_OPTIONS) $(TESTS)
 
-check: $(VENV)/.installed-dev
+check: lint types imports docs
+
+lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
+
+types: $(VENV)/.installed-dev
 	$(BIN)/python -m mypy
+
+imports: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
-	@$(MAKE) --no-print-directory docs
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m sphinx -q -n -W --keep-going -b html docs docs/_build/html

@@ -83,9 +83,10 @@ def digest(octets: bytes) -> str:
 
 @versions
 def test_curl_fetches_a_file_from_a_consumer(
-    net: Network, engine: Engine, version: int, tmp_path: Path
+    net: Network, engine: Engine, lossy: bool, version: int, tmp_path: Path
 ) -> None:
-    content = text_of(FILE_OCTETS)
+    """With losses it takes half a minute. What they do is the same in both versions, so one has less."""
+    content = text_of(FILE_OCTETS // 5 if lossy and version == 6 else FILE_OCTETS)
     with serving(engine.pool, {"/file": content}):
         net.peer.command(curl("--output", str(tmp_path / "file"), url(version, "/file")))
     assert digest((tmp_path / "file").read_bytes()) == digest(content)
