@@ -489,10 +489,8 @@ class Host:
             if isinstance(action, Received):
                 states[action.four_tuple], infos[action.four_tuple] = action.before, action.info
                 self._record_received(action, waiting.pop())
-                if (
-                    not waiting
-                ):  # what is owed for the batch comes last, such as ACKs that move a window's edge
-                    infos.clear()
+                if not waiting:
+                    infos.clear()  # what is owed for the batch comes last: ACKs that move a window's edge
             elif isinstance(action, Send):
                 frame = self._transmit(now, action)
                 info = self._info_of(action.four_tuple, infos)

@@ -15,14 +15,11 @@ from support.programs import needed
 pytestmark = pytest.mark.netns
 
 
-@pytest.mark.runs("README.md", "python", "text 3")
-def test_the_program_prints_what_the_readme_shows(
-    shown: Shown, tmp_path: Path, environment: dict[str, str]
-) -> None:
-    path = tmp_path / "hello.py"
-    path.write_text(shown.text("python"))
+def done(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, in the root of the project; it ends well."""
     ran = subprocess.run(
-        [sys.executable, "-W", "error", str(path)],
+        command,
+        cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
@@ -30,6 +27,16 @@ def test_the_program_prints_what_the_readme_shows(
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
+    return ran
+
+
+@pytest.mark.runs("README.md", "python", "text 3")
+def test_the_program_prints_what_the_readme_shows(
+    shown: Shown, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    path = tmp_path / "hello.py"
+    path.write_text(shown.text("python"))
+    ran = done([sys.executable, "-W", "error", str(path)], environment)
     assert ran.stderr == ""
     # Which of the two clients that match the pattern is claimed first is up to the machine.
     assert sorted(ran.stdout.splitlines()) == sorted(shown.text("text 3").splitlines())
@@ -37,15 +44,7 @@ def test_the_program_prints_what_the_readme_shows(
 
 @pytest.mark.runs("README.md", "text 1")
 def test_the_demo_prints_what_the_readme_shows(shown: Shown, environment: dict[str, str]) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "xsocket_tools.cli", "demo"],
-        env={**environment, "COLUMNS": "80"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
+    ran = done([sys.executable, "-m", "xsocket_tools.cli", "demo"], {**environment, "COLUMNS": "80"})
     lines, words = _without_figures(ran.stdout)
     table, ladder, counted = shown.text("text 1").split("...\n")[:3]
     shown_lines, _ = _without_figures(table + counted)
@@ -64,16 +63,7 @@ def _without_figures(text: str) -> tuple[set[str], set[str]]:
 def test_the_tutorial_begins_with_the_demo(shown: Shown, environment: dict[str, str]) -> None:
     """Where `make test` runs this, what `make demo` installs is there already."""
     needed("make")
-    ran = subprocess.run(
-        ["sh", "-ec", f"{shown.text('sh 1')}\nxsocket --version"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
+    ran = done(["sh", "-ec", f"{shown.text('sh 1')}\nxsocket --version"], environment)
     assert "Every connection had one owner, and every payload came back intact." in ran.stdout
     assert ran.stdout.splitlines()[-1] == f"xsocket, version {version('xsocket')}"
 

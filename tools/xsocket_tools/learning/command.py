@@ -173,10 +173,9 @@ def diff(first: str, second: str, limit: int, as_json: bool) -> int:
     from xsocket_tools.learning.tables import show_differences
 
     rows = rows_of(found)
-    are_namesakes = (
-        one.name == other.name
-    )  # two versions of one TCP, say: only what was asked for tells which is which
-    show_differences(*((first, second) if are_namesakes else (one.name, other.name)), rows[:limit])
+    # Of two versions of one TCP only what was asked for tells which is which.
+    headings = (first, second) if one.name == other.name else (one.name, other.name)
+    show_differences(*headings, rows[:limit])
     if left_out:
         click.echo(f"Only one of them knows: {', '.join(left_out)}")
     if not found:

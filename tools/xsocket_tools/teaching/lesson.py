@@ -354,7 +354,8 @@ def load(path: Path) -> ModuleType:
     sys.modules[module.__name__] = module  # where `inspect` finds its source
     try:
         # Nothing compiled is kept: that of a file that was changed within the same second would pass for new.
-        exec(compile(path.read_bytes(), path, "exec"), module.__dict__)  # noqa: S102  # what the user names
+        code = compile(path.read_bytes(), path, "exec", dont_inherit=True)
+        exec(code, module.__dict__)  # noqa: S102  # what the user names
     except OSError as error:
         raise LessonBrokenError(f"{path}: {error.strerror}") from error
     except Exception as error:

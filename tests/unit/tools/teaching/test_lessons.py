@@ -250,6 +250,12 @@ def test_a_play_that_was_just_changed_is_the_new_one(tmp_path: Path, monkeypatch
     assert [*tmp_path.iterdir()] == [path]
 
 
+def test_a_play_is_python_as_it_stands_and_not_as_that_which_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("def play(stage: int) -> None: ...\n")
+    assert load(path).play.__annotations__ == {"stage": int, "return": None}
+
+
 def test_an_answer_to_an_exercise_is_judged_by_running_it(tmp_path: Path) -> None:
     handshake = LESSONS[0]
     work = tmp_path / "mine.py"
